@@ -1,0 +1,143 @@
+//! One bridge on this machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{Answer, Process, wait_for};
+
+/// A running `vestibule serve`.
+#[derive(Debug)]
+pub struct Bridge {
+    binary: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+    ops: String,
+    process: Process,
+}
+
+impl Bridge {
+    /// Writes the registration file with `vestibule registration`; Synapse reads it at its start.
+    ///
+    /// # Errors
+    /// When the binary can't be run or refuses the configuration.
+    pub fn write_registration(binary: &Path, config: &Path, out: &Path) -> Result<()> {
+        let output = Command::new(binary)
+            .arg("registration")
+            .arg("--config")
+            .arg(config)
+            .arg("--out")
+            .arg(out)
+            .output()
+            .with_context(|| format!("can't run {}", binary.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "vestibule registration failed: {said}"
+        );
+        ensure!(out.exists(), "vestibule registration wrote no file");
+        Ok(())
+    }
+
+    /// Starts the bridge and waits until its ops listener answers; `ops` is that one's address.
+    ///
+    /// # Errors
+    /// When it can't be started or does not answer within half a minute.
+    pub fn start(binary: &Path, config: &Path, log: &Path, ops: &str) -> Result<Self> {
+        let process = launch(binary, config, log)?;
+        let mut bridge = Self {
+            binary: binary.to_owned(),
+            config: config.to_owned(),
+            log: log.to_owned(),
+            ops: ops.to_owned(),
+            process,
+        };
+        bridge.wait_live()?;
+        Ok(bridge)
+    }
+
+    /// Kills it (SIGKILL), as a power cut would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Asks it to end in good order (SIGTERM) and waits until it is gone.
+    pub fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// Starts it again after [`Bridge::kill`] or [`Bridge::stop`].
+    ///
+    /// # Errors
+    /// As [`Bridge::start`].
+    pub fn start_again(&mut self) -> Result<()> {
+        self.process.stop();
+        self.process = launch(&self.binary, &self.config, &self.log)?;
+        self.wait_live()
+    }
+
+    /// One page of the ops listener: `live`, `ready` or `metrics`.
+    ///
+    /// # Errors
+    /// When there is no answer at all.
+    pub fn ops(&self, page: &str) -> Result<Answer> {
+        crate::get(&format!("{}/{page}", self.ops))
+    }
+
+    /// Waits until `/ready` says yes.
+    ///
+    /// # Errors
+    /// When it does not within `limit`, or the bridge ended.
+    pub fn wait_ready(&mut self, limit: Duration) -> Result<()> {
+        let ready = format!("{}/ready", self.ops);
+        let process = &mut self.process;
+        wait_for("the bridge to be ready", limit, || {
+            process.check()?;
+            Ok(crate::get(&ready).as_ref().is_ok_and(Answer::is_success))
+        })
+        .with_context(|| format!("see {}", self.log.display()))
+    }
+
+    /// What it wrote so far.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub fn log(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
+    }
+
+    /// Resident memory in KiB.
+    #[must_use]
+    pub fn resident_kib(&self) -> Option<u64> {
+        self.process.resident_kib()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
+    fn wait_live(&mut self) -> Result<()> {
+        let live = format!("{}/live", self.ops);
+        let process = &mut self.process;
+        wait_for("the bridge to answer", Duration::from_secs(30), || {
+            process.check()?;
+            Ok(crate::get(&live).as_ref().is_ok_and(Answer::is_success))
+        })
+        .with_context(|| format!("see {}", self.log.display()))
+    }
+}
+
+fn launch(binary: &Path, config: &Path, log: &Path) -> Result<Process> {
+    let config = config.to_str().context("the path is not UTF-8")?;
+    Process::start(
+        "the bridge",
+        binary,
+        &["serve", "--config", config],
+        &[],
+        log,
+    )
+}

@@ -1,0 +1,257 @@
+//! Homeserver and bridge together, in the one order that works.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{Account, Bridge, Matrix, NioHost, Synapse, Venv, free_port};
+
+/// The ports of one lab, all on 127.0.0.1.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// Synapse.
+    pub homeserver: u16,
+    /// Where the bridge takes transactions.
+    pub appservice: u16,
+    /// The page and the guests' sockets.
+    pub guests: u16,
+    /// Health and metrics.
+    pub ops: u16,
+}
+
+/// What may differ from one lab to the next.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Where the bridge believes the homeserver to be, when something stands in between.
+    pub homeserver_address: Option<String>,
+    /// A path prefix of the page, such as `/chat`.
+    pub public_path: String,
+}
+
+/// A folder with the configuration of a homeserver and a bridge that know each other.
+///
+/// [`Lab::new`] writes everything; the two are started one by one, so that a test can leave one
+/// out. [`Lab::start`] does all of it.
+#[derive(Debug)]
+pub struct Lab {
+    /// Dropped first: the bridge ends before the homeserver does.
+    bridge: Option<Bridge>,
+    synapse: Option<Synapse>,
+    venv: Venv,
+    binary: PathBuf,
+    ports: Ports,
+    as_token: String,
+    hs_token: String,
+    public_url: String,
+    /// Dropped last, when nobody writes into it any more.
+    dir: TempDir,
+}
+
+impl Lab {
+    /// The domain of every lab's homeserver.
+    pub const DOMAIN: &str = "vestibule.test";
+    /// The bot.
+    pub const BOT: &str = "@guestbot:vestibule.test";
+
+    /// Picks the ports, writes the bridge's configuration and has `binary` write its registration.
+    ///
+    /// # Errors
+    /// When the binary refuses the configuration.
+    pub fn new(venv: Venv, binary: &Path, options: &Options) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("vestibule-lab-")
+            .tempdir()?;
+        let ports = Ports {
+            homeserver: free_port()?,
+            appservice: free_port()?,
+            guests: free_port()?,
+            ops: free_port()?,
+        };
+        let lab = Self {
+            bridge: None,
+            synapse: None,
+            venv,
+            binary: binary.to_owned(),
+            ports,
+            as_token: secret()?,
+            hs_token: secret()?,
+            public_url: format!("http://127.0.0.1:{}{}", ports.guests, options.public_path),
+            dir,
+        };
+        lab.write_config(options)?;
+        Bridge::write_registration(binary, &lab.config(), &lab.registration())?;
+        Ok(lab)
+    }
+
+    /// Everything: files, Synapse, bridge.
+    ///
+    /// # Errors
+    /// When one of the two does not come up.
+    pub fn start(venv: Venv, binary: &Path, options: &Options) -> Result<Self> {
+        let mut lab = Self::new(venv, binary, options)?;
+        lab.start_synapse()?;
+        lab.start_bridge()?
+            .wait_ready(std::time::Duration::from_secs(60))?;
+        Ok(lab)
+    }
+
+    /// Starts Synapse.
+    ///
+    /// # Errors
+    /// As [`Synapse::start`].
+    pub fn start_synapse(&mut self) -> Result<&mut Synapse> {
+        let registration = self.registration();
+        let dir = self.dir.path().join("synapse");
+        let port = self.ports.homeserver;
+        let synapse = Synapse::start(&self.venv, &dir, Self::DOMAIN, port, &[&registration])?;
+        Ok(self.synapse.insert(synapse))
+    }
+
+    /// Starts the bridge.
+    ///
+    /// # Errors
+    /// As [`Bridge::start`].
+    pub fn start_bridge(&mut self) -> Result<&mut Bridge> {
+        let ops = format!("http://127.0.0.1:{}", self.ports.ops);
+        let bridge = Bridge::start(&self.binary, &self.config(), &self.bridge_log(), &ops)?;
+        Ok(self.bridge.insert(bridge))
+    }
+
+    /// The homeserver.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub fn synapse(&mut self) -> Result<&mut Synapse> {
+        self.synapse.as_mut().context("Synapse was not started")
+    }
+
+    /// The bridge.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub fn bridge(&mut self) -> Result<&mut Bridge> {
+        self.bridge.as_mut().context("the bridge was not started")
+    }
+
+    /// A new account whose client is matrix-nio.
+    ///
+    /// # Errors
+    /// When the homeserver refuses or the client can't be started.
+    pub fn nio_host(&mut self, localpart: &str, display_name: &str) -> Result<NioHost> {
+        let account = self.account(localpart, display_name)?;
+        let store = self.dir.path().join(format!("nio-{localpart}"));
+        NioHost::login(&self.venv, &self.homeserver(), &account, &store)
+    }
+
+    /// A new account with a display name.
+    ///
+    /// # Errors
+    /// When the homeserver refuses.
+    pub fn account(&mut self, localpart: &str, display_name: &str) -> Result<Account> {
+        let synapse = self.synapse()?;
+        let account = synapse.register(localpart)?;
+        synapse.set_display_name(&account, display_name)?;
+        Ok(account)
+    }
+
+    /// The homeserver's own address, whatever the bridge was told.
+    #[must_use]
+    pub fn homeserver(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.homeserver)
+    }
+
+    /// Calls with the bridge's own token: with `?user_id=` in the path, as any ghost.
+    #[must_use]
+    pub fn as_appservice(&self) -> Matrix {
+        Matrix::new(&self.homeserver(), Some(&self.as_token))
+    }
+
+    /// Calls to the guests' listener; paths begin below [`Lab::public_url`].
+    #[must_use]
+    pub fn guests(&self) -> Matrix {
+        Matrix::new(&self.public_url, None)
+    }
+
+    /// The address of the page, without a trailing slash.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    /// The ports.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    /// The bridge's database.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    /// What the bridge writes to stdout and stderr.
+    #[must_use]
+    pub fn bridge_log(&self) -> PathBuf {
+        self.dir.path().join("bridge.log")
+    }
+
+    /// The folder that holds all of this; gone when the lab is dropped.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.path().join("vestibule.yaml")
+    }
+
+    fn registration(&self) -> PathBuf {
+        self.dir.path().join("registration.yaml")
+    }
+
+    /// JSON is YAML, so the configuration needs no YAML writer.
+    fn write_config(&self, options: &Options) -> Result<()> {
+        let here = |port: u16| format!("127.0.0.1:{port}");
+        let homeserver = options
+            .homeserver_address
+            .clone()
+            .unwrap_or_else(|| self.homeserver());
+        let config = json!({
+            "homeserver": {"address": homeserver, "domain": Self::DOMAIN},
+            "appservice": {
+                "id": "vestibule",
+                "listen": here(self.ports.appservice),
+                "address": format!("http://{}", here(self.ports.appservice)),
+                "as_token": self.as_token,
+                "hs_token": self.hs_token,
+                "bot_localpart": "guestbot",
+            },
+            "guests": {"listen": here(self.ports.guests), "public_url": self.public_url},
+            "ops": {"listen": here(self.ports.ops)},
+            "store": {"path": self.store()},
+            "permissions": {
+                "*": "none",
+                (Self::DOMAIN): "host",
+                (format!("@admin:{}", Self::DOMAIN)): "admin",
+            },
+        });
+        fs::write(self.config(), serde_json::to_string_pretty(&config)?)?;
+        Ok(())
+    }
+}
+
+/// 64 hexadecimal digits from the system's generator.
+///
+/// # Errors
+/// When `/dev/urandom` can't be read.
+pub(crate) fn secret() -> Result<String> {
+    let mut bytes = [0_u8; 32];
+    let read = fs::File::open("/dev/urandom")?.read(&mut bytes)?;
+    ensure!(read == bytes.len(), "/dev/urandom gave {read} bytes");
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,205 @@
+//! Processes that end with us.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// A process that was started here and is stopped by its own id.
+#[derive(Debug)]
+pub struct Process {
+    name: &'static str,
+    child: Child,
+}
+
+type Job = (Command, Sender<std::io::Result<Child>>);
+
+/// Starts `command` from one thread that lives as long as this process.
+///
+/// `setpriv --pdeathsig` has the kernel kill the child when its parent dies. To the kernel the
+/// parent is the *thread* that forked, and test threads end early: hence the thread of its own.
+fn spawn_from_keeper(command: Command) -> Result<Child> {
+    static KEEPER: OnceLock<Sender<Job>> = OnceLock::new();
+    let keeper = KEEPER.get_or_init(|| {
+        let (jobs, queue) = channel::<Job>();
+        std::thread::spawn(move || {
+            for (mut command, reply) in queue {
+                // Whoever asked may be gone; then there is nobody to tell.
+                let _ = reply.send(command.spawn());
+            }
+        });
+        jobs
+    });
+    let (reply, answer) = channel();
+    keeper
+        .send((command, reply))
+        .map_err(|_| anyhow!("the keeper thread ended"))?;
+    Ok(answer.recv()??)
+}
+
+impl Process {
+    /// Starts `program` with `arguments`; what it writes is added to the file `log`.
+    ///
+    /// It gets a process group of its own, so that Ctrl-C at a terminal reaches us first and the
+    /// end is in good order.
+    ///
+    /// # Errors
+    /// When the program can't be started or the log can't be opened.
+    pub fn start(
+        name: &'static str,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        log: &Path,
+    ) -> Result<Self> {
+        let log = File::options().create(true).append(true).open(log)?;
+        let mut command = tied_to_us(program);
+        command
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        Self::spawn(name, command)
+    }
+
+    /// The same with pipes for stdin and stdout, for a child that is talked to.
+    ///
+    /// # Errors
+    /// When the program can't be started or the log can't be opened.
+    pub fn start_piped(
+        name: &'static str,
+        program: &Path,
+        arguments: &[&str],
+        log: &Path,
+    ) -> Result<Self> {
+        let log = File::options().create(true).append(true).open(log)?;
+        let mut command = tied_to_us(program);
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        Self::spawn(name, command)
+    }
+
+    fn spawn(name: &'static str, mut command: Command) -> Result<Self> {
+        command.process_group(0);
+        let child = spawn_from_keeper(command).with_context(|| format!("can't start {name}"))?;
+        Ok(Self { name, child })
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The pipes of a process that was started with [`Process::start_piped`], once.
+    pub fn pipes(&mut self) -> Option<(std::process::ChildStdin, std::process::ChildStdout)> {
+        self.child.stdin.take().zip(self.child.stdout.take())
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// An error when it has ended by itself.
+    ///
+    /// # Errors
+    /// When it is gone; the text names it and how it ended.
+    pub fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended by itself: {status}", self.name),
+        }
+    }
+
+    /// Kills it without warning (SIGKILL), as a power cut would, and waits until it is gone.
+    pub fn kill(&mut self) {
+        // An error means that it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end (SIGTERM), waits up to ten seconds, then kills it.
+    pub fn stop(&mut self) {
+        if !self.is_running() {
+            return;
+        }
+        let _ = kill_process(self.pid(), Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.is_running() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.kill();
+    }
+
+    /// Kills it and whatever it started in its process group.
+    pub fn kill_group(&mut self) {
+        let _ = kill_process_group(self.pid(), Signal::KILL);
+        self.kill();
+    }
+
+    /// Resident memory in KiB, from `/proc`.
+    #[must_use]
+    pub fn resident_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// `setpriv` (util-linux) replaces itself by the program, so the process id stays the program's.
+fn tied_to_us(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// A port of 127.0.0.1 that is free at this moment.
+///
+/// # Errors
+/// When the system has none.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// Asks every 50 ms until `ready` says yes.
+///
+/// # Errors
+/// When `limit` passed, with `what` in the text, or as soon as `ready` fails.
+pub fn wait_for(
+    what: &str,
+    limit: Duration,
+    mut ready: impl FnMut() -> Result<bool>,
+) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    while !ready().with_context(|| format!("while waiting for {what}"))? {
+        if Instant::now() > deadline {
+            bail!("waited {} s for {what}", limit.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
