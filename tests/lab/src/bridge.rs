@@ -115,9 +115,12 @@ impl Bridge {
         self.process.resident_kib()
     }
 
-    /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
-        self.process.is_running()
+    /// An error when it has ended by itself.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn check(&mut self) -> Result<()> {
+        self.process.check()
     }
 
     fn wait_live(&mut self) -> Result<()> {

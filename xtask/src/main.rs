@@ -1,0 +1,57 @@
+//! The project's tasks: `cargo xtask help`.
+
+mod demo;
+mod page;
+mod run;
+mod setup;
+mod test;
+mod weigh;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::run::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Vestibule's tasks")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// A homeserver, the bridge and a host at a prompt: open the printed link and chat.
+    Demo,
+    /// Everything that must hold before a change is good.
+    Test {
+        /// Leave out what needs a homeserver or a browser.
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Build the guest's page into web/dist.
+    Page,
+    /// Print the page's compressed bytes by file.
+    Weigh,
+    /// See what this machine lacks, and install it where that is allowed.
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = Workspace::find().and_then(|workspace| match cli.task {
+        Task::Demo => demo::run(&workspace),
+        Task::Test { fast } => test::run(&workspace, fast),
+        Task::Page => page::build(&workspace),
+        Task::Weigh => weigh::run(&workspace),
+        Task::Setup => setup::run(setup::Need::Everything),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

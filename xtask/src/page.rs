@@ -1,0 +1,235 @@
+//! The guest's page: Rust to WebAssembly, TypeScript to one file, all of it compressed.
+//!
+//! Two stages, each skipped while the digest of what goes in is the one of the last time:
+//! `crypto` and `web/wasm` become `web/wasm/pkg`; that and `web/src` become `web/dist`.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::run::{Workspace, finish, has};
+
+/// What makes a stage's result: when this file changes, everything is built again.
+const RECIPE: &str = include_str!("page.rs");
+
+/// WebAssembly that Rust's target uses and an older wasm-opt doesn't expect by itself.
+const WASM_FEATURES: [&str; 6] = [
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Builds `web/dist`, if anything that goes into it changed.
+pub fn build(workspace: &Workspace) -> Result<()> {
+    wasm(workspace)?;
+    bundle(workspace)
+}
+
+fn wasm(workspace: &Workspace) -> Result<()> {
+    let root = workspace.root();
+    let pkg = root.join("web/wasm/pkg");
+    let sources = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "rust-toolchain.toml",
+        "crypto/Cargo.toml",
+        "crypto/src",
+        "web/wasm/Cargo.toml",
+        "web/wasm/src",
+    ];
+    let optimiser = wasm_opt_version();
+    let digest = digest(root, &sources, &[&optimiser])?;
+    if is_current(&pkg, &digest) {
+        println!("      The WebAssembly is up to date.");
+        return Ok(());
+    }
+    compile(workspace)?;
+    empty(&pkg)?;
+    let compiled = workspace
+        .target()
+        .join("wasm32-unknown-unknown/wasm/vestibule_web.wasm");
+    Bindgen::new()
+        .input_path(&compiled)
+        .out_name("vestibule_web")
+        .web(true)?
+        .typescript(true)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate(&pkg)
+        .context("wasm-bindgen failed")?;
+    if optimiser.is_empty() {
+        println!("      wasm-opt is not installed: the page is a little larger than it could be.");
+    } else {
+        let wasm = pkg.join("vestibule_web_bg.wasm");
+        finish(
+            Command::new("wasm-opt")
+                .arg("-Oz")
+                .args(WASM_FEATURES)
+                .arg(&wasm)
+                .arg("-o")
+                .arg(&wasm),
+        )?;
+    }
+    set_current(&pkg, &digest)
+}
+
+fn compile(workspace: &Workspace) -> Result<()> {
+    // Panic messages name source files; without this the bytes would depend on whose machine it is.
+    let cargo_home = match std::env::var_os("CARGO_HOME") {
+        Some(home) => PathBuf::from(home),
+        None => Path::new(&std::env::var_os("HOME").context("HOME is not set")?).join(".cargo"),
+    };
+    let remap = [
+        format!("--remap-path-prefix={}=cargo", cargo_home.display()),
+        format!(
+            "--remap-path-prefix={}=vestibule",
+            workspace.root().display()
+        ),
+    ];
+    finish(
+        workspace
+            .cargo(&["build", "--package", "vestibule-web", "--profile", "wasm"])
+            .args(["--target", "wasm32-unknown-unknown"])
+            // Unit separators, because a path may hold a space.
+            .env("CARGO_ENCODED_RUSTFLAGS", remap.join("\u{1f}")),
+    )
+}
+
+fn bundle(workspace: &Workspace) -> Result<()> {
+    let web = workspace.web();
+    let dist = workspace.dist();
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(&web)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !["dist", "node_modules", "tests", "wasm"].contains(&name.as_str()) {
+            sources.push(name);
+        }
+    }
+    sources.sort();
+    sources.push("wasm/pkg".to_owned());
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    let digest = digest(&web, &sources, &[])?;
+    if is_current(&dist, &digest) {
+        println!("      The page is up to date.");
+        return Ok(());
+    }
+    install_packages(workspace)?;
+    empty(&dist)?;
+    finish(&mut workspace.npm(&["run", "--silent", "build"]))?;
+    for file in files(&dist)? {
+        compress(&file)?;
+    }
+    set_current(&dist, &digest)
+}
+
+/// `npm ci`, unless `node_modules` was made from the same lock file.
+pub fn install_packages(workspace: &Workspace) -> Result<()> {
+    let web = workspace.web();
+    let modules = web.join("node_modules");
+    let digest = digest(&web, &["package-lock.json"], &[])?;
+    if is_current(&modules, &digest) {
+        return Ok(());
+    }
+    finish(&mut workspace.npm(&["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
+    set_current(&modules, &digest)
+}
+
+/// Writes `file.br` beside `file`.
+fn compress(file: &Path) -> Result<()> {
+    let content = fs::read(file)?;
+    let mut name = file.as_os_str().to_owned();
+    name.push(".br");
+    let parameters = brotli::enc::BrotliEncoderParams {
+        quality: 11,
+        lgwin: 22,
+        ..Default::default()
+    };
+    let mut writer =
+        brotli::CompressorWriter::with_params(fs::File::create(&name)?, 1 << 16, &parameters);
+    writer.write_all(&content)?;
+    writer.flush()?;
+    Ok(())
+}
+
+/// The first line of `wasm-opt --version`; empty when there is none.
+fn wasm_opt_version() -> String {
+    if !has("wasm-opt") {
+        return String::new();
+    }
+    let output = Command::new("wasm-opt").arg("--version").output();
+    output.map_or_else(
+        |_| String::new(),
+        |o| String::from_utf8_lossy(&o.stdout).trim().to_owned(),
+    )
+}
+
+/// A digest over the names and contents of `sources` below `base`, and over `extras`.
+fn digest(base: &Path, sources: &[&str], extras: &[&str]) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        // With its length, so that two neighbours can't be taken for one.
+        hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(bytes);
+    };
+    add(RECIPE.as_bytes());
+    extras.iter().for_each(|extra| add(extra.as_bytes()));
+    for source in sources {
+        for file in files(&base.join(source))? {
+            let name = file
+                .strip_prefix(base)
+                .unwrap_or(&file)
+                .to_string_lossy()
+                .into_owned();
+            add(name.as_bytes());
+            add(&fs::read(&file).with_context(|| format!("can't read {}", file.display()))?);
+        }
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+/// All files at or below a path, in one order.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    let entries = fs::read_dir(path).with_context(|| format!("can't read {}", path.display()))?;
+    for entry in entries {
+        found.extend(files(&entry?.path())?);
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn empty(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir)?;
+    }
+    fs::create_dir_all(dir)?;
+    Ok(())
+}
+
+/// Inside the folder it speaks of, so that it goes when the folder goes.
+fn stamp(dir: &Path) -> PathBuf {
+    dir.join(".inputs")
+}
+
+fn is_current(dir: &Path, digest: &str) -> bool {
+    fs::read_to_string(stamp(dir)).is_ok_and(|old| old == digest)
+}
+
+fn set_current(dir: &Path, digest: &str) -> Result<()> {
+    Ok(fs::write(stamp(dir), digest)?)
+}
