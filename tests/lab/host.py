@@ -193,35 +193,12 @@ class Host:
             raise Refused(0, getattr(answer, "status_code", None), str(answer))
         return {"event_id": answer.event_id}
 
-    async def leave(self, room_id):
-        await self.called("POST", f"/_matrix/client/v3/rooms/{room_id}/leave", {})
-        return {}
-
-    async def ban(self, room_id, user_id):
-        body = {"user_id": user_id}
-        await self.called("POST", f"/_matrix/client/v3/rooms/{room_id}/ban", body)
-        return {}
-
-    async def room(self, room_id):
-        """What nio itself makes of a room."""
-        room = self.client.rooms.get(room_id)
-        if room is None:
-            raise Refused(0, "LAB_UNKNOWN_ROOM", room_id)
-        return {
-            "display_name": room.display_name,
-            "encrypted": room.encrypted,
-            "members": sorted(room.users),
-        }
-
     async def run(self):
         commands = {
             "login": self.login,
             "create_dm": self.create_dm,
             "join": self.join,
             "send": self.send,
-            "leave": self.leave,
-            "ban": self.ban,
-            "room": self.room,
             "request": self.request,
         }
         reader = asyncio.StreamReader(limit=2**24)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use vestibule_lab::{HostEvent, Invite, Lab, Message, NioHost, Options, Venv};
+use vestibule_lab::{Host as _, HostEvent, Invite, Lab, Message, NioHost, Options, Venv};
 
 use crate::page;
 use crate::run::{Progress, Workspace};
@@ -131,7 +131,7 @@ impl Prompt {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            for event in self.host.drain() {
+            for event in self.host.events().drain() {
                 self.event(event)?;
             }
             let log = lab.bridge_log();

@@ -50,13 +50,13 @@ pub fn get(url: &str) -> Result<Answer> {
 
 /// The client-server API of one homeserver with one access token.
 #[derive(Debug, Clone)]
-pub struct Matrix {
+pub struct Api {
     agent: ureq::Agent,
     base: String,
     token: Option<String>,
 }
 
-impl Matrix {
+impl Api {
     /// `base` is the homeserver's address without a trailing slash.
     #[must_use]
     pub fn new(base: &str, token: Option<&str>) -> Self {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{Account, Bridge, Matrix, NioHost, Synapse, Venv, free_port};
+use crate::{Account, Api, Bridge, NioHost, Synapse, Venv, free_port};
 
 /// The ports of one lab, all on 127.0.0.1.
 #[derive(Debug, Clone, Copy)]
@@ -166,14 +166,14 @@ impl Lab {
 
     /// Calls with the bridge's own token: with `?user_id=` in the path, as any ghost.
     #[must_use]
-    pub fn as_appservice(&self) -> Matrix {
-        Matrix::new(&self.homeserver(), Some(&self.as_token))
+    pub fn as_appservice(&self) -> Api {
+        Api::new(&self.homeserver(), Some(&self.as_token))
     }
 
     /// Calls to the guests' listener; paths begin below [`Lab::public_url`].
     #[must_use]
-    pub fn guests(&self) -> Matrix {
-        Matrix::new(&self.public_url, None)
+    pub fn guests(&self) -> Api {
+        Api::new(&self.public_url, None)
     }
 
     /// The address of the page, without a trailing slash.

@@ -6,6 +6,7 @@
 //! is dropped, and dies with this process even when the process is killed.
 
 mod bridge;
+mod host;
 mod http;
 mod lab;
 mod nio;
@@ -14,9 +15,10 @@ mod synapse;
 mod venv;
 
 pub use bridge::Bridge;
-pub use http::{Answer, Matrix, get};
+pub use host::{Events, Host, HostEvent, Invite, Message, PATIENCE};
+pub use http::{Answer, Api, get};
 pub use lab::{Lab, Options, Ports};
-pub use nio::{HostEvent, Invite, Message, NioHost, Refused};
+pub use nio::{NioHost, Refused};
 pub use process::{Process, free_port, wait_for};
 pub use synapse::{Account, Synapse};
 pub use venv::Venv;

@@ -1,101 +1,19 @@
 //! A host whose client is matrix-nio.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::ChildStdin;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::host::{Events, Host, HostEvent, PATIENCE};
 use crate::{Account, Process, Venv};
 
 const SCRIPT: &str = include_str!("../host.py");
-
-/// How long a single command may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// An invitation as the host's client sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Invite {
-    /// The room.
-    pub room_id: String,
-    /// Who invites.
-    pub inviter: String,
-    /// The inviter's display name in the stripped state.
-    pub display_name: String,
-    /// Whether the invitation is marked as a direct chat.
-    pub is_direct: bool,
-    /// The reason that came with it.
-    pub reason: Option<String>,
-}
-
-/// A message as the host's client sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Message {
-    /// The room.
-    pub room_id: String,
-    /// The event's id.
-    pub event_id: String,
-    /// Who sent it; the host's own messages come back too.
-    pub sender: String,
-    /// The sender's display name.
-    pub display_name: String,
-    /// `m.text`, `m.notice` and so on.
-    pub msgtype: Option<String>,
-    /// The text.
-    pub body: String,
-    /// Whether it came encrypted and nio could read it.
-    pub decrypted: bool,
-    /// When the homeserver got it, in milliseconds since the epoch.
-    pub sent_ms: u64,
-    /// When nio had it, in milliseconds since the epoch.
-    pub seen_ms: u64,
-}
-
-/// What happens by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum HostEvent {
-    /// The host is invited to a room.
-    Invite(Invite),
-    /// A message came, also one of the host's own.
-    Message(Message),
-    /// A message came that nio can't decrypt.
-    Undecryptable {
-        /// The room.
-        room_id: String,
-        /// The event's id.
-        event_id: String,
-        /// Who sent it.
-        sender: String,
-    },
-    /// An event that nio has no class for.
-    Other {
-        /// The room.
-        room_id: String,
-        /// The event's id.
-        event_id: String,
-        /// Who sent it.
-        sender: String,
-        /// Its type.
-        #[serde(rename = "type")]
-        event_type: String,
-    },
-    /// Somebody came or went.
-    Member {
-        /// The room.
-        room_id: String,
-        /// Whom it is about.
-        member: String,
-        /// `join`, `leave`, `ban` or `invite`.
-        membership: String,
-    },
-}
 
 /// The homeserver, or nio itself, said no.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -134,9 +52,7 @@ pub struct NioHost {
     last_id: u64,
     stdin: ChildStdin,
     replies: Receiver<Reply>,
-    events: Receiver<HostEvent>,
-    /// Events that were passed over while another one was waited for.
-    kept: VecDeque<HostEvent>,
+    events: Events,
     process: Process,
 }
 
@@ -164,8 +80,7 @@ impl NioHost {
             last_id: 0,
             stdin,
             replies,
-            events,
-            kept: VecDeque::new(),
+            events: Events::new(events),
             process,
         };
         let arguments = json!({
@@ -176,181 +91,6 @@ impl NioHost {
         });
         host.command("login", arguments)?;
         Ok(host)
-    }
-
-    /// The host's Matrix id.
-    #[must_use]
-    pub fn user_id(&self) -> &str {
-        &self.user_id
-    }
-
-    /// Opens an unencrypted direct chat with somebody.
-    ///
-    /// # Errors
-    /// When the homeserver refuses.
-    pub fn create_dm(&mut self, user_id: &str) -> Result<String> {
-        let said = self.command("create_dm", json!({"user_id": user_id}))?;
-        let room = said.get("room_id").and_then(Value::as_str);
-        Ok(room.context("no room id")?.to_owned())
-    }
-
-    /// Accepts an invitation, and waits until the room came with the sync.
-    ///
-    /// # Errors
-    /// When the homeserver refuses.
-    pub fn join(&mut self, room_id: &str) -> Result<()> {
-        self.command("join", json!({"room_id": room_id})).map(drop)
-    }
-
-    /// Sends a text, encrypted if the room is; the event's id.
-    ///
-    /// # Errors
-    /// When nio or the homeserver refuses.
-    pub fn send(&mut self, room_id: &str, text: &str) -> Result<String> {
-        let said = self.command("send", json!({"room_id": room_id, "text": text}))?;
-        Ok(said
-            .get("event_id")
-            .and_then(Value::as_str)
-            .context("no event id")?
-            .to_owned())
-    }
-
-    /// Leaves a room.
-    ///
-    /// # Errors
-    /// When the homeserver refuses.
-    pub fn leave(&mut self, room_id: &str) -> Result<()> {
-        self.command("leave", json!({"room_id": room_id})).map(drop)
-    }
-
-    /// Bans somebody from a room.
-    ///
-    /// # Errors
-    /// When the homeserver refuses.
-    pub fn ban(&mut self, room_id: &str, user_id: &str) -> Result<()> {
-        self.command("ban", json!({"room_id": room_id, "user_id": user_id}))
-            .map(drop)
-    }
-
-    /// Any call of the client-server API with the host's own token; status and body.
-    ///
-    /// # Errors
-    /// When there is no answer at all; a refusal is an answer.
-    pub fn request(
-        &mut self,
-        method: &str,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<(u16, Value)> {
-        let arguments = json!({"method": method, "path": path, "body": body});
-        let mut said = self.command("request", arguments)?;
-        let status = said
-            .get("status")
-            .and_then(Value::as_u64)
-            .context("no status")?;
-        let body = said.get_mut("body").map(Value::take).unwrap_or_default();
-        Ok((u16::try_from(status)?, body))
-    }
-
-    /// Opens a chat with the bot, asks it for a link and reads the answer: the whole URL.
-    ///
-    /// # Errors
-    /// When no link comes within a minute.
-    pub fn ask_for_link(&mut self, bot: &str, label: &str) -> Result<(String, String)> {
-        let room = self.create_dm(bot)?;
-        self.wait("the bot to come", PATIENCE, |event| match event {
-            HostEvent::Member {
-                room_id,
-                member,
-                membership,
-            } => (*room_id == room && member == bot && membership == "join").then_some(()),
-            _ => None,
-        })?;
-        let link = self.ask_again(&room, bot, label)?;
-        Ok((room, link))
-    }
-
-    /// The same in a chat with the bot that is open already.
-    ///
-    /// # Errors
-    /// When no link comes within a minute.
-    pub fn ask_again(&mut self, room: &str, bot: &str, label: &str) -> Result<String> {
-        self.send(room, format!("invite {label}").trim_end())?;
-        self.wait("the bot's link", PATIENCE, |event| match event {
-            HostEvent::Message(message) if message.room_id == room && message.sender == bot => {
-                find_link(&message.body)
-            }
-            _ => None,
-        })
-    }
-
-    /// The first event, past or to come, that `pick` makes something of.
-    ///
-    /// Events that `pick` passes over are kept for later calls, in their order.
-    ///
-    /// # Errors
-    /// When none comes within `limit`, with `what` in the text, or the client ended.
-    pub fn wait<T>(
-        &mut self,
-        what: &str,
-        limit: Duration,
-        mut pick: impl FnMut(&HostEvent) -> Option<T>,
-    ) -> Result<T> {
-        for place in 0..self.kept.len() {
-            if let Some(found) = self.kept.get(place).and_then(&mut pick) {
-                self.kept.remove(place);
-                return Ok(found);
-            }
-        }
-        let deadline = Instant::now() + limit;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.events.recv_timeout(left) {
-                Ok(event) => match pick(&event) {
-                    Some(found) => return Ok(found),
-                    None => self.kept.push_back(event),
-                },
-                Err(RecvTimeoutError::Timeout) => {
-                    bail!(
-                        "waited {} s for {what}; meanwhile: {:?}",
-                        limit.as_secs(),
-                        self.kept
-                    )
-                }
-                Err(RecvTimeoutError::Disconnected) => bail!("the nio host ended"),
-            }
-        }
-    }
-
-    /// The next invitation to a room.
-    ///
-    /// # Errors
-    /// When none comes within a minute.
-    pub fn next_invite(&mut self) -> Result<Invite> {
-        self.wait("an invitation", PATIENCE, |event| match event {
-            HostEvent::Invite(invite) => Some(invite.clone()),
-            _ => None,
-        })
-    }
-
-    /// The next message of somebody else in a room.
-    ///
-    /// # Errors
-    /// When none comes within `limit`.
-    pub fn next_message(&mut self, room_id: &str, limit: Duration) -> Result<Message> {
-        let own = self.user_id.clone();
-        self.wait("a message", limit, |event| match event {
-            HostEvent::Message(message) if message.room_id == room_id && message.sender != own => {
-                Some(message.clone())
-            }
-            _ => None,
-        })
-    }
-
-    /// Everything that happened and was not asked for yet, without waiting.
-    pub fn drain(&mut self) -> Vec<HostEvent> {
-        self.kept.extend(self.events.try_iter());
-        self.kept.drain(..).collect()
     }
 
     fn command(&mut self, name: &str, arguments: Value) -> Result<Value> {
@@ -379,6 +119,46 @@ impl NioHost {
     }
 }
 
+impl Host for NioHost {
+    fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    fn events(&mut self) -> &mut Events {
+        &mut self.events
+    }
+
+    fn create_dm(&mut self, user_id: &str) -> Result<String> {
+        let said = self.command("create_dm", json!({"user_id": user_id}))?;
+        let room = said.get("room_id").and_then(Value::as_str);
+        Ok(room.context("no room id")?.to_owned())
+    }
+
+    fn join(&mut self, room_id: &str) -> Result<()> {
+        self.command("join", json!({"room_id": room_id})).map(drop)
+    }
+
+    fn send(&mut self, room_id: &str, text: &str) -> Result<String> {
+        let said = self.command("send", json!({"room_id": room_id, "text": text}))?;
+        Ok(said
+            .get("event_id")
+            .and_then(Value::as_str)
+            .context("no event id")?
+            .to_owned())
+    }
+
+    fn request(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        let arguments = json!({"method": method, "path": path, "body": body});
+        let mut said = self.command("request", arguments)?;
+        let status = said
+            .get("status")
+            .and_then(Value::as_u64)
+            .context("no status")?;
+        let body = said.get_mut("body").map(Value::take).unwrap_or_default();
+        Ok((u16::try_from(status)?, body))
+    }
+}
+
 impl Drop for NioHost {
     fn drop(&mut self) {
         self.process.kill();
@@ -402,27 +182,10 @@ fn read_lines(
     }
 }
 
-/// The first `http…#token` of a text.
-fn find_link(text: &str) -> Option<String> {
-    text.split_whitespace()
-        .find(|word| word.starts_with("http") && word.contains("/#"))
-        .map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-
-    #[test]
-    fn a_link_is_found_among_words() {
-        let text = "Here it is:\nhttp://127.0.0.1:1/#0123456789abcdefghjkmnpqrs\nGood for 7 days.";
-        assert_eq!(
-            find_link(text).as_deref(),
-            Some("http://127.0.0.1:1/#0123456789abcdefghjkmnpqrs")
-        );
-        assert_eq!(find_link("see https://matrix.org/ for more"), None);
-    }
 
     #[test]
     fn events_and_replies_are_told_apart() {

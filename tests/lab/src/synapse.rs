@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::lab::secret;
-use crate::{Answer, Matrix, Process, Venv, wait_for};
+use crate::{Answer, Api, Process, Venv, wait_for};
 
 /// An account of the homeserver.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl Synapse {
             "inhibit_login": true,
         });
         let path = "/_matrix/client/v3/register";
-        let answer = Matrix::new(&self.address, None).call("POST", path, Some(&body))?;
+        let answer = Api::new(&self.address, None).call("POST", path, Some(&body))?;
         let said = answer.json();
         let user_id = said.get("user_id").and_then(Value::as_str);
         let user_id = user_id.with_context(|| format!("not registered: {}", answer.text))?;
@@ -107,11 +107,11 @@ impl Synapse {
     /// # Errors
     /// When the homeserver refuses.
     pub fn set_display_name(&self, account: &Account, name: &str) -> Result<()> {
-        let (matrix, _) = Matrix::login(&self.address, &account.localpart, &account.password)?;
+        let (api, _) = Api::login(&self.address, &account.localpart, &account.password)?;
         let path = format!("/_matrix/client/v3/profile/{}/displayname", account.user_id);
-        let answer = matrix.call("PUT", &path, Some(&json!({"displayname": name})))?;
+        let answer = api.call("PUT", &path, Some(&json!({"displayname": name})))?;
         ensure!(answer.is_success(), "display name refused: {}", answer.text);
-        let answer = matrix.call("POST", "/_matrix/client/v3/logout", Some(&json!({})))?;
+        let answer = api.call("POST", "/_matrix/client/v3/logout", Some(&json!({})))?;
         ensure!(answer.is_success(), "logout refused: {}", answer.text);
         Ok(())
     }
