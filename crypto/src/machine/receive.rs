@@ -1,0 +1,215 @@
+//! What arrives: to-device events with room keys, and the events of a room.
+
+use serde_json::{Map, Value};
+use vodozemac::olm::OlmMessage;
+use zeroize::Zeroizing;
+
+use super::{Machine, Received};
+use crate::content::{Envelope, Item, Unsupported};
+use crate::error::{CryptoError, Refused};
+use crate::inbound::RoomKey;
+use crate::keys::{check_device, text};
+use crate::records::Step;
+use crate::{MEGOLM, OLM, encoding};
+
+/// The parts of an Olm payload that are checked (Matrix specification,
+/// "m.olm.v1.curve25519-aes-sha2").
+struct Payload<'a> {
+    object: &'a Map<String, Value>,
+    sender_curve25519: &'a str,
+    sender_ed25519: &'a str,
+}
+
+impl Machine {
+    /// Takes in a to-device event: an object with `type`, `sender` and `content`. Only a room key
+    /// that came over Olm has any effect.
+    ///
+    /// # Errors
+    /// [`CryptoError::BadInput`] if `event` isn't an object; a bad event is no error but
+    /// [`Received::refused`].
+    pub fn receive_to_device(
+        &mut self,
+        event: &Value,
+        now: u64,
+    ) -> Result<Step<Received>, CryptoError> {
+        let event = event.as_object().ok_or(CryptoError::BadInput)?;
+        let received = match self.receive_olm(event, now) {
+            Ok(items) => Received {
+                items,
+                refused: None,
+            },
+            Err(refused) => Received {
+                items: Vec::new(),
+                refused: Some(refused),
+            },
+        };
+        self.step(received)
+    }
+
+    /// Takes in an event of the room: an object with `type`, `event_id`, `sender`,
+    /// `origin_server_ts`, `content`, for a redaction `redacts`, and `unencrypted: true` for a
+    /// message that came without encryption. Gives what to show, nothing if it isn't the host's.
+    ///
+    /// # Errors
+    /// [`CryptoError::BadInput`] if `event` isn't an event.
+    pub fn receive_event(
+        &mut self,
+        room_id: &str,
+        event: &Value,
+    ) -> Result<Step<Vec<Item>>, CryptoError> {
+        let event = event.as_object().ok_or(CryptoError::BadInput)?;
+        let envelope = Envelope::read(event).ok_or(CryptoError::BadInput)?;
+        let content = event.get("content").and_then(Value::as_object);
+        let content = content.ok_or(CryptoError::BadInput)?;
+        if envelope.sender != self.host.user_id {
+            return self.step(Vec::new());
+        }
+        let unencrypted = event.get("unencrypted").and_then(Value::as_bool) == Some(true);
+        let item = match text(event, "type") {
+            _ if unencrypted => envelope.unsupported(Unsupported::Unencrypted),
+            Some("m.room.encrypted") => {
+                self.inbound
+                    .receive(room_id, envelope, content, &mut self.changes)
+            }
+            Some("m.room.redaction") => {
+                // At the top up to room version 10, inside the content from 11 on.
+                let redacts = text(event, "redacts").or_else(|| text(content, "redacts"));
+                envelope.redaction(redacts.ok_or(CryptoError::BadInput)?.to_owned())
+            }
+            _ => envelope.unsupported(Unsupported::Unencrypted),
+        };
+        self.step(vec![item])
+    }
+
+    fn receive_olm(&mut self, event: &Map<String, Value>, now: u64) -> Result<Vec<Item>, Refused> {
+        if text(event, "sender") != Some(&self.host.user_id) {
+            return Err(Refused::NotHost);
+        }
+        let content = event.get("content").and_then(Value::as_object);
+        let content = content.ok_or(Refused::Malformed)?;
+        // Room keys are taken over Olm only: a bare m.room_key, or one inside Megolm, would be the
+        // homeserver's word and not the host's.
+        if text(event, "type") != Some("m.room.encrypted")
+            || text(content, "algorithm") != Some(OLM)
+        {
+            return Err(Refused::Ignored);
+        }
+        let sender_key = text(content, "sender_key").ok_or(Refused::Malformed)?;
+        let plaintext = self.decrypt_olm(content, sender_key, now)?;
+        let payload: Value = serde_json::from_slice(&plaintext).map_err(|_| Refused::Malformed)?;
+        let object = payload.as_object().ok_or(Refused::Malformed)?;
+        let payload = self.check_payload(object, sender_key)?;
+        self.receive_room_key(&payload, now)
+    }
+
+    fn decrypt_olm(
+        &mut self,
+        content: &Map<String, Value>,
+        sender_key: &str,
+        now: u64,
+    ) -> Result<Zeroizing<Vec<u8>>, Refused> {
+        let ciphertext = content.get("ciphertext").and_then(Value::as_object);
+        let for_me = ciphertext
+            .ok_or(Refused::Malformed)?
+            .get(&self.me.curve25519())
+            .and_then(Value::as_object)
+            .ok_or(Refused::Olm)?;
+        let message_type = for_me.get("type").and_then(Value::as_u64);
+        let message_type = message_type.and_then(|t| usize::try_from(t).ok());
+        let body = text(for_me, "body").and_then(encoding::decode_base64);
+        let (Some(message_type), Some(body)) = (message_type, body) else {
+            return Err(Refused::Malformed);
+        };
+        let message =
+            OlmMessage::from_parts(message_type, &body).map_err(|_| Refused::Malformed)?;
+        let device_key = encoding::curve25519(sender_key).ok_or(Refused::Malformed)?;
+        let decrypted = self.olm.decrypt(
+            &mut self.me.account,
+            sender_key,
+            device_key,
+            &message,
+            now,
+            &mut self.changes,
+        )?;
+        if decrypted.account_changed {
+            self.me.save(&mut self.changes);
+        }
+        Ok(decrypted.plaintext)
+    }
+
+    /// Checks that the payload was written by whom it says, for this device: Olm proves only which
+    /// Curve25519 key wrote it.
+    fn check_payload<'a>(
+        &self,
+        object: &'a Map<String, Value>,
+        sender_key: &'a str,
+    ) -> Result<Payload<'a>, Refused> {
+        let nested = |name: &str| object.get(name)?.get("ed25519")?.as_str();
+        if text(object, "sender") != Some(&self.host.user_id)
+            || text(object, "recipient") != Some(&self.me.user_id)
+            || nested("recipient_keys") != Some(&self.me.ed25519())
+        {
+            return Err(Refused::Mismatch);
+        }
+        let sender_ed25519 = nested("keys").ok_or(Refused::Malformed)?;
+        let payload = Payload {
+            object,
+            sender_curve25519: sender_key,
+            sender_ed25519,
+        };
+        if let Some(device_keys) = object.get("sender_device_keys") {
+            self.check_sender_device(device_keys, &payload)
+                .ok_or(Refused::DeviceKeys)?;
+        }
+        Ok(payload)
+    }
+
+    /// `sender_device_keys` (MSC4147) must be the host's, signed by themselves, and hold the very
+    /// keys that wrote this message.
+    fn check_sender_device(&self, device_keys: &Value, payload: &Payload<'_>) -> Option<()> {
+        let device = check_device(device_keys.as_object()?, &self.host.user_id)?;
+        (device.curve25519 == payload.sender_curve25519 && device.ed25519 == payload.sender_ed25519)
+            .then_some(())
+    }
+
+    fn receive_room_key(&mut self, payload: &Payload<'_>, now: u64) -> Result<Vec<Item>, Refused> {
+        if text(payload.object, "type") != Some("m.room_key") {
+            return Err(Refused::Ignored);
+        }
+        let key = self.read_room_key(payload).ok_or(Refused::Malformed)?;
+        if self.is_trusted(payload) {
+            return self.inbound.add(&key, now, &mut self.changes);
+        }
+        self.inbound.hold(key, &mut self.changes);
+        self.host.mark_outdated();
+        self.host.save(&mut self.changes);
+        Err(Refused::UnknownDevice)
+    }
+
+    fn read_room_key(&self, payload: &Payload<'_>) -> Option<RoomKey> {
+        let content = payload.object.get("content")?.as_object()?;
+        if text(content, "algorithm") != Some(MEGOLM) {
+            return None;
+        }
+        Some(RoomKey {
+            sender: self.host.user_id.clone(),
+            sender_curve25519: payload.sender_curve25519.to_owned(),
+            sender_ed25519: payload.sender_ed25519.to_owned(),
+            room_id: text(content, "room_id")?.to_owned(),
+            session_id: text(content, "session_id")?.to_owned(),
+            session_key: text(content, "session_key")?.to_owned(),
+        })
+    }
+
+    /// Whether the sending device is a known one that may be trusted, or carries the signature of
+    /// the pinned identity with it.
+    fn is_trusted(&self, payload: &Payload<'_>) -> bool {
+        self.host
+            .trusts_keys(payload.sender_curve25519, payload.sender_ed25519)
+            || payload
+                .object
+                .get("sender_device_keys")
+                .and_then(Value::as_object)
+                .is_some_and(|keys| self.host.has_signed(keys))
+    }
+}

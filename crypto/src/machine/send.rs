@@ -1,0 +1,382 @@
+//! What leaves: room keys for the host's devices, and encrypted texts.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use vodozemac::olm::OlmMessage;
+use zeroize::Zeroizing;
+
+use super::{Blocked, Machine, Prepare};
+use crate::error::CryptoError;
+use crate::outbound::{Outbound, Withheld};
+use crate::records::Step;
+use crate::{MEGOLM, OLM, encoding};
+
+/// Room keys in one frame: each takes up to 4 KiB of its 64 KiB.
+const KEYS_PER_FRAME: usize = 10;
+/// Withheld notices in one frame.
+const NOTICES_PER_FRAME: usize = 50;
+/// The largest content of an encrypted event that the bridge takes, as JSON.
+const MAX_CONTENT_BYTES: usize = 16 * 1024;
+/// Ciphertexts come in few sizes, so that their length tells little about the text.
+const SMALLEST_STEP: usize = 256;
+const DOUBLING_UP_TO: usize = 4096;
+const STEP_ABOVE: usize = 512;
+
+/// The next thing to do for a room; found without changing anything.
+enum Plan {
+    Blocked(Blocked),
+    QueryKeys,
+    NewSession,
+    AwaitStored,
+    Claim(Vec<String>),
+    Share(Vec<String>),
+    Withhold(Withheld, Vec<String>),
+    Ready,
+}
+
+#[derive(Serialize)]
+struct OlmPayload<'a> {
+    r#type: &'a str,
+    content: RoomKeyContent<'a>,
+    sender: &'a str,
+    recipient: &'a str,
+    recipient_keys: Ed25519Key<'a>,
+    keys: Ed25519Key<'a>,
+    // Only under this name: together with its unstable twin matrix-sdk-crypto refuses the message.
+    sender_device_keys: &'a Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct RoomKeyContent<'a> {
+    algorithm: &'a str,
+    room_id: &'a str,
+    session_id: &'a str,
+    session_key: &'a str,
+}
+
+#[derive(Serialize)]
+struct Ed25519Key<'a> {
+    ed25519: &'a str,
+}
+
+#[derive(Serialize)]
+struct MessagePayload<'a> {
+    r#type: &'a str,
+    room_id: &'a str,
+    content: MessageContent<'a>,
+    #[serde(rename = "vestibule.padding")]
+    padding: &'a str,
+}
+
+#[derive(Serialize)]
+struct MessageContent<'a> {
+    msgtype: &'a str,
+    body: &'a str,
+}
+
+impl Machine {
+    /// What must happen before the next message of that room can be encrypted. To be asked again
+    /// after each step until it says [`Prepare::Ready`] or [`Prepare::Blocked`].
+    ///
+    /// # Errors
+    /// [`CryptoError::Unencodable`] if the state couldn't be written down.
+    pub fn prepare(&mut self, room_id: &str, now: u64) -> Result<Step<Prepare>, CryptoError> {
+        let prepare = loop {
+            match self.plan(room_id, now) {
+                Plan::Blocked(reason) => break Prepare::Blocked { reason },
+                Plan::QueryKeys => break Prepare::KeysQuery,
+                Plan::NewSession => self.new_session(room_id, now),
+                Plan::Claim(devices) => {
+                    self.claiming.clone_from(&devices);
+                    break Prepare::KeysClaim { devices };
+                }
+                Plan::Share(devices) => self.share(room_id, &devices)?,
+                Plan::Withhold(why, devices) => self.withhold(room_id, why, &devices),
+                Plan::AwaitStored => {
+                    let pending = self.outbound.get(room_id).and_then(Outbound::pending);
+                    let pending = pending.ok_or(CryptoError::NotReady)?.clone();
+                    break Prepare::ToDevice {
+                        id: pending.id,
+                        event_type: pending.event_type,
+                        messages: pending.messages,
+                    };
+                }
+                Plan::Ready => break Prepare::Ready,
+            }
+        };
+        self.step(prepare)
+    }
+
+    /// The messages of a [`Prepare::ToDevice`] are sure to be delivered. An id that isn't awaited
+    /// is ignored.
+    ///
+    /// # Errors
+    /// [`CryptoError::Unencodable`] if the state couldn't be written down.
+    pub fn to_device_stored(&mut self, id: &str) -> Result<Step<()>, CryptoError> {
+        for outbound in self.outbound.values_mut() {
+            if outbound.stored(id) {
+                outbound.save(&mut self.changes);
+            }
+        }
+        self.step(())
+    }
+
+    /// Encrypts a text message and gives the content of its `m.room.encrypted` event.
+    ///
+    /// # Errors
+    /// [`CryptoError::NotReady`] unless [`Machine::prepare`] says ready; [`CryptoError::TooLong`]
+    /// if the content would be larger than 16 KiB.
+    pub fn encrypt_text(
+        &mut self,
+        room_id: &str,
+        body: &str,
+        now: u64,
+    ) -> Result<Step<Value>, CryptoError> {
+        if !matches!(self.plan(room_id, now), Plan::Ready) {
+            return Err(CryptoError::NotReady);
+        }
+        let outbound = self
+            .outbound
+            .get_mut(room_id)
+            .ok_or(CryptoError::NotReady)?;
+        let plaintext = padded_payload(room_id, body)?;
+        // The envelope around the ciphertext stays below 512 bytes, base64 adds a third.
+        if (plaintext.len() + 96) / 3 * 4 + 512 > MAX_CONTENT_BYTES {
+            return Err(CryptoError::TooLong);
+        }
+        let ciphertext = outbound.session.encrypt(plaintext.as_slice()).to_base64();
+        outbound.save(&mut self.changes);
+        // Two of these are deprecated, but some clients refuse an event without them.
+        let content = json!({
+            "algorithm": MEGOLM,
+            "ciphertext": ciphertext,
+            "session_id": outbound.session.session_id(),
+            "sender_key": self.me.curve25519(),
+            "device_id": self.me.device_id,
+        });
+        self.step(content)
+    }
+
+    fn plan(&self, room_id: &str, now: u64) -> Plan {
+        if self.host.identity_changed() {
+            return Plan::Blocked(Blocked::IdentityChanged);
+        }
+        if self.host.is_outdated() {
+            return Plan::QueryKeys;
+        }
+        let fresh = self.host.is_fresh(now);
+        if self.host.trusted_devices().next().is_none() {
+            return if fresh {
+                Plan::Blocked(Blocked::NoDevices)
+            } else {
+                Plan::QueryKeys
+            };
+        }
+        let outbound = match self.outbound.get(room_id) {
+            Some(outbound) if !outbound.is_over(&self.host, now) => outbound,
+            // A device that is gone must not get a new session because the list was old.
+            _ => {
+                return if fresh {
+                    Plan::NewSession
+                } else {
+                    Plan::QueryKeys
+                };
+            }
+        };
+        if outbound.pending().is_some() {
+            return Plan::AwaitStored;
+        }
+        self.plan_sharing(outbound, now)
+    }
+
+    fn plan_sharing(&self, outbound: &Outbound, now: u64) -> Plan {
+        let mut claim = Vec::new();
+        let mut share = Vec::new();
+        let mut no_olm = Vec::new();
+        for (device_id, device) in self.host.trusted_devices() {
+            if outbound.is_shared_with(device_id) {
+                continue;
+            } else if self.olm.has(&device.curve25519) {
+                share.push(device_id.clone());
+            } else if self.host.may_claim(device_id, now) {
+                claim.push(device_id.clone());
+            } else if self.host.claims_given_up(device_id)
+                && !outbound.is_withheld_from(device_id, Withheld::NoOlm)
+            {
+                no_olm.push(device_id.clone());
+            }
+        }
+        let unverified: Vec<String> = self
+            .host
+            .untrusted_devices()
+            .map(|(device_id, _)| device_id)
+            .filter(|device_id| !outbound.is_withheld_from(device_id, Withheld::Unverified))
+            .cloned()
+            .collect();
+        if !claim.is_empty() {
+            Plan::Claim(claim)
+        } else if !share.is_empty() {
+            share.truncate(KEYS_PER_FRAME);
+            Plan::Share(share)
+        } else if let Some((why, mut devices)) = [
+            (Withheld::Unverified, unverified),
+            (Withheld::NoOlm, no_olm),
+        ]
+        .into_iter()
+        .find(|(_, devices)| !devices.is_empty())
+        {
+            devices.truncate(NOTICES_PER_FRAME);
+            Plan::Withhold(why, devices)
+        } else if outbound.is_shared_with_anyone() {
+            Plan::Ready
+        } else {
+            Plan::Blocked(Blocked::NoDevices)
+        }
+    }
+
+    fn new_session(&mut self, room_id: &str, now: u64) {
+        let outbound = Outbound::new(room_id, now);
+        outbound.save(&mut self.changes);
+        self.outbound.insert(room_id.to_owned(), outbound);
+    }
+
+    /// Encrypts the room key for these devices, and keeps the ciphertexts until they are stored.
+    fn share(&mut self, room_id: &str, device_ids: &[String]) -> Result<(), CryptoError> {
+        let outbound = self
+            .outbound
+            .get_mut(room_id)
+            .ok_or(CryptoError::NotReady)?;
+        let sender_key = self.me.curve25519();
+        let own_ed25519 = self.me.ed25519();
+        let session_id = outbound.session.session_id();
+        let session_key = Zeroizing::new(outbound.session.session_key().to_base64());
+        let mut messages = Map::new();
+        let mut shared_with = BTreeMap::new();
+        for device_id in device_ids {
+            let device = self
+                .host
+                .trusted_device(device_id)
+                .ok_or(CryptoError::NotReady)?;
+            let payload = OlmPayload {
+                r#type: "m.room_key",
+                content: RoomKeyContent {
+                    algorithm: MEGOLM,
+                    room_id,
+                    session_id: &session_id,
+                    session_key: &session_key,
+                },
+                sender: &self.me.user_id,
+                recipient: &self.host.user_id,
+                recipient_keys: Ed25519Key {
+                    ed25519: &device.ed25519,
+                },
+                keys: Ed25519Key {
+                    ed25519: &own_ed25519,
+                },
+                sender_device_keys: &self.me.device_keys,
+            };
+            let plaintext =
+                Zeroizing::new(serde_json::to_vec(&payload).map_err(|_| CryptoError::Unencodable)?);
+            let message = self
+                .olm
+                .encrypt(&device.curve25519, &plaintext, &mut self.changes)
+                .ok_or(CryptoError::NotReady)?
+                .map_err(|_| CryptoError::BadKey)?;
+            messages.insert(
+                device_id.clone(),
+                olm_content(&sender_key, &device.curve25519, &message),
+            );
+            shared_with.insert(device_id.clone(), device.curve25519.clone());
+        }
+        outbound.share(messages, shared_with);
+        outbound.save(&mut self.changes);
+        Ok(())
+    }
+
+    /// Tells devices that they get no key, and why.
+    fn withhold(&mut self, room_id: &str, why: Withheld, device_ids: &[String]) {
+        let Some(outbound) = self.outbound.get_mut(room_id) else {
+            return;
+        };
+        let mut content = json!({
+            "algorithm": MEGOLM,
+            "sender_key": self.me.curve25519(),
+            "from_device": self.me.device_id,
+            "code": why.code(),
+        });
+        // Without a session between the devices the notice is about all sessions, so it names none.
+        if let (Withheld::Unverified, Some(content)) = (why, content.as_object_mut()) {
+            content.insert("room_id".to_owned(), room_id.into());
+            content.insert(
+                "session_id".to_owned(),
+                outbound.session.session_id().into(),
+            );
+        }
+        let messages = device_ids
+            .iter()
+            .map(|id| (id.clone(), content.clone()))
+            .collect();
+        outbound.withhold(messages, why);
+        outbound.save(&mut self.changes);
+    }
+}
+
+fn olm_content(sender_key: &str, recipient_key: &str, message: &OlmMessage) -> Value {
+    let (message_type, body) = message.to_parts();
+    json!({
+        "algorithm": OLM,
+        "sender_key": sender_key,
+        "ciphertext": {
+            recipient_key: { "type": message_type, "body": encoding::encode_base64(&body) },
+        },
+    })
+}
+
+/// The payload of a text message, padded by a member that clients ignore.
+fn padded_payload(room_id: &str, body: &str) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    let write = |padding: &str| {
+        let payload = MessagePayload {
+            r#type: "m.room.message",
+            room_id,
+            content: MessageContent {
+                msgtype: "m.text",
+                body,
+            },
+            padding,
+        };
+        serde_json::to_vec(&payload)
+            .map(Zeroizing::new)
+            .map_err(|_| CryptoError::Unencodable)
+    };
+    let bare = write("")?.len();
+    write(&" ".repeat(padded_len(bare) - bare))
+}
+
+/// The next size step: doubling at first, so that short texts look alike, then closer, so that
+/// long ones still fit.
+fn padded_len(len: usize) -> usize {
+    if len <= DOUBLING_UP_TO {
+        len.next_power_of_two().max(SMALLEST_STEP)
+    } else {
+        len.next_multiple_of(STEP_ABOVE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn payloads_have_few_sizes() {
+        for (body, expected) in [(0, 256), (1, 256), (100, 256), (200, 512), (3000, 4096)] {
+            let payload = padded_payload("!r:b", &"x".repeat(body)).unwrap();
+            assert_eq!(payload.len(), expected, "{body}");
+        }
+        assert_eq!(padded_len(4096), 4096);
+        assert_eq!(padded_len(4097), 4608);
+        assert_eq!(padded_len(10_000), 10_240);
+    }
+}

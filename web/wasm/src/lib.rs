@@ -1,0 +1,260 @@
+//! The crypto machine for the page: JSON strings in and out, no logic of its own.
+//!
+//! Every error is thrown as a JavaScript `Error` whose `name` is a stable code. What a call changed
+//! is collected until [`Machine::changes`] takes it; the page stores that durably before anything
+//! leaves or is shown.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use serde::Serialize;
+use serde_json::Value;
+use vestibule_crypto::{
+    Changes, CryptoError, Machine as Inner, OpenError, Step, decode_base64, encode_base64,
+};
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    /// JavaScript's `Error`, whose name can be set.
+    #[wasm_bindgen(js_name = Error)]
+    type JsErrorObject;
+
+    #[wasm_bindgen(constructor, js_class = "Error")]
+    fn new(message: &str) -> JsErrorObject;
+
+    #[wasm_bindgen(method, setter)]
+    fn set_name(this: &JsErrorObject, name: &str);
+}
+
+/// A failed call: a stable code, and words for a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    code: &'static str,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: &'static str, error: impl Display) -> Self {
+        Self {
+            code,
+            message: error.to_string(),
+        }
+    }
+
+    /// The code that becomes the error's name.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+impl From<CryptoError> for Failure {
+    fn from(error: CryptoError) -> Self {
+        Self::new(error.code(), error)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::new(error.code(), error)
+    }
+}
+
+impl From<Failure> for JsValue {
+    fn from(failure: Failure) -> Self {
+        let error = JsErrorObject::new(&failure.message);
+        error.set_name(failure.code);
+        error.into()
+    }
+}
+
+/// The crypto machine of one chat.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Machine {
+    inner: Inner,
+    changes: Changes,
+}
+
+#[wasm_bindgen]
+impl Machine {
+    /// Makes a device with all its keys. Times are milliseconds since the Unix epoch.
+    #[wasm_bindgen(js_name = create)]
+    pub fn create(
+        user_id: &str,
+        device_id: &str,
+        host_id: &str,
+        now_ms: f64,
+    ) -> Result<Machine, Failure> {
+        let (inner, changes) = Inner::create(user_id, device_id, host_id, millis(now_ms))?;
+        Ok(Self { inner, changes })
+    }
+
+    /// Opens a machine from all its records: JSON `{key: base64}`.
+    #[wasm_bindgen(js_name = open)]
+    pub fn open(records: &str) -> Result<Machine, Failure> {
+        let records: BTreeMap<String, String> =
+            serde_json::from_str(records).map_err(|_| CryptoError::BadInput)?;
+        let records: Option<Vec<(String, Vec<u8>)>> = records
+            .into_iter()
+            .map(|(key, value)| Some((key, decode_base64(&value)?)))
+            .collect();
+        let inner = Inner::open(records.ok_or(CryptoError::BadInput)?)?;
+        Ok(Self {
+            inner,
+            changes: Changes::default(),
+        })
+    }
+
+    /// All that changed since the last call, JSON `{key: base64 | null}`.
+    #[wasm_bindgen(js_name = changes)]
+    pub fn changes(&mut self) -> Result<String, Failure> {
+        let changes = std::mem::take(&mut self.changes);
+        let records: BTreeMap<&str, Option<String>> = changes
+            .iter()
+            .map(|(key, value)| (key, value.map(encode_base64)))
+            .collect();
+        json(&records)
+    }
+
+    /// The `keys` of a join, JSON.
+    #[wasm_bindgen(js_name = publicKeys)]
+    pub fn public_keys(&self) -> Result<String, Failure> {
+        json(&self.inner.public_keys()?)
+    }
+
+    /// The bridge accepted the keys that were to be published.
+    #[wasm_bindgen(js_name = markPublished)]
+    pub fn mark_published(&mut self) -> Result<(), Failure> {
+        let step = self.inner.mark_published()?;
+        self.keep(step);
+        Ok(())
+    }
+
+    /// The signature of a `hello` frame.
+    #[wasm_bindgen(js_name = signHello)]
+    pub fn sign_hello(&self, origin: &str, portal: &str, nonce: &str) -> String {
+        self.inner.sign_hello(origin, portal, nonce)
+    }
+
+    /// Takes in a to-device event; gives the items that its key decrypts, JSON.
+    #[wasm_bindgen(js_name = receiveToDevice)]
+    pub fn receive_to_device(&mut self, event: &str, now_ms: f64) -> Result<String, Failure> {
+        let step = self
+            .inner
+            .receive_to_device(&parse(event)?, millis(now_ms))?;
+        json(&self.keep(step).items)
+    }
+
+    /// Takes in a room event; gives the items to show, JSON.
+    #[wasm_bindgen(js_name = receiveEvent)]
+    pub fn receive_event(
+        &mut self,
+        room_id: &str,
+        event: &str,
+        _now_ms: f64,
+    ) -> Result<String, Failure> {
+        let step = self.inner.receive_event(room_id, &parse(event)?)?;
+        json(&self.keep(step))
+    }
+
+    /// Takes in a `/keys/query` answer; gives `{"identity", "devices", "items"}`, JSON.
+    #[wasm_bindgen(js_name = receiveKeys)]
+    pub fn receive_keys(&mut self, response: &str, now_ms: f64) -> Result<String, Failure> {
+        let step = self.inner.receive_keys(&parse(response)?, millis(now_ms))?;
+        json(&self.keep(step))
+    }
+
+    /// The guest accepted the changed identity; gives the items that can be read now, JSON.
+    #[wasm_bindgen(js_name = acceptIdentity)]
+    pub fn accept_identity(&mut self) -> Result<String, Failure> {
+        let step = self.inner.accept_identity()?;
+        json(&self.keep(step))
+    }
+
+    /// The host's device list is outdated.
+    #[wasm_bindgen(js_name = keysChanged)]
+    pub fn keys_changed(&mut self) -> Result<(), Failure> {
+        let step = self.inner.keys_changed()?;
+        self.keep(step);
+        Ok(())
+    }
+
+    /// Whether a key waits for a `/keys/query` answer, so that one should be asked for at once.
+    #[wasm_bindgen(js_name = wantsKeys)]
+    pub fn wants_keys(&self) -> bool {
+        self.inner.wants_keys()
+    }
+
+    /// What must happen before the next text can be encrypted, JSON.
+    #[wasm_bindgen(js_name = prepare)]
+    pub fn prepare(&mut self, room_id: &str, now_ms: f64) -> Result<String, Failure> {
+        let step = self.inner.prepare(room_id, millis(now_ms))?;
+        json(&self.keep(step))
+    }
+
+    /// Takes in a `/keys/claim` answer.
+    #[wasm_bindgen(js_name = receiveClaim)]
+    pub fn receive_claim(&mut self, response: &str, now_ms: f64) -> Result<(), Failure> {
+        let step = self
+            .inner
+            .receive_claim(&parse(response)?, millis(now_ms))?;
+        self.keep(step);
+        Ok(())
+    }
+
+    /// The bridge stored the messages that `prepare` gave under that id.
+    #[wasm_bindgen(js_name = toDeviceStored)]
+    pub fn to_device_stored(&mut self, id: &str) -> Result<(), Failure> {
+        let step = self.inner.to_device_stored(id)?;
+        self.keep(step);
+        Ok(())
+    }
+
+    /// Encrypts a text; gives the content of the event, JSON.
+    #[wasm_bindgen(js_name = encryptText)]
+    pub fn encrypt_text(
+        &mut self,
+        room_id: &str,
+        body: &str,
+        now_ms: f64,
+    ) -> Result<String, Failure> {
+        let step = self.inner.encrypt_text(room_id, body, millis(now_ms))?;
+        json(&self.keep(step))
+    }
+
+    /// Keys to upload, JSON, or `null`.
+    #[wasm_bindgen(js_name = oneTimeKeys)]
+    pub fn one_time_keys(
+        &mut self,
+        count: f64,
+        fallback_unused: bool,
+        now_ms: f64,
+    ) -> Result<String, Failure> {
+        let step = self
+            .inner
+            .one_time_keys(millis(count), fallback_unused, millis(now_ms))?;
+        json(&self.keep(step))
+    }
+}
+
+impl Machine {
+    fn keep<T>(&mut self, step: Step<T>) -> T {
+        self.changes.merge(step.changes);
+        step.output
+    }
+}
+
+/// JavaScript has one kind of number; the cast saturates, so nothing can overflow.
+fn millis(number: f64) -> u64 {
+    number as u64
+}
+
+fn parse(text: &str) -> Result<Value, Failure> {
+    serde_json::from_str(text).map_err(|_| CryptoError::BadInput.into())
+}
+
+fn json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|_| CryptoError::Unencodable.into())
+}
