@@ -1,0 +1,110 @@
+//! The one function that decides.
+
+use rand_core::CryptoRng;
+
+use crate::done;
+use crate::draft::Draft;
+use crate::effect::Words;
+use crate::end;
+use crate::guest_input;
+use crate::host_input;
+use crate::id::{EffectId, PortalId};
+use crate::input::Input;
+use crate::join;
+use crate::policy::Policy;
+use crate::refusal::Refusal;
+use crate::store::{Changes, Facts, StoreError};
+use crate::time::Timestamp;
+
+/// What a decision may draw on besides the stored facts.
+pub struct Context<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Randomness, for tokens and ids.
+    pub rng: &'a mut dyn CryptoRng,
+    /// The greatest effect id given out so far; [`decide`] moves it on.
+    pub last_effect: &'a mut Option<EffectId>,
+}
+
+/// What follows from an input.
+#[must_use = "a decision counts when its changes are stored"]
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    /// What is to be stored, effects and frames included.
+    pub changes: Changes,
+    /// Words for effects of these changes that must never be stored, to be kept in memory until
+    /// the effect is done: a link's token stands in them.
+    pub unstored: Vec<(EffectId, Words)>,
+    /// What whoever brought the input is told, after the commit.
+    pub answer: Answer,
+}
+
+/// What whoever brought the input is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Answer {
+    /// Only that it is stored.
+    #[default]
+    Stored,
+    /// The guest is in.
+    Joined(Joined),
+    /// A numbered frame was counted, now or before.
+    Counted {
+        /// When the chat ends if nobody writes.
+        deadline: Option<Timestamp>,
+    },
+}
+
+/// The answer to a join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The new portal.
+    pub portal: PortalId,
+    /// The guest's name with its label.
+    pub name: String,
+    /// The host as the guest sees them.
+    pub host: crate::frame::HostView,
+}
+
+/// Why there is no decision.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecided {
+    /// The domain said no; nothing is changed.
+    #[error("refused: {}", .0.code())]
+    Refused(Refusal),
+    /// A fact could not be read.
+    #[error("a fact could not be read")]
+    Store(#[from] StoreError),
+}
+
+impl From<Refusal> for Undecided {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Decides one input over the facts.
+pub fn decide<'a>(
+    input: Input,
+    facts: &'a dyn Facts,
+    policy: &'a Policy,
+    cx: Context<'a>,
+) -> Result<Decision, Undecided> {
+    let draft = Draft::new(facts, policy, cx);
+    match input {
+        Input::Join(join) => join::join(*join, draft),
+        Input::Send { portal, n, content } => guest_input::send(portal, n, content, draft),
+        Input::SendToDevice {
+            portal,
+            n,
+            event_type,
+            messages,
+        } => guest_input::send_to_device(portal, n, event_type, messages, draft),
+        Input::Ack { portal, seq } => guest_input::ack(portal, seq, draft),
+        Input::Leave { portal } => guest_input::leave(portal, draft),
+        Input::Room(event) => host_input::room_event(event, draft),
+        Input::ToDevice(event) => host_input::to_device(event, draft),
+        Input::CaughtUp { portal, since } => host_input::caught_up(portal, since, draft),
+        Input::Done { effect, outcome } => done::done(effect, outcome, draft),
+        Input::Tick => end::tick(draft),
+    }
+}

@@ -1,0 +1,296 @@
+//! What is to be done at the homeserver. An effect is stored in the commit that decided it, and
+//! performed afterwards, in order within its lane, until it is done or refused for good. Each is
+//! one homeserver call and may be repeated without harm.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::guest::GuestName;
+use crate::id::{DeviceId, LinkId, PortalId, RoomId, UserId};
+use crate::input::JoinKeys;
+
+/// One call to the homeserver, with all it needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// Register the ghost, without a device.
+    RegisterGhost {
+        /// Its portal.
+        portal: PortalId,
+        /// The ghost.
+        ghost: UserId,
+    },
+    /// Give the ghost its name, label included.
+    NameGhost {
+        /// Its portal.
+        portal: PortalId,
+        /// The ghost.
+        ghost: UserId,
+        /// The guest's name, to which the label is added.
+        name: GuestName,
+    },
+    /// Make the ghost's device.
+    PutDevice {
+        /// Its portal.
+        portal: PortalId,
+        /// The ghost.
+        ghost: UserId,
+        /// The device.
+        device: DeviceId,
+    },
+    /// Upload device keys, one-time keys and the fallback key.
+    UploadKeys {
+        /// Its portal.
+        portal: PortalId,
+        /// The ghost.
+        ghost: UserId,
+        /// The device.
+        device: DeviceId,
+        /// All keys of the browser.
+        keys: Box<JoinKeys>,
+    },
+    /// Upload the cross-signing keys.
+    UploadCrossSigning {
+        /// Its portal.
+        portal: PortalId,
+        /// The ghost.
+        ghost: UserId,
+        /// All keys of the browser.
+        keys: Box<JoinKeys>,
+    },
+    /// Upload the self-signing key's signature of the device.
+    UploadSignatures {
+        /// Its portal.
+        portal: PortalId,
+        /// The ghost.
+        ghost: UserId,
+        /// The device.
+        device: DeviceId,
+        /// The device keys with both signatures.
+        device_keys: Value,
+    },
+    /// Make the room as the bot, the ghost being invited and all-powerful for a moment. The
+    /// portal's id is written into `m.room.create`, so that a room whose making was not answered
+    /// is found again.
+    CreateRoom {
+        /// The portal.
+        portal: PortalId,
+        /// Gets power 50, to put the guest out.
+        host: UserId,
+        /// Gets power 100, until it gives it up.
+        ghost: UserId,
+    },
+    /// The ghost joins.
+    GhostJoins(InRoom),
+    /// The bot leaves; as creator of a version 12 room it could do everything while it stayed.
+    BotLeaves(InRoom),
+    /// The ghost invites the host, as a direct chat.
+    InviteHost(InRoom),
+    /// The ghost gives up its power.
+    GiveUpPower(InRoom),
+    /// Read the room's state back and compare.
+    VerifySeal(InRoom),
+    /// Send an `m.room.encrypted` event as the ghost.
+    SendEvent {
+        /// The portal.
+        portal: PortalId,
+        /// The sender.
+        ghost: UserId,
+        /// Its device.
+        device: DeviceId,
+        /// Where to.
+        room: RoomId,
+        /// The number of the guest's frame.
+        n: u64,
+        /// The content.
+        content: Value,
+    },
+    /// Send to-device messages as the ghost to devices of the host.
+    SendToDevice {
+        /// The portal.
+        portal: PortalId,
+        /// The sender.
+        ghost: UserId,
+        /// Its device.
+        device: DeviceId,
+        /// The receiver.
+        host: UserId,
+        /// The type.
+        event_type: String,
+        /// The content for each device.
+        messages: BTreeMap<DeviceId, Value>,
+    },
+    /// The ghost leaves the room, with words that the host's client shows.
+    GhostLeaves {
+        /// The portal.
+        portal: PortalId,
+        /// The ghost.
+        ghost: UserId,
+        /// The room.
+        room: RoomId,
+        /// The words.
+        reason: String,
+    },
+    /// The bot leaves a portal's room that it made and that will not be used.
+    BotLeavesUnused {
+        /// The portal.
+        portal: PortalId,
+        /// The room.
+        room: RoomId,
+    },
+    /// Delete the ghost's device, and what waits for it at the homeserver.
+    DeleteDevice {
+        /// The portal.
+        portal: PortalId,
+        /// The ghost.
+        ghost: UserId,
+        /// The device.
+        device: DeviceId,
+    },
+    /// Deactivate the ghost, where the homeserver allows.
+    Deactivate {
+        /// The portal.
+        portal: PortalId,
+        /// The ghost.
+        ghost: UserId,
+    },
+    /// The bot accepts an invitation, and looks what kind of room it is.
+    BotJoins {
+        /// The room.
+        room: RoomId,
+        /// Who invited.
+        host: UserId,
+    },
+    /// The bot leaves a room, or declines.
+    BotDeclines {
+        /// The room.
+        room: RoomId,
+    },
+    /// Ask for a host's display name.
+    FetchHostName {
+        /// The room whose link is waiting for it.
+        room: RoomId,
+        /// The host.
+        host: UserId,
+    },
+    /// The bot says something in a management room.
+    Notice {
+        /// The room.
+        room: RoomId,
+        /// What it says.
+        text: Words,
+    },
+    /// The bot tells a new link. The words hold the link's token, which is never stored: they come
+    /// beside the effect in [`Decision::unstored`](crate::bridge::Decision::unstored) and stay in
+    /// memory. Without them the outcome is
+    /// [`Outcome::WordsLost`](crate::input::Outcome::WordsLost), and the link gets a new token.
+    ShareLink {
+        /// The room.
+        room: RoomId,
+        /// The link.
+        link: LinkId,
+    },
+}
+
+/// A step on a portal's room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InRoom {
+    /// The portal.
+    pub portal: PortalId,
+    /// The room.
+    pub room: RoomId,
+    /// The ghost.
+    pub ghost: UserId,
+    /// The host.
+    pub host: UserId,
+}
+
+/// What the bot says, twice: plain and as the HTML that Matrix allows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    /// Plain text.
+    pub plain: String,
+    /// `formatted_body`.
+    pub html: String,
+}
+
+/// A link or a label can stand in these words, so they stay out of logs.
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Words(…)")
+    }
+}
+
+/// What must be done one after the other. Lanes go on beside each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// All of one portal.
+    Portal(PortalId),
+    /// All of one management room.
+    Room(RoomId),
+}
+
+impl Effect {
+    /// The lane this effect waits in.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::GhostJoins(step)
+            | Self::BotLeaves(step)
+            | Self::InviteHost(step)
+            | Self::GiveUpPower(step)
+            | Self::VerifySeal(step) => Lane::Portal(step.portal),
+            Self::RegisterGhost { portal, .. }
+            | Self::NameGhost { portal, .. }
+            | Self::PutDevice { portal, .. }
+            | Self::UploadKeys { portal, .. }
+            | Self::UploadCrossSigning { portal, .. }
+            | Self::UploadSignatures { portal, .. }
+            | Self::CreateRoom { portal, .. }
+            | Self::SendEvent { portal, .. }
+            | Self::SendToDevice { portal, .. }
+            | Self::GhostLeaves { portal, .. }
+            | Self::BotLeavesUnused { portal, .. }
+            | Self::DeleteDevice { portal, .. }
+            | Self::Deactivate { portal, .. } => Lane::Portal(*portal),
+            Self::BotJoins { room, .. }
+            | Self::BotDeclines { room }
+            | Self::FetchHostName { room, .. }
+            | Self::Notice { room, .. }
+            | Self::ShareLink { room, .. } => Lane::Room(room.clone()),
+        }
+    }
+
+    /// The name for logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RegisterGhost { .. } => "register_ghost",
+            Self::NameGhost { .. } => "name_ghost",
+            Self::PutDevice { .. } => "put_device",
+            Self::UploadKeys { .. } => "upload_keys",
+            Self::UploadCrossSigning { .. } => "upload_cross_signing",
+            Self::UploadSignatures { .. } => "upload_signatures",
+            Self::CreateRoom { .. } => "create_room",
+            Self::GhostJoins(_) => "ghost_joins",
+            Self::BotLeaves(_) => "bot_leaves",
+            Self::InviteHost(_) => "invite_host",
+            Self::GiveUpPower(_) => "give_up_power",
+            Self::VerifySeal(_) => "verify_seal",
+            Self::SendEvent { .. } => "send_event",
+            Self::SendToDevice { .. } => "send_to_device",
+            Self::GhostLeaves { .. } => "ghost_leaves",
+            Self::BotLeavesUnused { .. } => "bot_leaves_unused",
+            Self::DeleteDevice { .. } => "delete_device",
+            Self::Deactivate { .. } => "deactivate",
+            Self::BotJoins { .. } => "bot_joins",
+            Self::BotDeclines { .. } => "bot_declines",
+            Self::FetchHostName { .. } => "fetch_host_name",
+            Self::Notice { .. } => "notice",
+            Self::ShareLink { .. } => "share_link",
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! How a portal ends.
+
+use crate::bridge::{Answer, Decision, Undecided};
+use crate::draft::Draft;
+use crate::effect::Effect;
+use crate::frame::InboxFrame;
+use crate::policy::Policy;
+use crate::portal::{EndReason, Portal, PortalState};
+use crate::words::in_words;
+
+/// How many portals one tick ends; the shell ticks again while there are more.
+const ENDS_PER_TICK: usize = 50;
+
+pub(crate) fn tick(mut draft: Draft<'_>) -> Result<Decision, Undecided> {
+    for id in draft.facts.due(draft.now, ENDS_PER_TICK)? {
+        if let Some(portal) = draft.facts.portal(id)? {
+            close(portal, EndReason::Expired, &mut draft);
+        }
+    }
+    Ok(draft.answer(Answer::Stored))
+}
+
+/// Ends a portal for good; one that is over already stays as it is. Frames that the browser has
+/// not stored yet stay in the inbox, before the last one that says why it is over.
+pub(crate) fn close(portal: Portal, reason: EndReason, draft: &mut Draft<'_>) {
+    let room = match &portal.state {
+        PortalState::Closed { .. } => return,
+        PortalState::Opening { room, .. } => {
+            if let Some(room) = room.clone() {
+                // The step that takes the bot out may be what failed.
+                draft.effect(Effect::BotLeavesUnused {
+                    portal: portal.id,
+                    room,
+                });
+            }
+            room.clone()
+        }
+        PortalState::Open { room, .. } => Some(room.clone()),
+    };
+    let ghost = portal.ghost.clone();
+    if let Some(room) = room.clone() {
+        let words = leaving_words(reason, draft.policy);
+        draft.effect(Effect::GhostLeaves {
+            portal: portal.id,
+            ghost: ghost.clone(),
+            room,
+            reason: words,
+        });
+    }
+    let device = portal.visit.device.clone();
+    draft.effect(Effect::DeleteDevice {
+        portal: portal.id,
+        ghost: ghost.clone(),
+        device,
+    });
+    draft.effect(Effect::Deactivate {
+        portal: portal.id,
+        ghost,
+    });
+
+    let mut edit = draft.edit(portal);
+    edit.frame(draft, InboxFrame::Ended { reason });
+    edit.portal.state = PortalState::Closed {
+        room,
+        at: draft.now,
+        reason,
+    };
+    edit.save(draft);
+}
+
+/// What the host's client shows beside the guest's leaving.
+fn leaving_words(reason: EndReason, policy: &Policy) -> String {
+    match reason {
+        EndReason::Host => "The chat was ended.".to_owned(),
+        EndReason::Guest => "The guest ended the chat.".to_owned(),
+        EndReason::Expired => {
+            format!(
+                "The chat ended after {} without a message.",
+                in_words(policy.idle_limit)
+            )
+        }
+        EndReason::Failed => "The chat could not be set up safely.".to_owned(),
+        EndReason::ThirdParty => {
+            "The chat ended because somebody else came into the room.".to_owned()
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a guest's browser sends after it joined.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::bridge::{Answer, Decision, Undecided};
+use crate::content;
+use crate::draft::Draft;
+use crate::effect::Effect;
+use crate::end;
+use crate::id::{DeviceId, PortalId, RoomId};
+use crate::portal::{EndReason, Portal, PortalState};
+use crate::refusal::Refusal;
+use crate::store::Change;
+
+pub(crate) fn send(
+    portal: PortalId,
+    n: u64,
+    content: Value,
+    mut draft: Draft<'_>,
+) -> Result<Decision, Undecided> {
+    let (portal, room) = match number(find(portal, &draft)?, n)? {
+        Numbered::Before(answer) => return Ok(draft.answer(answer)),
+        Numbered::Next(portal, room) => (portal, room),
+    };
+    content::check_megolm(&content, draft.policy.message_bytes)?;
+    let mut edit = draft.edit(portal);
+    edit.portal
+        .visit
+        .spend(&draft.policy.guest_rate, draft.now)?;
+    edit.portal.visit.last_n = n;
+    edit.wrote(&draft);
+    draft.effect(Effect::SendEvent {
+        portal: edit.portal.id,
+        ghost: edit.portal.ghost.clone(),
+        device: edit.portal.visit.device.clone(),
+        room,
+        n,
+        content,
+    });
+    let deadline = edit.portal.deadline();
+    edit.save(&mut draft);
+    Ok(draft.answer(Answer::Counted { deadline }))
+}
+
+pub(crate) fn send_to_device(
+    portal: PortalId,
+    n: u64,
+    event_type: String,
+    messages: BTreeMap<DeviceId, Value>,
+    mut draft: Draft<'_>,
+) -> Result<Decision, Undecided> {
+    let (portal, room) = match number(find(portal, &draft)?, n)? {
+        Numbered::Before(answer) => return Ok(draft.answer(answer)),
+        Numbered::Next(portal, room) => (portal, room),
+    };
+    content::check_to_device(&event_type, &messages, &room)?;
+    let mut edit = draft.edit(portal);
+    edit.portal
+        .visit
+        .spend(&draft.policy.guest_rate, draft.now)?;
+    edit.portal.visit.last_n = n;
+    draft.effect(Effect::SendToDevice {
+        portal: edit.portal.id,
+        ghost: edit.portal.ghost.clone(),
+        device: edit.portal.visit.device.clone(),
+        host: edit.portal.host.clone(),
+        event_type,
+        messages,
+    });
+    let deadline = edit.portal.deadline();
+    edit.save(&mut draft);
+    Ok(draft.answer(Answer::Counted { deadline }))
+}
+
+pub(crate) fn ack(portal: PortalId, seq: u64, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
+    let portal = find(portal, &draft)?;
+    if seq > portal.last_seq {
+        return Err(Refusal::BadRequest.into());
+    }
+    let first = draft.facts.frames(portal.id, 0, 1)?;
+    if first.iter().any(|(waiting, _)| *waiting <= seq) {
+        draft.put(Change::DeleteFrames {
+            portal: portal.id,
+            through: seq,
+        });
+    }
+    Ok(draft.answer(Answer::Stored))
+}
+
+pub(crate) fn leave(portal: PortalId, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
+    let portal = find(portal, &draft)?;
+    end::close(portal, EndReason::Guest, &mut draft);
+    Ok(draft.answer(Answer::Stored))
+}
+
+fn find(portal: PortalId, draft: &Draft<'_>) -> Result<Portal, Undecided> {
+    Ok(draft.facts.portal(portal)?.ok_or(Refusal::UnknownChat)?)
+}
+
+/// Where a numbered frame stands.
+enum Numbered {
+    /// It was counted before; this is the answer again.
+    Before(Answer),
+    /// It is the next one, and the chat is open in this room.
+    Next(Portal, RoomId),
+}
+
+/// A frame that was counted stays counted after the chat's end too, so that a browser which lost
+/// the answer can mark its message as sent.
+fn number(portal: Portal, n: u64) -> Result<Numbered, Refusal> {
+    if n == 0 {
+        return Err(Refusal::BadRequest);
+    }
+    let last = portal.visit.last_n;
+    if n <= last {
+        return Ok(Numbered::Before(Answer::Counted {
+            deadline: portal.deadline(),
+        }));
+    }
+    let room = match &portal.state {
+        PortalState::Closed { .. } => return Err(Refusal::Ended),
+        PortalState::Opening { .. } => return Err(Refusal::NotOpen),
+        PortalState::Open { room, .. } => room.clone(),
+    };
+    let expected = last.saturating_add(1);
+    if n == expected {
+        Ok(Numbered::Next(portal, room))
+    } else {
+        Err(Refusal::Gap { expected })
+    }
+}

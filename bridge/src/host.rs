@@ -1,0 +1,38 @@
+//! The Matrix user who owns links, and the rooms in which the bot listens to them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{RoomId, UserId};
+
+/// What is remembered of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Their Matrix id.
+    pub user: UserId,
+    /// Their name in Matrix, if they have one; what a guest reads on the landing page.
+    pub display_name: Option<String>,
+}
+
+impl Host {
+    /// The name to show: the display name, or else the localpart.
+    #[must_use]
+    pub fn shown_name(&self) -> &str {
+        match self.display_name.as_deref().map(str::trim) {
+            Some(name) if !name.is_empty() => name,
+            _ => self.user.localpart(),
+        }
+    }
+}
+
+/// A room in which the bot takes commands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagementRoom {
+    /// The room.
+    pub room: RoomId,
+    /// Who invited the bot.
+    pub host: UserId,
+    /// Whether it is a chat of the two alone; elsewhere commands need the prefix `!guest`.
+    pub direct: bool,
+    /// Whether it is encrypted, so that the bot can't read it.
+    pub encrypted: bool,
+}

@@ -1,0 +1,176 @@
+//! What the homeserver delivers: room events and to-device events.
+
+use serde_json::{Value, json};
+
+use crate::bridge::{Answer, Decision, Undecided};
+use crate::content::{ENCRYPTED, digest, sorted_json};
+use crate::draft::Draft;
+use crate::end;
+use crate::frame::{HostEvent, InboxFrame, ToDeviceEvent};
+use crate::id::{EventId, PortalId, UserId};
+use crate::input::{Membership, RoomEvent, RoomEventKind, ToDevice};
+use crate::management;
+use crate::portal::{EndReason, Portal, PortalState};
+use crate::store::Change;
+
+pub(crate) fn room_event(event: RoomEvent, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
+    match draft.facts.portal_by_room(&event.room)? {
+        Some(portal) => in_portal(portal, event, &mut draft)?,
+        None => management::room_event(event, &mut draft)?,
+    }
+    Ok(draft.answer(Answer::Stored))
+}
+
+fn in_portal(portal: Portal, event: RoomEvent, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+    if portal.is_closed() || event.sender == portal.ghost {
+        return Ok(());
+    }
+    if let RoomEventKind::Member { target, membership } = &event.kind {
+        member(portal, target, *membership, draft);
+        return Ok(());
+    }
+    if event.sender != portal.host {
+        return Ok(());
+    }
+    match event.kind.clone() {
+        RoomEventKind::Encrypted { content } => {
+            relay(portal, event, Relayed::Encrypted(content), draft)
+        }
+        RoomEventKind::Redaction { redacts } => {
+            relay(portal, event, Relayed::Redaction(redacts), draft)
+        }
+        RoomEventKind::Message { .. } | RoomEventKind::Other => {
+            relay(portal, event, Relayed::Unencrypted, draft)
+        }
+        RoomEventKind::Member { .. } | RoomEventKind::State => Ok(()),
+    }
+}
+
+/// A membership changed, by anybody's hand but the ghost's.
+fn member(portal: Portal, target: &UserId, membership: Membership, draft: &mut Draft<'_>) {
+    use Membership::{Ban, Invite, Join, Knock, Leave};
+    if *target == draft.policy.bot {
+        return;
+    }
+    let is_host = *target == portal.host;
+    let is_ghost = *target == portal.ghost;
+    match membership {
+        Join if is_host => host_joined(portal, draft),
+        // Nobody but the host has the power to put the ghost out.
+        Leave | Ban if is_host || is_ghost => end::close(portal, EndReason::Host, draft),
+        Invite | Join | Knock if !is_host && !is_ghost => {
+            end::close(portal, EndReason::ThirdParty, draft)
+        }
+        Invite | Join | Knock | Leave | Ban => {}
+    }
+}
+
+fn host_joined(portal: Portal, draft: &mut Draft<'_>) {
+    let mut edit = draft.edit(portal);
+    let known = match &mut edit.portal.state {
+        PortalState::Opening { host_joined, .. } | PortalState::Open { host_joined, .. } => {
+            std::mem::replace(host_joined, true)
+        }
+        PortalState::Closed { .. } => true,
+    };
+    if !known {
+        edit.frame(draft, InboxFrame::Host { joined: true });
+        edit.save(draft);
+    }
+}
+
+/// What of the host's event reaches the page.
+enum Relayed {
+    /// All of it.
+    Encrypted(Value),
+    /// That it takes away another event.
+    Redaction(EventId),
+    /// That there was one: what came without encryption was read by others on the way.
+    Unencrypted,
+}
+
+fn relay(
+    portal: Portal,
+    event: RoomEvent,
+    relayed: Relayed,
+    draft: &mut Draft<'_>,
+) -> Result<(), Undecided> {
+    let digest = digest(&["event", event.event_id.as_str()]);
+    if draft.facts.digest_seen(portal.id, digest)? {
+        return Ok(());
+    }
+    draft.put(Change::RememberDigest {
+        portal: portal.id,
+        digest,
+    });
+    let mut edit = draft.edit(portal);
+    if matches!(relayed, Relayed::Encrypted(_)) {
+        edit.wrote(draft);
+    }
+    let deadline = edit.portal.ends_at;
+    let (event_type, content, redacts, unencrypted) = match relayed {
+        Relayed::Encrypted(content) => (ENCRYPTED, content, None, false),
+        Relayed::Redaction(redacts) => ("m.room.redaction", json!({}), Some(redacts), false),
+        Relayed::Unencrypted => ("m.room.message", json!({}), None, true),
+    };
+    let event = HostEvent {
+        event_type: event_type.to_owned(),
+        event_id: event.event_id,
+        sender: event.sender,
+        origin_server_ts: event.at,
+        content,
+        redacts,
+        unencrypted,
+    };
+    edit.frame(draft, InboxFrame::Event { event, deadline });
+    edit.save(draft);
+    Ok(())
+}
+
+/// Any local user can send to a ghost's device; only the host's Olm messages reach the page.
+pub(crate) fn to_device(event: ToDevice, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
+    let portal = draft.facts.portal_by_ghost(&event.ghost)?;
+    let addressed = |portal: &Portal| {
+        !portal.is_closed()
+            && portal.visit.device == event.device
+            && portal.host == event.sender
+            && event.event_type == ENCRYPTED
+    };
+    let Some(portal) = portal.filter(addressed) else {
+        return Ok(draft.answer(Answer::Stored));
+    };
+    // The truth path delivers again what was pushed before, and to-device events have no id.
+    let parts = [
+        "to_device",
+        event.sender.as_str(),
+        &event.event_type,
+        &sorted_json(&event.content),
+    ];
+    let digest = digest(&parts);
+    if !draft.facts.digest_seen(portal.id, digest)? {
+        draft.put(Change::RememberDigest {
+            portal: portal.id,
+            digest,
+        });
+        let mut edit = draft.edit(portal);
+        let event = ToDeviceEvent {
+            event_type: event.event_type,
+            sender: event.sender,
+            content: event.content,
+        };
+        edit.frame(&mut draft, InboxFrame::ToDevice { event });
+        edit.save(&mut draft);
+    }
+    Ok(draft.answer(Answer::Stored))
+}
+
+pub(crate) fn caught_up(
+    portal: PortalId,
+    since: String,
+    mut draft: Draft<'_>,
+) -> Result<Decision, Undecided> {
+    if draft.facts.since(portal)?.as_ref() != Some(&since) {
+        draft.put(Change::PutSince { portal, since });
+    }
+    Ok(draft.answer(Answer::Stored))
+}

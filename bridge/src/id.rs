@@ -1,0 +1,198 @@
+//! Names of things. Matrix ids are opaque here: the shell parses them at the edge.
+
+use std::fmt;
+
+use rand_core::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+macro_rules! matrix_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the id as it came from the edge, where it was checked.
+            pub fn new(id: impl Into<String>) -> Self {
+                Self(id.into())
+            }
+
+            /// The id as Matrix writes it.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+matrix_id!(
+    /// A Matrix user, `@localpart:server`.
+    UserId
+);
+matrix_id!(
+    /// A Matrix room, `!opaque` or `!opaque:server`.
+    RoomId
+);
+matrix_id!(
+    /// A Matrix event, `$opaque`.
+    EventId
+);
+matrix_id!(
+    /// A Matrix device, unique for its user only.
+    DeviceId
+);
+
+impl UserId {
+    /// The part after the first colon, empty when there is none.
+    #[must_use]
+    pub fn server_name(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, server)| server)
+    }
+
+    /// The part between `@` and the first colon.
+    #[must_use]
+    pub fn localpart(&self) -> &str {
+        let local = self
+            .0
+            .split_once(':')
+            .map_or(self.0.as_str(), |(local, _)| local);
+        local.strip_prefix('@').unwrap_or(local)
+    }
+}
+
+/// Crockford's base32 in lower case: no letter that reads like another or like a digit.
+pub(crate) const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+fn base32(value: u128) -> String {
+    (0..26u32)
+        .rev()
+        .filter_map(|place| {
+            let digit = (value >> (place * 5)) & 31;
+            let index = usize::try_from(digit).ok()?;
+            ALPHABET.get(index).map(|byte| char::from(*byte))
+        })
+        .collect()
+}
+
+fn from_base32(text: &str) -> Option<u128> {
+    if text.len() != 26 || !text.starts_with(|first| ('0'..='7').contains(&first)) {
+        return None;
+    }
+    text.bytes().try_fold(0u128, |value, byte| {
+        let digit = ALPHABET.iter().position(|known| *known == byte)?;
+        Some((value << 5) | u128::try_from(digit).ok()?)
+    })
+}
+
+macro_rules! own_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u128);
+
+        impl $name {
+            /// The id of these 128 bits.
+            #[must_use]
+            pub fn from_u128(bits: u128) -> Self {
+                Self(bits)
+            }
+
+            /// Its 128 bits.
+            #[must_use]
+            pub fn as_u128(self) -> u128 {
+                self.0
+            }
+
+            /// Reads the 26 characters that `Display` writes.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                from_base32(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&base32(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not 26 base32 characters"))
+            }
+        }
+    };
+}
+
+own_id!(
+    /// A link, as logs and lists name it. It says nothing about the token.
+    LinkId
+);
+own_id!(
+    /// A portal, as the page and the logs name it. Knowing it opens nothing.
+    PortalId
+);
+own_id!(
+    /// An effect. Ids of one store only grow, so that their order is the order of the decisions;
+    /// the lower 80 bits are random, so that a store restored from a backup never repeats one. It
+    /// is the Matrix transaction id of the effect's call.
+    EffectId
+);
+
+impl LinkId {
+    /// A random id.
+    pub fn random(rng: &mut dyn Rng) -> Self {
+        Self(random_u128(rng))
+    }
+}
+
+impl PortalId {
+    /// A random id.
+    pub fn random(rng: &mut dyn Rng) -> Self {
+        Self(random_u128(rng))
+    }
+}
+
+impl EffectId {
+    /// An id for `now` that is greater than `last`.
+    pub fn after(last: Option<Self>, now: Timestamp, rng: &mut dyn Rng) -> Self {
+        const RANDOM_BITS: u32 = 80;
+        let random = random_u128(rng) & ((1 << RANDOM_BITS) - 1);
+        let fresh = (u128::from(now.0) << RANDOM_BITS) | random;
+        match last {
+            // Within one millisecond, or after the clock was set back: keep the order, and leave a
+            // random step so that the id stays unguessable and unrepeatable.
+            Some(Self(last)) if fresh <= last => {
+                Self(last.saturating_add(1 + u128::from(rng.next_u32())))
+            }
+            _ => Self(fresh),
+        }
+    }
+}
+
+pub(crate) fn random_u128(rng: &mut dyn Rng) -> u128 {
+    (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64())
+}

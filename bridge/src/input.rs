@@ -1,0 +1,218 @@
+//! What the domain is told.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::{DeviceId, EffectId, EventId, PortalId, RoomId, UserId};
+use crate::link::TokenHash;
+use crate::time::Timestamp;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The homeserver delivered a room event.
+    Room(RoomEvent),
+    /// The homeserver delivered a to-device event, by push or by the truth path.
+    ToDevice(ToDevice),
+    /// The truth path of one portal was read up to here.
+    CaughtUp {
+        /// The portal.
+        portal: PortalId,
+        /// The homeserver's `next_batch`.
+        since: String,
+    },
+    /// A guest uses a link.
+    Join(Box<Join>),
+    /// A guest's browser sent an encrypted message.
+    Send {
+        /// The portal, which the socket's hello proved.
+        portal: PortalId,
+        /// The frame's number.
+        n: u64,
+        /// The content of an `m.room.encrypted` event.
+        content: Value,
+    },
+    /// A guest's browser sent to-device messages for the host's devices.
+    SendToDevice {
+        /// The portal.
+        portal: PortalId,
+        /// The frame's number.
+        n: u64,
+        /// `m.room.encrypted` or `m.room_key.withheld`.
+        event_type: String,
+        /// The content for each device of the host.
+        messages: BTreeMap<DeviceId, Value>,
+    },
+    /// The browser stored all frames up to this sequence number.
+    Ack {
+        /// The portal.
+        portal: PortalId,
+        /// The last stored sequence number.
+        seq: u64,
+    },
+    /// The guest ends the chat.
+    Leave {
+        /// The portal.
+        portal: PortalId,
+    },
+    /// The outbox performed an effect.
+    Done {
+        /// Which one.
+        effect: EffectId,
+        /// How it went.
+        outcome: Outcome,
+    },
+    /// Time went by: deadlines are looked at.
+    Tick,
+}
+
+/// A room event, reduced to what the domain decides over.
+#[derive(Clone, Debug)]
+pub struct RoomEvent {
+    /// Where.
+    pub room: RoomId,
+    /// Its id.
+    pub event_id: EventId,
+    /// Who sent it, as the homeserver says.
+    pub sender: UserId,
+    /// `origin_server_ts`.
+    pub at: Timestamp,
+    /// What it is.
+    pub kind: RoomEventKind,
+}
+
+/// What a room event is.
+#[derive(Clone, Debug)]
+pub enum RoomEventKind {
+    /// `m.room.encrypted`, content as it came.
+    Encrypted {
+        /// The content.
+        content: Value,
+    },
+    /// `m.room.message`.
+    Message {
+        /// `msgtype`.
+        msgtype: String,
+        /// `body`.
+        body: String,
+        /// Whether it edits, answers or threads onto another event.
+        related: bool,
+    },
+    /// `m.room.redaction`.
+    Redaction {
+        /// The event that is to go.
+        redacts: EventId,
+    },
+    /// `m.room.member`.
+    Member {
+        /// Whose membership.
+        target: UserId,
+        /// The new membership.
+        membership: Membership,
+    },
+    /// Any other message-like event, without encryption.
+    Other,
+    /// Any other state event.
+    State,
+}
+
+/// `membership` of an `m.room.member` event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// Invited.
+    Invite,
+    /// In the room.
+    Join,
+    /// Left, declined or put out.
+    Leave,
+    /// Banned.
+    Ban,
+    /// Asked to be let in.
+    Knock,
+}
+
+/// A to-device event for a ghost's device.
+#[derive(Clone, Debug)]
+pub struct ToDevice {
+    /// The ghost.
+    pub ghost: UserId,
+    /// Its device.
+    pub device: DeviceId,
+    /// Who sent it, as the homeserver says.
+    pub sender: UserId,
+    /// Its type.
+    pub event_type: String,
+    /// Its content.
+    pub content: Value,
+}
+
+/// A guest uses a link. The shell verified every signature before.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// The hash of the token that came.
+    pub token_hash: TokenHash,
+    /// What the guest typed as name.
+    pub name: String,
+    /// The user id that the keys are signed with.
+    pub ghost: UserId,
+    /// The device id that the keys are signed with.
+    pub device: DeviceId,
+    /// The device's Ed25519 key, unpadded base64.
+    pub ed25519: String,
+    /// The public keys, ready for the homeserver.
+    pub keys: JoinKeys,
+}
+
+/// A browser's public keys, in the shapes of `/keys/upload` and `/keys/device_signing/upload`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JoinKeys {
+    /// The device keys, signed by the device and by the self-signing key.
+    pub device_keys: Value,
+    /// The master key.
+    pub master_key: Value,
+    /// The self-signing key, signed by the master key.
+    pub self_signing_key: Value,
+    /// The user-signing key, signed by the master key.
+    pub user_signing_key: Value,
+    /// `signed_curve25519:…` to signed key.
+    pub one_time_keys: Value,
+    /// The same, one key.
+    pub fallback_keys: Value,
+}
+
+/// How an effect went. What can be tried again is tried again by the outbox and never comes here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// The homeserver made the room (or had made it before).
+    RoomCreated(RoomId),
+    /// The homeserver took the event.
+    Sent(EventId),
+    /// The room's state is what it must be.
+    Sealed {
+        /// Whether the host had joined by then.
+        host_joined: bool,
+    },
+    /// The room's state is not what it must be.
+    SealBroken,
+    /// The bot is in the room it was invited to.
+    Joined {
+        /// Whether the room is encrypted.
+        encrypted: bool,
+        /// How many are in it or invited, the bot included.
+        members: usize,
+    },
+    /// The host's display name, if they have one.
+    HostName(Option<String>),
+    /// The words of an [`Effect::ShareLink`](crate::effect::Effect::ShareLink) are gone, because
+    /// the program was started anew since they were handed over.
+    WordsLost,
+    /// The homeserver refused for good.
+    Refused {
+        /// `M_…`, or `HTTP_<status>` when there was none.
+        errcode: String,
+    },
+}

@@ -1,0 +1,164 @@
+//! A guest uses a link.
+
+use crate::bridge::{Answer, Decision, Joined, Undecided};
+use crate::draft::Draft;
+use crate::effect::Effect;
+use crate::guest::GuestName;
+use crate::id::{DeviceId, PortalId, UserId};
+use crate::input::{Join, JoinKeys};
+use crate::link::{Link, LinkState};
+use crate::portal::{Portal, PortalState};
+use crate::refusal::Refusal;
+use crate::store::Change;
+use crate::visit::Visit;
+
+/// How long a device id may be, in characters.
+const DEVICE_ID_LENGTH: usize = 64;
+
+pub(crate) fn join(join: Join, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
+    let link = draft
+        .facts
+        .link_by_token(&join.token_hash)?
+        .ok_or(Refusal::LinkUnknown)?;
+    if let Some(joined) = joined_before(&join, &link, &draft)? {
+        return Ok(draft.answer(Answer::Joined(joined)));
+    }
+    link.usable(draft.now)?;
+    check_keys(&join, &link)?;
+    let name = GuestName::parse(&join.name)?;
+    check_open_chats(&link.host, &draft)?;
+
+    let portal = new_portal(&join, &link, name.clone(), &mut draft);
+    let joined = Joined {
+        portal: portal.id,
+        name: name.labelled(),
+        host: draft.host_view(&link.host)?,
+    };
+    let state = LinkState::Used {
+        portal: portal.id,
+        at: draft.now,
+    };
+    draft.put(Change::PutLink(Link { state, ..link }));
+    open(&portal, join.device, join.keys, &mut draft);
+    let due = portal.deadline();
+    draft.put(Change::PutPortal {
+        portal: Box::new(portal),
+        was_due: None,
+        due,
+    });
+    Ok(draft.answer(Answer::Joined(joined)))
+}
+
+/// The answer that this very browser was given before, if its request came a second time.
+fn joined_before(join: &Join, link: &Link, draft: &Draft<'_>) -> Result<Option<Joined>, Undecided> {
+    let LinkState::Used { portal, .. } = link.state else {
+        return Ok(None);
+    };
+    let Some(portal) = draft.facts.portal(portal)? else {
+        return Ok(None);
+    };
+    let same_browser = portal.ghost == join.ghost
+        && portal.visit.device == join.device
+        && portal.visit.ed25519 == join.ed25519;
+    if !same_browser {
+        return Ok(None);
+    }
+    let host = draft.host_view(&portal.host)?;
+    Ok(Some(Joined {
+        portal: portal.id,
+        name: portal.name.labelled(),
+        host,
+    }))
+}
+
+/// The ghost's id was reserved with the link; with another one these keys would be another user's.
+fn check_keys(join: &Join, link: &Link) -> Result<(), Refusal> {
+    let device = join.device.as_str();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    // The device id becomes part of paths at the homeserver and of the text that a hello signs.
+    let sound_device = (1..=DEVICE_ID_LENGTH).contains(&device.len()) && device.bytes().all(plain);
+    if join.ghost == link.ghost && sound_device && !join.ed25519.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::BadKeys)
+    }
+}
+
+fn check_open_chats(host: &UserId, draft: &Draft<'_>) -> Result<(), Undecided> {
+    let portals = draft.facts.portals_of_host(host)?;
+    let open = portals.iter().filter(|portal| !portal.is_closed()).count();
+    if open < draft.policy.open_chats {
+        Ok(())
+    } else {
+        Err(Refusal::TooManyChats.into())
+    }
+}
+
+fn new_portal(join: &Join, link: &Link, name: GuestName, draft: &mut Draft<'_>) -> Portal {
+    Portal {
+        id: PortalId::random(draft.rng),
+        link: link.id,
+        host: link.host.clone(),
+        ghost: link.ghost.clone(),
+        name,
+        visit: Visit {
+            device: join.device.clone(),
+            ed25519: join.ed25519.clone(),
+            last_n: 0,
+            rate: draft.now,
+        },
+        state: PortalState::Opening {
+            room: None,
+            host_joined: false,
+        },
+        created_at: draft.now,
+        last_message_at: draft.now,
+        ends_at: draft.now + draft.policy.idle_limit,
+        last_seq: 0,
+    }
+}
+
+/// The steps up to the room. The ghost is cross-signed before the room exists, because a client
+/// that meets an unsigned device warns of it.
+fn open(made: &Portal, device: DeviceId, keys: JoinKeys, draft: &mut Draft<'_>) {
+    let portal = made.id;
+    let ghost = made.ghost.clone();
+    let device_keys = keys.device_keys.clone();
+    let keys = Box::new(keys);
+    draft.effect(Effect::RegisterGhost {
+        portal,
+        ghost: ghost.clone(),
+    });
+    draft.effect(Effect::NameGhost {
+        portal,
+        ghost: ghost.clone(),
+        name: made.name.clone(),
+    });
+    draft.effect(Effect::PutDevice {
+        portal,
+        ghost: ghost.clone(),
+        device: device.clone(),
+    });
+    draft.effect(Effect::UploadKeys {
+        portal,
+        ghost: ghost.clone(),
+        device: device.clone(),
+        keys: keys.clone(),
+    });
+    draft.effect(Effect::UploadCrossSigning {
+        portal,
+        ghost: ghost.clone(),
+        keys,
+    });
+    draft.effect(Effect::UploadSignatures {
+        portal,
+        ghost: ghost.clone(),
+        device,
+        device_keys,
+    });
+    draft.effect(Effect::CreateRoom {
+        portal,
+        host: made.host.clone(),
+        ghost,
+    });
+}

@@ -1,0 +1,37 @@
+//! The domain of Vestibule: what a link, a guest and a portal are, and what follows from what.
+//!
+//! Pure and synchronous: no network, no disk, no clock, no randomness of its own. The shell hands
+//! in an [`Input`](input::Input), a view of what is stored ([`Facts`](store::Facts)), the
+//! [`Policy`](policy::Policy), the time and a source of randomness; [`decide`](bridge::decide)
+//! hands back what to store and what to do, or a [`Refusal`](refusal::Refusal) with words for the
+//! person.
+
+pub mod bridge;
+pub mod command;
+pub mod effect;
+pub mod frame;
+pub mod ghost;
+pub mod guest;
+pub mod host;
+pub mod id;
+pub mod input;
+pub mod link;
+pub mod policy;
+pub mod portal;
+pub mod refusal;
+pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod time;
+pub mod visit;
+
+mod content;
+mod done;
+mod draft;
+mod end;
+mod guest_input;
+mod host_input;
+mod join;
+mod management;
+mod opening;
+mod words;

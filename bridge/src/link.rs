@@ -1,0 +1,181 @@
+//! The capability URL: whoever holds the token of an open link may start one chat with its host.
+
+use std::fmt;
+
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::bridge::Undecided;
+use crate::draft::host_view;
+use crate::frame::HostView;
+use crate::id::{ALPHABET, LinkId, PortalId, RoomId, UserId};
+use crate::policy::Policy;
+use crate::refusal::Refusal;
+use crate::store::Facts;
+use crate::time::Timestamp;
+
+/// How many characters a token has: 26 of 5 bits each are 130 random bits.
+pub const TOKEN_LENGTH: usize = 26;
+
+/// The secret in a link's fragment. It exists while the link is made and while a request that
+/// carries it is answered; only its [`TokenHash`] is ever stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A new token. Letters and digits only, so that no messenger cuts the link short.
+    pub fn random(rng: &mut dyn CryptoRng) -> Self {
+        let mut bytes = [0u8; TOKEN_LENGTH];
+        rng.fill_bytes(&mut bytes);
+        let characters = bytes
+            .iter()
+            .filter_map(|byte| ALPHABET.get(usize::from(byte & 31)))
+            .map(|byte| char::from(*byte));
+        Self(characters.collect())
+    }
+
+    /// Reads what the page sent. Capitals are read as small letters, because some keyboards write
+    /// them.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let lower = text.to_ascii_lowercase();
+        let known =
+            lower.len() == TOKEN_LENGTH && lower.bytes().all(|byte| ALPHABET.contains(&byte));
+        if known {
+            Ok(Self(lower))
+        } else {
+            Err(Refusal::LinkUnknown)
+        }
+    }
+
+    /// What is stored in its place.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        let mut hasher = Sha256::new();
+        hasher.update(b"vestibule-link-v1|");
+        hasher.update(self.0.as_bytes());
+        TokenHash(hasher.finalize().into())
+    }
+
+    /// The characters, for the link itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// SHA-256 over a fixed prefix and the token. A plain hash is enough: nobody guesses 130 bits.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenHash(pub [u8; 32]);
+
+impl PartialEq for TokenHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for TokenHash {}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(…)")
+    }
+}
+
+/// A link as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name in logs and lists.
+    pub id: LinkId,
+    /// Who asked for it, and with whom the guest will talk.
+    pub host: UserId,
+    /// Where it was asked for, and where the host is told of it.
+    pub room: RoomId,
+    /// The host's reminder of whom it is for.
+    pub label: Option<String>,
+    /// The hash of its token.
+    pub token_hash: TokenHash,
+    /// The ghost that the guest will be: reserved here because the browser signs its keys
+    /// together with this id, and never used for another link.
+    pub ghost: UserId,
+    /// When the host asked for it.
+    pub created_at: Timestamp,
+    /// When it stops being usable, unless it was used before.
+    pub expires_at: Timestamp,
+    /// Where in its life it is.
+    pub state: LinkState,
+}
+
+/// Where in its life a link is. That an open link's time is over follows from the clock and is
+/// not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum LinkState {
+    /// Nobody used it yet.
+    Open,
+    /// One guest used it; nobody else can.
+    Used {
+        /// The chat it became.
+        portal: PortalId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The host took it back.
+    Revoked {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Link {
+    /// Whether a guest may use it now.
+    pub fn usable(&self, now: Timestamp) -> Result<(), Refusal> {
+        match self.state {
+            LinkState::Used { .. } => Err(Refusal::LinkUsed),
+            LinkState::Revoked { .. } => Err(Refusal::LinkRevoked),
+            LinkState::Open if now >= self.expires_at => Err(Refusal::LinkExpired),
+            LinkState::Open => Ok(()),
+        }
+    }
+}
+
+/// A link as the landing page shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkView {
+    /// With whom the guest will talk.
+    pub host: HostView,
+    /// The Matrix user that the guest will be; the browser signs its keys with this id.
+    pub ghost: UserId,
+    /// When the link stops being usable.
+    pub expires_at: Timestamp,
+    /// After how many milliseconds without a message a chat ends.
+    pub idle_limit_ms: u64,
+}
+
+/// Looks at a link without using it up.
+///
+/// Fails with [`Undecided::Refused`] when nobody can use it now, and with [`Undecided::Store`] when
+/// it can't be read.
+pub fn look(
+    facts: &dyn Facts,
+    hash: &TokenHash,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<LinkView, Undecided> {
+    let link = facts.link_by_token(hash)?.ok_or(Refusal::LinkUnknown)?;
+    link.usable(now)?;
+    Ok(LinkView {
+        host: host_view(facts, &link.host)?,
+        ghost: link.ghost,
+        expires_at: link.expires_at,
+        idle_limit_ms: u64::try_from(policy.idle_limit.as_millis()).unwrap_or(u64::MAX),
+    })
+}

@@ -1,0 +1,138 @@
+//! From *Start chat* to the sealed room, one step after the other. A portal that was closed on the
+//! way lets the steps which are already in its lane run out, and never goes on.
+
+use crate::bridge::Undecided;
+use crate::command::invite::whom;
+use crate::draft::Draft;
+use crate::effect::{Effect, InRoom, Words};
+use crate::end;
+use crate::frame::InboxFrame;
+use crate::id::{PortalId, RoomId};
+use crate::input::Outcome;
+use crate::portal::{EndReason, Portal, PortalState};
+
+/// A step that only has to succeed.
+pub(crate) fn step(
+    portal: PortalId,
+    outcome: &Outcome,
+    draft: &mut Draft<'_>,
+) -> Result<(), Undecided> {
+    match (outcome, draft.facts.portal(portal)?) {
+        (Outcome::Done, _) | (_, None) => Ok(()),
+        (_, Some(portal)) => fail(portal, draft),
+    }
+}
+
+pub(crate) fn room_created(
+    portal: PortalId,
+    outcome: Outcome,
+    draft: &mut Draft<'_>,
+) -> Result<(), Undecided> {
+    let Some(portal) = draft.facts.portal(portal)? else {
+        return Ok(());
+    };
+    let Outcome::RoomCreated(room) = outcome else {
+        return fail(portal, draft);
+    };
+    match portal.state.clone() {
+        PortalState::Opening {
+            room: None,
+            host_joined,
+        } => {
+            seal(&portal, &room, draft);
+            let mut edit = draft.edit(portal);
+            edit.portal.state = PortalState::Opening {
+                room: Some(room),
+                host_joined,
+            };
+            edit.save(draft);
+        }
+        PortalState::Closed {
+            room: None,
+            at,
+            reason,
+        } => {
+            draft.effect(Effect::BotLeavesUnused {
+                portal: portal.id,
+                room: room.clone(),
+            });
+            // Remembered, so that what still happens in this room is known to be over.
+            let mut edit = draft.edit(portal);
+            edit.portal.state = PortalState::Closed {
+                room: Some(room),
+                at,
+                reason,
+            };
+            edit.save(draft);
+        }
+        PortalState::Opening { .. } | PortalState::Open { .. } | PortalState::Closed { .. } => {}
+    }
+    Ok(())
+}
+
+/// The bot leaves before the host is invited: some clients don't take a room of three for a
+/// direct chat.
+fn seal(portal: &Portal, room: &RoomId, draft: &mut Draft<'_>) {
+    let step = InRoom {
+        portal: portal.id,
+        room: room.clone(),
+        ghost: portal.ghost.clone(),
+        host: portal.host.clone(),
+    };
+    draft.effect(Effect::GhostJoins(step.clone()));
+    draft.effect(Effect::BotLeaves(step.clone()));
+    draft.effect(Effect::InviteHost(step.clone()));
+    draft.effect(Effect::GiveUpPower(step.clone()));
+    draft.effect(Effect::VerifySeal(step));
+}
+
+pub(crate) fn verified(
+    step: InRoom,
+    outcome: &Outcome,
+    draft: &mut Draft<'_>,
+) -> Result<(), Undecided> {
+    let Some(portal) = draft.facts.portal(step.portal)? else {
+        return Ok(());
+    };
+    let PortalState::Opening {
+        room: Some(room),
+        host_joined: before,
+    } = portal.state.clone()
+    else {
+        return Ok(());
+    };
+    match outcome {
+        Outcome::Sealed { host_joined } if room == step.room => {
+            let mut edit = draft.edit(portal);
+            if *host_joined && !before {
+                edit.frame(draft, InboxFrame::Host { joined: true });
+            }
+            edit.portal.state = PortalState::Open {
+                room,
+                host_joined: *host_joined || before,
+            };
+            edit.save(draft);
+            Ok(())
+        }
+        _ => fail(portal, draft),
+    }
+}
+
+/// Ends a portal that could not be opened, and tells the host where they asked for the link.
+fn fail(portal: Portal, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+    if !matches!(portal.state, PortalState::Opening { .. }) {
+        return Ok(());
+    }
+    let link = draft.facts.link(portal.link)?;
+    end::close(portal, EndReason::Failed, draft);
+    let Some(link) = link else { return Ok(()) };
+    if draft.facts.management_room(&link.room)?.is_some() {
+        let words = Words::new(format!(
+            "The chat with {} could not be set up, so it was ended before anything was said. \
+             The link is used up; write `invite` for a new one.",
+            whom(link.label.as_deref()),
+        ));
+        draft.say(&link.room, words);
+    }
+    Ok(())
+}

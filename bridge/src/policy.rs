@@ -1,0 +1,70 @@
+//! The numbers and permissions that an organisation chooses.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::UserId;
+
+/// Everything the domain needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The bot's user id.
+    pub bot: UserId,
+    /// The homeserver's name, the part after the colon in its users' ids.
+    pub server_name: String,
+    /// Where guests reach the page, without a slash at the end: links are `<public_url>/#<token>`.
+    pub public_url: String,
+    /// How long an unused link lives.
+    pub link_lifetime: Duration,
+    /// How long a chat lives after its last message.
+    pub idle_limit: Duration,
+    /// How many unused links a host may have.
+    pub open_links: usize,
+    /// How many chats a host may have at once.
+    pub open_chats: usize,
+    /// The longest encrypted content of one message, in bytes of JSON.
+    pub message_bytes: usize,
+    /// How fast a guest may send.
+    pub guest_rate: GuestRate,
+    /// Who may do what.
+    pub permissions: Permissions,
+}
+
+/// How fast a guest may send: `burst` frames at once, then one every `interval`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestRate {
+    /// Frames that may come at once; at least 1.
+    pub burst: u32,
+    /// The time after which one more may come.
+    pub interval: Duration,
+}
+
+/// What a Matrix user may do with the bot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Nothing.
+    None,
+    /// Have links.
+    Host,
+    /// Have links, and steer the bridge.
+    Admin,
+}
+
+/// Roles by user id, by server name, and for everybody else by `*`. The most exact entry counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permissions(pub BTreeMap<String, Role>);
+
+impl Permissions {
+    /// The role of this user. Server names are compared exactly, port included.
+    #[must_use]
+    pub fn role(&self, user: &UserId) -> Role {
+        let entry = |key: &str| self.0.get(key).copied();
+        entry(user.as_str())
+            .or_else(|| entry(user.server_name()))
+            .or_else(|| entry("*"))
+            .unwrap_or(Role::None)
+    }
+}

@@ -1,0 +1,105 @@
+//! The one sealed room of one host and one guest.
+
+use serde::{Deserialize, Serialize};
+
+use crate::guest::GuestName;
+use crate::id::{LinkId, PortalId, RoomId, UserId};
+use crate::time::Timestamp;
+use crate::visit::Visit;
+
+/// A portal as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Portal {
+    /// Its name on the page and in logs.
+    pub id: PortalId,
+    /// The link it came from.
+    pub link: LinkId,
+    /// The Matrix user on one side.
+    pub host: UserId,
+    /// The guest on the other side, as the homeserver knows it.
+    pub ghost: UserId,
+    /// The name the guest typed.
+    pub name: GuestName,
+    /// The guest's browser.
+    pub visit: Visit,
+    /// Where in its life it is.
+    pub state: PortalState,
+    /// When the guest pressed *Start chat*.
+    pub created_at: Timestamp,
+    /// When either side last wrote; the start counts as the first time.
+    pub last_message_at: Timestamp,
+    /// When it ends if nobody writes, by the idle limit that held at the last message. Stored
+    /// rather than computed, because the store keeps portals in its order and the limit can change
+    /// between two runs.
+    pub ends_at: Timestamp,
+    /// The sequence number of the last frame put into the inbox.
+    pub last_seq: u64,
+}
+
+/// Where in its life a portal is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum PortalState {
+    /// The ghost and the room are being made.
+    Opening {
+        /// The room, once the homeserver made it.
+        room: Option<RoomId>,
+        /// Whether the host accepted the invitation before the seal was read back.
+        host_joined: bool,
+    },
+    /// The seal was read back; both may write.
+    Open {
+        /// The sealed room.
+        room: RoomId,
+        /// Whether the host accepted the invitation.
+        host_joined: bool,
+    },
+    /// Over for good.
+    Closed {
+        /// The room, if there ever was one.
+        room: Option<RoomId>,
+        /// When it ended.
+        at: Timestamp,
+        /// Why.
+        reason: EndReason,
+    },
+}
+
+/// Why a portal ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The host left, declined or put the guest out.
+    Host,
+    /// The guest ended it.
+    Guest,
+    /// Nobody wrote for the idle limit.
+    Expired,
+    /// The room could not be made, or its seal did not hold.
+    Failed,
+    /// Somebody besides host and ghost appeared in the room.
+    ThirdParty,
+}
+
+impl Portal {
+    /// When it ends if nobody writes; none when it is over already.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        (!self.is_closed()).then_some(self.ends_at)
+    }
+
+    /// The room, if it exists.
+    #[must_use]
+    pub fn room(&self) -> Option<&RoomId> {
+        match &self.state {
+            PortalState::Opening { room, .. } | PortalState::Closed { room, .. } => room.as_ref(),
+            PortalState::Open { room, .. } => Some(room),
+        }
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, PortalState::Closed { .. })
+    }
+}

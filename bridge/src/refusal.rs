@@ -1,0 +1,92 @@
+//! The domain said no: not an error, but an answer with words for the person.
+
+use std::time::Duration;
+
+/// Why an input was not accepted. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No link has this token.
+    #[error("This link is not known here. Please check that it was copied as a whole.")]
+    LinkUnknown,
+    /// Another browser used the link.
+    #[error("This link was already used. Please ask for a new one.")]
+    LinkUsed,
+    /// The link's time is over.
+    #[error("This link has expired. Please ask for a new one.")]
+    LinkExpired,
+    /// The host took the link back.
+    #[error("This link was withdrawn. Please ask for a new one.")]
+    LinkRevoked,
+    /// The host has as many open chats as the policy allows.
+    #[error("Your host has too many open chats at the moment. Please try again later.")]
+    TooManyChats,
+    /// The name is empty, too long, or shows nothing.
+    #[error("Please type a name of 1 to 40 visible characters.")]
+    BadName,
+    /// The keys are not those of this link's ghost.
+    #[error("The keys of this browser don't belong to this link. Please reload the page.")]
+    BadKeys,
+    /// No portal has this id, or this device is not its visit.
+    #[error("This chat is not known here.")]
+    UnknownChat,
+    /// The room is still being made.
+    #[error("The chat is still being prepared.")]
+    NotOpen,
+    /// The chat is over.
+    #[error("This chat has ended.")]
+    Ended,
+    /// A frame's number is not the next one.
+    #[error("A frame before this one is missing.")]
+    Gap {
+        /// The number that is expected.
+        expected: u64,
+    },
+    /// The content is larger than the policy allows.
+    #[error("This message is too long.")]
+    TooLarge,
+    /// The content is not a Megolm or Olm message.
+    #[error("Only encrypted messages are accepted here.")]
+    NotEncrypted,
+    /// A frame addresses a device wrongly, or lacks something.
+    #[error("This request is not understood.")]
+    BadRequest,
+    /// The guest writes faster than the policy allows.
+    #[error("That was a little fast. The message will be sent in a moment.")]
+    RateLimited {
+        /// How long until one more is accepted.
+        retry_after: Duration,
+    },
+}
+
+impl Refusal {
+    /// The stable code that programs read; `docs/protocol.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::LinkUnknown => "link_unknown",
+            Self::LinkUsed => "link_used",
+            Self::LinkExpired => "link_expired",
+            Self::LinkRevoked => "link_revoked",
+            Self::TooManyChats => "paused",
+            Self::BadName => "bad_name",
+            Self::BadKeys => "bad_keys",
+            Self::UnknownChat => "unknown_chat",
+            Self::NotOpen => "not_open",
+            Self::Ended => "ended",
+            Self::Gap { .. } => "gap",
+            Self::TooLarge => "too_large",
+            Self::NotEncrypted => "not_encrypted",
+            Self::BadRequest => "bad_request",
+            Self::RateLimited { .. } => "rate_limited",
+        }
+    }
+
+    /// When trying again can help, how long to wait.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The port to whatever keeps the rows: reading ([`Facts`]), and what a decision changes
+//! ([`Changes`]). The same conformance tests hold for every implementation.
+
+use crate::effect::Effect;
+use crate::frame::InboxFrame;
+use crate::host::{Host, ManagementRoom};
+use crate::id::{EffectId, LinkId, PortalId, RoomId, UserId};
+use crate::link::{Link, TokenHash};
+use crate::portal::Portal;
+use crate::time::Timestamp;
+
+/// A row could not be read or written. The input that met it counts as not having happened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk or the library under the store failed.
+    #[error("the store failed in {family}")]
+    Backend {
+        /// The family of rows.
+        family: &'static str,
+        /// What happened.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A row doesn't read as what it must be.
+    #[error("a row in {family} is damaged")]
+    Damaged {
+        /// The family of rows.
+        family: &'static str,
+    },
+    /// A row was written by a newer version of the program.
+    #[error("a row in {family} has version {version}, which this program is too old to read")]
+    TooNew {
+        /// The family of rows.
+        family: &'static str,
+        /// The row's version.
+        version: u8,
+    },
+}
+
+/// Shorthand for what reading gives.
+pub type Read<T> = Result<T, StoreError>;
+
+/// 16 bytes of a SHA-256 that recognise an event which was delivered before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 16]);
+
+/// How many transaction ids are remembered. The homeserver repeats only the one in flight.
+pub const REMEMBERED_TRANSACTIONS: u64 = 4096;
+
+/// What is stored, as seen after all changes so far, those of earlier inputs of the same round
+/// included.
+pub trait Facts {
+    /// A link by its id.
+    fn link(&self, id: LinkId) -> Read<Option<Link>>;
+    /// A link by its token's hash.
+    fn link_by_token(&self, hash: &TokenHash) -> Read<Option<Link>>;
+    /// All links of a host, in order of their ids.
+    fn links_of_host(&self, host: &UserId) -> Read<Vec<Link>>;
+    /// A portal by its id.
+    fn portal(&self, id: PortalId) -> Read<Option<Portal>>;
+    /// A portal by its room.
+    fn portal_by_room(&self, room: &RoomId) -> Read<Option<Portal>>;
+    /// A portal by its ghost.
+    fn portal_by_ghost(&self, ghost: &UserId) -> Read<Option<Portal>>;
+    /// All portals of a host, in order of their ids.
+    fn portals_of_host(&self, host: &UserId) -> Read<Vec<Portal>>;
+    /// Up to `limit` portals whose deadline is not after `now`, the oldest deadline first.
+    fn due(&self, now: Timestamp, limit: usize) -> Read<Vec<PortalId>>;
+    /// A host.
+    fn host(&self, user: &UserId) -> Read<Option<Host>>;
+    /// A management room.
+    fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>>;
+    /// An effect that was not performed yet.
+    fn effect(&self, id: EffectId) -> Read<Option<Effect>>;
+    /// Up to `limit` effects after `after`, in order.
+    fn effects(&self, after: Option<EffectId>, limit: usize) -> Read<Vec<(EffectId, Effect)>>;
+    /// Up to `limit` inbox frames with a sequence number above `after`, in order.
+    fn frames(&self, portal: PortalId, after: u64, limit: usize) -> Read<Vec<(u64, InboxFrame)>>;
+    /// Whether this transaction was committed before.
+    fn transaction_seen(&self, txn: &str) -> Read<bool>;
+    /// Whether this portal was given an event with this digest before.
+    fn digest_seen(&self, portal: PortalId, digest: Digest) -> Read<bool>;
+    /// How far the truth path of a portal was read.
+    fn since(&self, portal: PortalId) -> Read<Option<String>>;
+}
+
+/// One change of the rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Insert or replace a link.
+    PutLink(Link),
+    /// Insert or replace a portal. `deadline` is the portal's deadline before and after: the rows
+    /// are also kept in order of time.
+    PutPortal {
+        /// The portal.
+        portal: Box<Portal>,
+        /// The deadline that the stored row has, if there is a row and it has one.
+        was_due: Option<Timestamp>,
+        /// The deadline from now on.
+        due: Option<Timestamp>,
+    },
+    /// Insert or replace a host.
+    PutHost(Host),
+    /// Insert or replace a management room.
+    PutManagementRoom(ManagementRoom),
+    /// Forget a management room.
+    DeleteManagementRoom(RoomId),
+    /// Put a frame into a portal's inbox.
+    PutFrame {
+        /// The portal.
+        portal: PortalId,
+        /// Its sequence number.
+        seq: u64,
+        /// The frame.
+        frame: InboxFrame,
+    },
+    /// Delete a portal's frames up to and including this sequence number.
+    DeleteFrames {
+        /// The portal.
+        portal: PortalId,
+        /// The last one to go.
+        through: u64,
+    },
+    /// Remember an effect until it is done.
+    PutEffect {
+        /// Its id.
+        id: EffectId,
+        /// The effect.
+        effect: Effect,
+    },
+    /// An effect is done.
+    DeleteEffect(EffectId),
+    /// Remember a transaction id; of more than [`REMEMBERED_TRANSACTIONS`] the oldest is forgotten.
+    RememberTransaction(String),
+    /// Remember an event that a portal was given.
+    RememberDigest {
+        /// The portal.
+        portal: PortalId,
+        /// The event's digest.
+        digest: Digest,
+    },
+    /// Remember how far a portal's truth path was read.
+    PutSince {
+        /// The portal.
+        portal: PortalId,
+        /// `next_batch`.
+        since: String,
+    },
+}
+
+/// All that one decision changes, in order. To be stored whole or not at all.
+#[must_use = "changes that are not stored never happened"]
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes(pub Vec<Change>);
+
+impl Changes {
+    /// Adds a change.
+    pub fn push(&mut self, change: Change) {
+        self.0.push(change);
+    }
+
+    /// Whether there is nothing to store.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A store with one writer: changes become visible to the transaction at once, and to everybody,
+/// durably, with its commit.
+pub trait Store {
+    /// One round's changes.
+    type Transaction<'a>: StoreTransaction
+    where
+        Self: 'a;
+
+    /// Begins a round.
+    fn begin(&self) -> Self::Transaction<'_>;
+}
+
+/// An open round; dropping it without a commit leaves the store as it was.
+pub trait StoreTransaction: Facts {
+    /// Adds one decision's changes. After an error the transaction must be dropped.
+    fn apply(&mut self, changes: &Changes) -> Read<()>;
+
+    /// Stores everything, durably and as a whole.
+    fn commit(self) -> Read<()>;
+}

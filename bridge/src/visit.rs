@@ -1,0 +1,50 @@
+//! One browser's stay in a portal.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::DeviceId;
+use crate::policy::GuestRate;
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
+
+/// What the bridge knows of the browser: its device, the key it proves itself with, and how far
+/// its numbered frames were counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    /// The ghost's device, made in this browser.
+    pub device: DeviceId,
+    /// The device's Ed25519 key, unpadded base64.
+    pub ed25519: String,
+    /// The highest numbered frame that was committed.
+    pub last_n: u64,
+    /// When the rate's bucket will be full again: the "theoretical arrival time" of the generic
+    /// cell rate algorithm (ITU-T I.371), one number instead of a bucket and a refill time.
+    pub rate: Timestamp,
+}
+
+impl Visit {
+    /// Takes one message out of the bucket, or says when there will be one.
+    pub fn spend(&mut self, rate: &GuestRate, now: Timestamp) -> Result<(), Refusal> {
+        spend(&mut self.rate, rate, now)
+    }
+}
+
+/// Takes one out of the bucket that will be full again at `full_at`, or says when there will be one.
+pub fn spend(full_at: &mut Timestamp, rate: &GuestRate, now: Timestamp) -> Result<(), Refusal> {
+    let slack = rate.interval.saturating_mul(rate.burst.saturating_sub(1));
+    let empty = slack.saturating_add(rate.interval);
+    let mut ahead = full_at.since(now);
+    // Further ahead than an empty bucket: the clock was set back. One is let through, so that the
+    // bucket is empty by the new clock and nobody is silenced for as long as the clock was wrong.
+    if ahead > empty {
+        ahead = slack;
+    }
+    if ahead > slack {
+        let retry_after = ahead.saturating_sub(slack).max(Duration::from_millis(1));
+        return Err(Refusal::RateLimited { retry_after });
+    }
+    *full_at = now + ahead + rate.interval;
+    Ok(())
+}
