@@ -1,0 +1,201 @@
+//! The rows in memory, and the indexes over them, kept as a store on disk would keep them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+
+use crate::effect::Effect;
+use crate::frame::InboxFrame;
+use crate::host::{Host, ManagementRoom};
+use crate::id::{EffectId, LinkId, PortalId, RoomId, UserId};
+use crate::link::{Link, TokenHash};
+use crate::portal::Portal;
+use crate::store::{Change, Digest, REMEMBERED_TRANSACTIONS};
+use crate::time::Timestamp;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rows {
+    links: BTreeMap<LinkId, Link>,
+    links_by_token: BTreeMap<[u8; 32], LinkId>,
+    portals: BTreeMap<PortalId, Portal>,
+    portals_by_room: BTreeMap<RoomId, PortalId>,
+    portals_by_ghost: BTreeMap<UserId, PortalId>,
+    deadlines: BTreeSet<(Timestamp, PortalId)>,
+    hosts: BTreeMap<UserId, Host>,
+    management_rooms: BTreeMap<RoomId, ManagementRoom>,
+    effects: BTreeMap<EffectId, Effect>,
+    frames: BTreeMap<(PortalId, u64), InboxFrame>,
+    transactions: VecDeque<String>,
+    digests: BTreeSet<(PortalId, Digest)>,
+    since: BTreeMap<PortalId, String>,
+}
+
+impl Rows {
+    pub(super) fn apply(&mut self, change: &Change) {
+        match change.clone() {
+            Change::PutLink(link) => {
+                self.links_by_token.insert(link.token_hash.0, link.id);
+                self.links.insert(link.id, link);
+            }
+            Change::PutPortal {
+                portal,
+                was_due,
+                due,
+            } => self.put_portal(*portal, was_due, due),
+            Change::PutHost(host) => {
+                self.hosts.insert(host.user.clone(), host);
+            }
+            Change::PutManagementRoom(room) => {
+                self.management_rooms.insert(room.room.clone(), room);
+            }
+            Change::DeleteManagementRoom(room) => {
+                self.management_rooms.remove(&room);
+            }
+            Change::PutFrame { portal, seq, frame } => {
+                self.frames.insert((portal, seq), frame);
+            }
+            Change::DeleteFrames { portal, through } => {
+                self.frames
+                    .retain(|(of, seq), _| *of != portal || *seq > through);
+            }
+            Change::PutEffect { id, effect } => {
+                self.effects.insert(id, effect);
+            }
+            Change::DeleteEffect(id) => {
+                self.effects.remove(&id);
+            }
+            Change::RememberTransaction(txn) => self.remember_transaction(txn),
+            Change::RememberDigest { portal, digest } => {
+                self.digests.insert((portal, digest));
+            }
+            Change::PutSince { portal, since } => {
+                self.since.insert(portal, since);
+            }
+        }
+    }
+
+    fn put_portal(&mut self, portal: Portal, was_due: Option<Timestamp>, due: Option<Timestamp>) {
+        if let Some(was_due) = was_due {
+            self.deadlines.remove(&(was_due, portal.id));
+        }
+        if let Some(due) = due {
+            self.deadlines.insert((due, portal.id));
+        }
+        if let Some(room) = portal.room() {
+            self.portals_by_room.insert(room.clone(), portal.id);
+        }
+        self.portals_by_ghost
+            .insert(portal.ghost.clone(), portal.id);
+        self.portals.insert(portal.id, portal);
+    }
+
+    fn remember_transaction(&mut self, txn: String) {
+        if self.transaction_seen(&txn) {
+            return;
+        }
+        self.transactions.push_back(txn);
+        let kept = usize::try_from(REMEMBERED_TRANSACTIONS).unwrap_or(usize::MAX);
+        if self.transactions.len() > kept {
+            self.transactions.pop_front();
+        }
+    }
+
+    pub(super) fn link(&self, id: LinkId) -> Option<Link> {
+        self.links.get(&id).cloned()
+    }
+
+    /// A link that was given another token is not found by its former one.
+    pub(super) fn link_by_token(&self, hash: &TokenHash) -> Option<Link> {
+        let link = self.link(*self.links_by_token.get(&hash.0)?)?;
+        (link.token_hash == *hash).then_some(link)
+    }
+
+    pub(super) fn links_of_host(&self, host: &UserId) -> Vec<Link> {
+        self.links
+            .values()
+            .filter(|link| link.host == *host)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn portal(&self, id: PortalId) -> Option<Portal> {
+        self.portals.get(&id).cloned()
+    }
+
+    pub(super) fn portal_by_room(&self, room: &RoomId) -> Option<Portal> {
+        self.portal(*self.portals_by_room.get(room)?)
+    }
+
+    pub(super) fn portal_by_ghost(&self, ghost: &UserId) -> Option<Portal> {
+        self.portal(*self.portals_by_ghost.get(ghost)?)
+    }
+
+    pub(super) fn portals_of_host(&self, host: &UserId) -> Vec<Portal> {
+        self.portals
+            .values()
+            .filter(|portal| portal.host == *host)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<PortalId> {
+        let due = self
+            .deadlines
+            .iter()
+            .take_while(|(deadline, _)| *deadline <= now);
+        due.take(limit).map(|(_, portal)| *portal).collect()
+    }
+
+    pub(super) fn host(&self, user: &UserId) -> Option<Host> {
+        self.hosts.get(user).cloned()
+    }
+
+    pub(super) fn management_room(&self, room: &RoomId) -> Option<ManagementRoom> {
+        self.management_rooms.get(room).cloned()
+    }
+
+    pub(super) fn effect(&self, id: EffectId) -> Option<Effect> {
+        self.effects.get(&id).cloned()
+    }
+
+    pub(super) fn effects(&self, after: Option<EffectId>, limit: usize) -> Vec<(EffectId, Effect)> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let waiting = self.effects.range((after, Bound::Unbounded));
+        waiting
+            .take(limit)
+            .map(|(id, effect)| (*id, effect.clone()))
+            .collect()
+    }
+
+    pub(super) fn frames(
+        &self,
+        portal: PortalId,
+        after: u64,
+        limit: usize,
+    ) -> Vec<(u64, InboxFrame)> {
+        let range = (
+            Bound::Excluded((portal, after)),
+            Bound::Included((portal, u64::MAX)),
+        );
+        // A range whose ends are the same excluded and included key is empty, and not allowed.
+        if after == u64::MAX {
+            return Vec::new();
+        }
+        self.frames
+            .range(range)
+            .take(limit)
+            .map(|((_, seq), frame)| (*seq, frame.clone()))
+            .collect()
+    }
+
+    pub(super) fn transaction_seen(&self, txn: &str) -> bool {
+        self.transactions.iter().any(|known| known == txn)
+    }
+
+    pub(super) fn digest_seen(&self, portal: PortalId, digest: Digest) -> bool {
+        self.digests.contains(&(portal, digest))
+    }
+
+    pub(super) fn since(&self, portal: PortalId) -> Option<String> {
+        self.since.get(&portal).cloned()
+    }
+}

@@ -1,0 +1,77 @@
+//! Rows to test with. Each is made from a number, and the same number gives the same row.
+
+use crate::guest::GuestName;
+use crate::id::{DeviceId, LinkId, PortalId, RoomId, UserId};
+use crate::link::{Link, LinkState, TokenHash};
+use crate::portal::{Portal, PortalState};
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
+use crate::visit::Visit;
+
+/// The server of all samples.
+pub const SERVER: &str = "example.org";
+
+/// A user of the samples' server.
+#[must_use]
+pub fn user(localpart: &str) -> UserId {
+    UserId::new(format!("@{localpart}:{SERVER}"))
+}
+
+/// The ghost of this number.
+#[must_use]
+pub fn ghost(number: u64) -> UserId {
+    user(&format!("_vestibule_{number}"))
+}
+
+/// A room.
+#[must_use]
+pub fn room(number: u64) -> RoomId {
+    RoomId::new(format!("!room{number}:{SERVER}"))
+}
+
+/// An open link of this host.
+#[must_use]
+pub fn link(number: u64, host: &UserId) -> Link {
+    let mut hash = [0u8; 32];
+    hash.iter_mut()
+        .zip(number.to_be_bytes())
+        .for_each(|(to, from)| *to = from);
+    Link {
+        id: LinkId::from_u128(number.into()),
+        host: host.clone(),
+        room: room(1_000_000),
+        label: Some(format!("label {number}")),
+        token_hash: TokenHash(hash),
+        ghost: ghost(number),
+        created_at: Timestamp(1_000),
+        expires_at: Timestamp(2_000),
+        state: LinkState::Open,
+    }
+}
+
+/// An open portal with its own room, which came from the link of the same number.
+///
+/// Fails never in truth; the name's rules are what could refuse it.
+pub fn portal(number: u64, host: &UserId, ends_at: Timestamp) -> Result<Portal, Refusal> {
+    Ok(Portal {
+        id: PortalId::from_u128(number.into()),
+        link: LinkId::from_u128(number.into()),
+        host: host.clone(),
+        ghost: ghost(number),
+        name: GuestName::parse("Maya")?,
+        visit: Visit {
+            device: DeviceId::new("ABCDEFGHIJ"),
+            ed25519: format!("key{number}"),
+            last_n: 0,
+            rate: Timestamp(0),
+        },
+        state: PortalState::Open {
+            room: room(number),
+            host_joined: false,
+        },
+        created_at: Timestamp(1_000),
+        last_message_at: Timestamp(1_000),
+        ends_at,
+        last_seq: 0,
+    })
+}
