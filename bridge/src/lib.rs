@@ -34,4 +34,6 @@ mod host_input;
 mod join;
 mod management;
 mod opening;
+#[cfg(test)]
+mod tests;
 mod words;
