@@ -1,1 +1,42 @@
-//! Placeholder.
+//! What the end-to-end tests stand on: a guest in a real browser, a host with matrix-sdk, and a
+//! proxy that can fail on purpose. All calls block; what is asynchronous inside stays inside.
+
+// matrix-sdk's futures are nested deeper than the compiler looks by itself.
+#![recursion_limit = "256"]
+
+mod browser;
+mod faults;
+mod guest;
+mod meeting;
+mod sdk;
+mod webdriver;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use vestibule_lab::{Lab, Options, Venv};
+
+pub use browser::Browser;
+pub use faults::Faults;
+pub use guest::{Bubble, Guest};
+pub use meeting::{Meeting, numbered};
+pub use sdk::SdkHost;
+
+/// The bridge to test: `VESTIBULE_BIN`, which `cargo xtask test` sets.
+///
+/// # Errors
+/// When it is not set.
+pub fn bridge_binary() -> Result<PathBuf> {
+    let path = std::env::var_os("VESTIBULE_BIN").context(
+        "VESTIBULE_BIN is not set: run `cargo xtask test`, or build the bridge and name it",
+    )?;
+    Ok(PathBuf::from(path))
+}
+
+/// A homeserver and a bridge, both running.
+///
+/// # Errors
+/// When one of them does not come up.
+pub fn lab() -> Result<Lab> {
+    Lab::start(Venv::shared()?, &bridge_binary()?, &Options::default())
+}

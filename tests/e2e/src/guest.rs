@@ -1,0 +1,287 @@
+//! A guest: somebody in front of the page.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use base64::Engine as _;
+use serde::Deserialize;
+
+use crate::Browser;
+use crate::webdriver::Element;
+
+/// How long the page may take for what normally takes a moment.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A message as it stands in the page.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Bubble {
+    /// `me` or `host`.
+    pub from: String,
+    /// Of one's own: `waiting`, `sent`, `delivered` or `failed`.
+    pub state: Option<String>,
+    /// The text.
+    pub body: String,
+}
+
+/// A person with a browser.
+#[derive(Debug)]
+pub struct Guest {
+    browser: Browser,
+}
+
+impl Guest {
+    /// Opens a browser of its own and goes to a link.
+    ///
+    /// # Errors
+    /// When the browser can't be started or the page can't be loaded.
+    pub fn open(link: &str) -> Result<Self> {
+        let browser = Browser::start()?;
+        browser.session().go(link)?;
+        Ok(Self { browser })
+    }
+
+    /// Goes to another address in the same browser.
+    ///
+    /// # Errors
+    /// When it can't be loaded.
+    pub fn go(&self, url: &str) -> Result<()> {
+        // A change of the fragment alone would not load the page again.
+        self.browser.session().go("about:blank")?;
+        self.browser.session().go(url)
+    }
+
+    /// Types the name and presses *Start chat*; the chat may not be open yet afterwards.
+    ///
+    /// # Errors
+    /// When the page does not offer it.
+    pub fn start_chat(&self, name: &str) -> Result<()> {
+        let session = self.browser.session();
+        session.type_text(&self.named("textbox", "Your name")?, name)?;
+        session.click(&self.named("button", "Start chat")?)
+    }
+
+    /// Types a message and presses *Send*.
+    ///
+    /// # Errors
+    /// When the page does not offer it.
+    pub fn say(&self, text: &str) -> Result<()> {
+        let session = self.browser.session();
+        session.type_text(&self.named("textbox", "Message")?, text)?;
+        session.click(&self.named("button", "Send")?)
+    }
+
+    /// Loads the page anew.
+    ///
+    /// # Errors
+    /// When it can't be loaded.
+    pub fn reload(&self) -> Result<()> {
+        self.browser.session().reload()
+    }
+
+    /// Closes the browser, opens it again with the same profile and goes to an address.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn come_back(&mut self, url: &str) -> Result<()> {
+        self.browser.restart()?;
+        self.browser.session().go(url)
+    }
+
+    /// What the page shows: the value of `data-screen`.
+    ///
+    /// # Errors
+    /// When the page has none.
+    pub fn screen(&self) -> Result<String> {
+        let script = "return document.querySelector('[data-screen]')?.dataset.screen ?? ''";
+        Ok(self
+            .browser
+            .session()
+            .run(script)?
+            .as_str()
+            .context("no screen")?
+            .to_owned())
+    }
+
+    /// Waits until the page shows a screen.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn wait_screen(&self, name: &str) -> Result<()> {
+        self.until(&format!("the screen {name}"), || {
+            Ok((self.screen()? == name).then_some(()))
+        })
+    }
+
+    /// All the text of the page.
+    ///
+    /// # Errors
+    /// When the page is gone.
+    pub fn text(&self) -> Result<String> {
+        let text = self
+            .browser
+            .session()
+            .run("return document.body.innerText")?;
+        Ok(text.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The messages in the element with the role `log`, from top to bottom.
+    ///
+    /// # Errors
+    /// When the page is gone.
+    pub fn bubbles(&self) -> Result<Vec<Bubble>> {
+        let script = "return [...document.querySelectorAll('[role=log] [data-from]')].map(b => ({
+            from: b.dataset.from,
+            state: b.dataset.state ?? null,
+            body: b.querySelector('.body')?.textContent ?? '',
+        }))";
+        Ok(serde_json::from_value(self.browser.session().run(script)?)?)
+    }
+
+    /// The texts of one side, from top to bottom.
+    ///
+    /// # Errors
+    /// When the page is gone.
+    pub fn texts(&self, from: &str) -> Result<Vec<String>> {
+        let bubbles = self
+            .bubbles()?
+            .into_iter()
+            .filter(|bubble| bubble.from == from);
+        Ok(bubbles.map(|bubble| bubble.body).collect())
+    }
+
+    /// Waits until at least `count` messages of one side stand there, then until nothing more comes
+    /// for a moment: a duplicate would come late.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub fn wait_texts(&self, from: &str, count: usize) -> Result<Vec<String>> {
+        self.until(&format!("{count} messages of {from}"), || {
+            let texts = self.texts(from)?;
+            Ok((texts.len() >= count).then_some(()))
+        })?;
+        std::thread::sleep(Duration::from_millis(500));
+        self.texts(from)
+    }
+
+    /// Waits until all messages of the guest are delivered.
+    ///
+    /// # Errors
+    /// When one is not.
+    pub fn wait_delivered(&self) -> Result<()> {
+        self.until("all messages to be delivered", || {
+            let own = self
+                .bubbles()?
+                .into_iter()
+                .filter(|bubble| bubble.from == "me");
+            let states: Vec<Option<String>> = own.map(|bubble| bubble.state).collect();
+            Ok(states
+                .iter()
+                .all(|state| state.as_deref() == Some("delivered"))
+                .then_some(()))
+        })
+    }
+
+    /// Waits until a message of the host stands in the page; the time of day it was seen at, in
+    /// milliseconds since the epoch, by the page's own watch: asking from outside would be slower.
+    ///
+    /// # Errors
+    /// When it does not come.
+    pub fn seen_at(&self, text: &str) -> Result<u64> {
+        let name = serde_json::to_string(text)?;
+        let script = format!("return (window.__seen ?? {{}})[{name}] ?? null");
+        self.until("the message", || {
+            Ok(self.browser.session().run(&script)?.as_f64())
+        })
+        .map(|at| at as u64)
+    }
+
+    /// Has the page note when each message appears; see [`Guest::seen_at`].
+    ///
+    /// # Errors
+    /// When there is no chat in the page.
+    pub fn watch(&self) -> Result<()> {
+        let script = "window.__seen = {};
+            new MutationObserver(() => {
+                for (const body of document.querySelectorAll('[role=log] .body'))
+                    window.__seen[body.textContent] ??= Date.now();
+            }).observe(document.querySelector('[role=log]'), {childList: true, subtree: true});";
+        self.browser.session().run(script).map(drop)
+    }
+
+    /// What the browser complained about: errors of scripts, refused by the security policy and
+    /// the like. Failed requests are left out: a bridge that is down is no fault of the page.
+    ///
+    /// # Errors
+    /// When the browser does not tell.
+    pub fn complaints(&self) -> Result<Vec<String>> {
+        let log = self.browser.session().console()?;
+        let severe = log
+            .iter()
+            .filter(|entry| entry.get("level").is_some_and(|l| l == "SEVERE"));
+        let ours = severe.filter(|entry| entry.get("source").is_none_or(|s| s != "network"));
+        let texts = ours.filter_map(|entry| entry.get("message")?.as_str());
+        let texts = texts.filter(|text| !text.contains("WebSocket connection to"));
+        Ok(texts.map(str::to_owned).collect())
+    }
+
+    /// Writes a picture of the window as PNG.
+    ///
+    /// # Errors
+    /// When it can't be made or written.
+    pub fn picture(&self, file: &Path) -> Result<()> {
+        let png = self.browser.session().screenshot()?;
+        std::fs::write(file, base64::engine::general_purpose::STANDARD.decode(png)?)?;
+        Ok(())
+    }
+
+    /// The visible element with a role and a name, as a screen reader would find it.
+    ///
+    /// # Errors
+    /// When there is none within a minute, or more than one.
+    pub fn named(&self, role: &str, name: &str) -> Result<Element> {
+        let mut found = self.until(&format!("the {role} “{name}”"), || {
+            let found = self.all_named(role, name)?;
+            Ok((!found.is_empty()).then_some(found))
+        })?;
+        ensure!(
+            found.len() == 1,
+            "{} elements are a {role} “{name}”",
+            found.len()
+        );
+        found.pop().context("no element")
+    }
+
+    fn all_named(&self, role: &str, name: &str) -> Result<Vec<Element>> {
+        let session = self.browser.session();
+        let mut found = Vec::new();
+        for element in session.find("input, textarea, button, [role], [contenteditable]")? {
+            // The page may take an element away while it is looked at.
+            let fits = session.role(&element).is_ok_and(|found| found == role)
+                && session.label(&element).is_ok_and(|found| found == name);
+            if fits {
+                found.push(element);
+            }
+        }
+        Ok(found)
+    }
+
+    fn until<T>(&self, what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = look().with_context(|| format!("while waiting for {what}"))? {
+                return Ok(found);
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "the guest waited {} s for {what}; the page shows “{}”:\n{}\nconsole: {:?}",
+                    PATIENCE.as_secs(),
+                    self.screen().unwrap_or_default(),
+                    self.text().unwrap_or_default(),
+                    self.browser.session().console().unwrap_or_default(),
+                );
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! A host and a guest who found each other.
+
+use anyhow::{Result, ensure};
+use vestibule_lab::{Host, Invite, Lab, Message};
+
+use crate::Guest;
+
+/// One chat, open on both sides.
+pub struct Meeting<H> {
+    /// The host.
+    pub host: H,
+    /// The guest.
+    pub guest: Guest,
+    /// The invitation that the host accepted.
+    pub invite: Invite,
+    /// The link that was used.
+    pub link: String,
+    /// The host's chat with the bot.
+    pub management_room: String,
+}
+
+impl<H: Host> Meeting<H> {
+    /// The host asks for a link, the guest opens it as `name`, the host accepts the invitation.
+    ///
+    /// # Errors
+    /// When any of it does not happen.
+    pub fn arrange(mut host: H, name: &str) -> Result<Self> {
+        let (management_room, link) = host.ask_for_link(Lab::BOT, name)?;
+        let guest = Guest::open(&link)?;
+        guest.start_chat(name)?;
+        let invite = host.next_invite()?;
+        host.join(&invite.room_id)?;
+        guest.named("textbox", "Message")?;
+        Ok(Self {
+            host,
+            guest,
+            invite,
+            link,
+            management_room,
+        })
+    }
+
+    /// The token inside the link.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        self.link.split_once('#').map_or("", |(_, token)| token)
+    }
+
+    /// The chat's room.
+    #[must_use]
+    pub fn room(&self) -> &str {
+        &self.invite.room_id
+    }
+
+    /// The host writes.
+    ///
+    /// # Errors
+    /// When it can't be sent.
+    pub fn host_says(&mut self, text: &str) -> Result<String> {
+        let room = self.invite.room_id.clone();
+        self.host.send(&room, text)
+    }
+
+    /// The next `count` messages of the guest, as the host's client has them.
+    ///
+    /// # Errors
+    /// When fewer come, one is not encrypted, or one can't be decrypted.
+    pub fn host_hears(&mut self, count: usize) -> Result<Vec<Message>> {
+        let room = self.invite.room_id.clone();
+        let mut heard = Vec::new();
+        while heard.len() < count {
+            let message = self.host.next_message(&room)?;
+            ensure!(
+                message.sender == self.invite.inviter,
+                "{} wrote",
+                message.sender
+            );
+            ensure!(message.decrypted, "not encrypted: {message:?}");
+            heard.push(message);
+        }
+        Ok(heard)
+    }
+}
+
+/// `count` texts that differ: `hello 1`, `hello 2` and so on.
+#[must_use]
+pub fn numbered(what: &str, count: usize) -> Vec<String> {
+    (1..=count)
+        .map(|number| format!("{what} {number}"))
+        .collect()
+}

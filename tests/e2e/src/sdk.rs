@@ -1,0 +1,234 @@
+//! A host whose client is matrix-sdk.
+
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result};
+use matrix_sdk::config::SyncSettings;
+use matrix_sdk::deserialized_responses::EncryptionInfo;
+use matrix_sdk::encryption::EncryptionSettings;
+use matrix_sdk::ruma::events::room::encrypted::OriginalSyncRoomEncryptedEvent;
+use matrix_sdk::ruma::events::room::member::{
+    MembershipState, StrippedRoomMemberEvent, SyncRoomMemberEvent,
+};
+use matrix_sdk::ruma::events::room::message::{
+    OriginalSyncRoomMessageEvent, RoomMessageEventContent,
+};
+use matrix_sdk::ruma::{OwnedRoomId, RoomId, UserId};
+use matrix_sdk::{Client, Room, RoomState};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use vestibule_lab::{Account, Api, Events, Host, HostEvent, Invite, Message, PATIENCE};
+
+/// A logged-in matrix-sdk client.
+#[derive(Debug)]
+pub struct SdkHost {
+    user_id: String,
+    client: Client,
+    api: Api,
+    events: Events,
+    syncing: JoinHandle<()>,
+}
+
+/// The one runtime of all matrix-sdk clients of a test binary.
+fn runtime() -> Result<&'static Runtime> {
+    static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
+    RUNTIME
+        .get_or_init(|| Runtime::new().ok())
+        .as_ref()
+        .context("no tokio runtime")
+}
+
+impl SdkHost {
+    /// Logs in with a new device and syncs; with `cross_signing` the device is signed by its owner,
+    /// as that of every current client is.
+    ///
+    /// # Errors
+    /// When the homeserver refuses.
+    pub fn login(homeserver: &str, account: &Account, cross_signing: bool) -> Result<Self> {
+        let (sender, receiver) = channel();
+        let client = runtime()?.block_on(async {
+            let settings = EncryptionSettings {
+                auto_enable_cross_signing: cross_signing,
+                ..Default::default()
+            };
+            let client = Client::builder()
+                .homeserver_url(homeserver)
+                .with_encryption_settings(settings)
+                .build()
+                .await?;
+            client
+                .matrix_auth()
+                .login_username(&account.user_id, &account.password)
+                .initial_device_display_name("matrix-sdk host")
+                .send()
+                .await?;
+            client.sync_once(SyncSettings::new()).await?;
+            client
+                .encryption()
+                .wait_for_e2ee_initialization_tasks()
+                .await;
+            listen(&client, sender);
+            anyhow::Ok(client)
+        })?;
+        let syncing = runtime()?.spawn(sync(client.clone()));
+        let token = client.access_token().context("no access token")?;
+        Ok(Self {
+            user_id: account.user_id.clone(),
+            api: Api::new(homeserver, Some(&token)),
+            client,
+            events: Events::new(receiver),
+            syncing,
+        })
+    }
+
+    fn room(&self, room_id: &str) -> Result<Room> {
+        let id = RoomId::parse(room_id)?;
+        self.client
+            .get_room(&id)
+            .with_context(|| format!("{room_id} did not come with the sync"))
+    }
+
+    /// Waits until the sync brought a room that was joined.
+    async fn knows(&self, room_id: &RoomId) -> Result<()> {
+        let came = async {
+            while self
+                .client
+                .get_room(room_id)
+                .is_none_or(|room| room.state() != RoomState::Joined)
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, came).await;
+        waited.with_context(|| format!("{room_id} did not come with the sync"))
+    }
+}
+
+impl Drop for SdkHost {
+    fn drop(&mut self) {
+        self.syncing.abort();
+    }
+}
+
+impl Host for SdkHost {
+    fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    fn events(&mut self) -> &mut Events {
+        &mut self.events
+    }
+
+    fn create_dm(&mut self, user_id: &str) -> Result<String> {
+        UserId::parse(user_id)?;
+        // matrix-sdk's own would encrypt the room, and the bot reads plain text.
+        let body = json!({"preset": "private_chat", "is_direct": true, "invite": [user_id]});
+        let (status, said) = self.request("POST", "/_matrix/client/v3/createRoom", Some(&body))?;
+        let room = said.get("room_id").and_then(Value::as_str);
+        let room = room.with_context(|| format!("createRoom: {status} {said}"))?;
+        let id: OwnedRoomId = RoomId::parse(room)?;
+        runtime()?.block_on(self.knows(&id))?;
+        Ok(room.to_owned())
+    }
+
+    fn join(&mut self, room_id: &str) -> Result<()> {
+        let id = RoomId::parse(room_id)?;
+        runtime()?.block_on(async {
+            self.client.join_room_by_id(&id).await?;
+            self.knows(&id).await
+        })
+    }
+
+    fn send(&mut self, room_id: &str, text: &str) -> Result<String> {
+        let room = self.room(room_id)?;
+        let content = RoomMessageEventContent::text_plain(text);
+        let sent = runtime()?.block_on(async { room.send(content).await })?;
+        Ok(sent.response.event_id.to_string())
+    }
+
+    fn request(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        let answer = self.api.call(method, path, body)?;
+        Ok((answer.status, answer.json()))
+    }
+}
+
+/// Syncs for as long as the client lives; a homeserver that restarts is waited for.
+async fn sync(client: Client) {
+    loop {
+        // It only ever ends with an error.
+        let _ = client.sync(SyncSettings::new()).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn listen(client: &Client, events: Sender<HostEvent>) {
+    let sender = events.clone();
+    client.add_event_handler(
+        async move |event: OriginalSyncRoomMessageEvent,
+                    room: Room,
+                    info: Option<EncryptionInfo>| {
+            let name = room.get_member_no_sync(&event.sender).await.ok().flatten();
+            let name = name
+                .map(|member| member.name().to_owned())
+                .unwrap_or_default();
+            // Nobody listens any more when the test is over.
+            let _ = sender.send(HostEvent::Message(Message {
+                room_id: room.room_id().to_string(),
+                event_id: event.event_id.to_string(),
+                sender: event.sender.to_string(),
+                display_name: name,
+                msgtype: Some(event.content.msgtype().to_owned()),
+                body: event.content.body().to_owned(),
+                decrypted: info.is_some(),
+                trust: info.map(|info| format!("{:?}", info.verification_state)),
+                sent_ms: event.origin_server_ts.get().into(),
+                seen_ms: now_ms(),
+            }));
+        },
+    );
+    let sender = events.clone();
+    client.add_event_handler(
+        async move |event: OriginalSyncRoomEncryptedEvent, room: Room| {
+            let _ = sender.send(HostEvent::Undecryptable {
+                room_id: room.room_id().to_string(),
+                event_id: event.event_id.to_string(),
+                sender: event.sender.to_string(),
+            });
+        },
+    );
+    let sender = events.clone();
+    client.add_event_handler(async move |event: SyncRoomMemberEvent, room: Room| {
+        let _ = sender.send(HostEvent::Member {
+            room_id: room.room_id().to_string(),
+            member: event.state_key().to_string(),
+            membership: event.membership().to_string(),
+        });
+    });
+    client.add_event_handler(async move |event: StrippedRoomMemberEvent, room: Room| {
+        let invited = event.content.membership == MembershipState::Invite;
+        if !invited || event.state_key != room.own_user_id() {
+            return;
+        }
+        let name = room.get_member_no_sync(&event.sender).await.ok().flatten();
+        let name = name
+            .map(|member| member.name().to_owned())
+            .unwrap_or_default();
+        let _ = events.send(HostEvent::Invite(Invite {
+            room_id: room.room_id().to_string(),
+            inviter: event.sender.to_string(),
+            display_name: name,
+            is_direct: event.content.is_direct.unwrap_or(false),
+            reason: event.content.reason.clone(),
+        }));
+    });
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
