@@ -1,0 +1,184 @@
+/** From a link that was looked at to a chat: the name, the keys, the one request that uses the link. */
+
+import type { LinkInfo } from "../protocol.ts";
+import { drain, readObject } from "./machine.ts";
+import type { CryptoMachine } from "./machine.ts";
+import { Value } from "./observe.ts";
+import { ApiError } from "./ports.ts";
+import type { ChatStore, World } from "./ports.ts";
+import type { JoinedChat, JoiningChat } from "./records.ts";
+import { cleanName } from "./text.ts";
+
+export type JoinState =
+  | { readonly kind: "form"; readonly name: string; readonly refused: boolean }
+  /** `troubled`: the bridge didn't answer yet, and is asked again. */
+  | { readonly kind: "working"; readonly troubled: boolean };
+
+/** What a link offers. */
+export interface Offer extends LinkInfo {
+  readonly token: string;
+  readonly id: string;
+}
+
+/** A device whose keys are on disk. */
+export interface Device {
+  readonly store: ChatStore;
+  readonly machine: CryptoMachine;
+  readonly chat: JoiningChat;
+}
+
+export interface JoinEvents {
+  /** Makes this tab the chat's owner. False: it can't be, and the person was told. */
+  claim(): Promise<boolean>;
+  joined(store: ChatStore, machine: CryptoMachine, chat: JoinedChat): void;
+  /** The bridge said no, for good or for now. */
+  refused(code: string): void;
+  /** Keys could not be made or stored. */
+  failed(error: unknown): void;
+}
+
+const FIRST_DELAY_MS = 1_000;
+const LONGEST_DELAY_MS = 15_000;
+const DEVICE_ID_LENGTH = 10;
+
+export class Join {
+  readonly state: Value<JoinState>;
+  private stopped = false;
+
+  constructor(
+    private readonly world: World,
+    readonly offer: Offer,
+    private readonly events: JoinEvents,
+    private device: Device | null = null,
+  ) {
+    this.state = new Value<JoinState>({ kind: "form", name: device?.chat.name ?? "", refused: false });
+  }
+
+  /** The field has the focus: what will be needed may load now. */
+  warmUp(): void {
+    this.world.machines.warmUp();
+  }
+
+  /** *Start chat* was pressed. */
+  async submit(typed: string): Promise<void> {
+    if (this.state.get().kind === "working") return;
+    const name = cleanName(typed);
+    if (name === null) {
+      this.state.set({ kind: "form", name: typed, refused: true });
+      return;
+    }
+    this.state.set({ kind: "working", troubled: false });
+    try {
+      const device = await this.prepare(name);
+      if (device !== null) await this.use(device);
+    } catch (error) {
+      if (!this.stopped) this.events.failed(error);
+    }
+  }
+
+  /** Goes on with what was begun before a reload. */
+  resume(): Promise<void> {
+    return this.submit(this.device?.chat.name ?? "");
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.device?.machine.free();
+    this.device = null;
+  }
+
+  /** Keys are made once for a link and stored before anybody sees them, so a retry has the same. */
+  private async prepare(name: string): Promise<Device | null> {
+    if (this.device !== null) {
+      const chat = { ...this.device.chat, name };
+      await this.device.store.commit({ chat });
+      this.device = { ...this.device, chat };
+      return this.device;
+    }
+    if (!(await this.events.claim())) return null;
+    const { offer, world } = this;
+    const chat: JoiningChat = {
+      version: 1,
+      stage: "joining",
+      token: offer.token,
+      expiresAt: offer.expiresAt,
+      ghost: offer.ghost,
+      device: world.random.letters(DEVICE_ID_LENGTH),
+      host: offer.host,
+      idleLimitMs: offer.idleLimitMs,
+      name,
+    };
+    const machine = await world.machines.create(chat.ghost, chat.device, chat.host.userId, world.clock.now());
+    const store = await world.shelf.add(offer.id, chat, drain(machine));
+    this.device = { store, machine, chat };
+    return this.device;
+  }
+
+  private async use(device: Device): Promise<void> {
+    const { chat, machine } = device;
+    const keys = readObject(machine.publicKeys());
+    for (let delay = FIRST_DELAY_MS; !this.stopped; delay = Math.min(delay * 2, LONGEST_DELAY_MS)) {
+      try {
+        const answer = await this.world.api.join({ token: chat.token, name: chat.name, device_id: chat.device, keys });
+        if (!this.stopped) await this.finish(device, answer.portal, answer.name);
+        return;
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        if (this.stopped || !this.shouldAskAgain(error)) return;
+        await this.pause(error.retryAfterMs ?? delay);
+      }
+    }
+  }
+
+  private async finish(device: Device, portal: string, name: string): Promise<void> {
+    const { chat, machine, store } = device;
+    const joined: JoinedChat = {
+      version: 1,
+      stage: "joined",
+      ghost: chat.ghost,
+      device: chat.device,
+      host: chat.host,
+      idleLimitMs: chat.idleLimitMs,
+      name,
+      portal,
+      roomId: null,
+      hostJoined: false,
+      lastSeq: 0,
+      lastN: 0,
+      deadline: null,
+      ending: null,
+    };
+    machine.markPublished();
+    await store.commit({ chat: joined, records: drain(machine) });
+    this.device = null;
+    this.events.joined(store, machine, joined);
+  }
+
+  private shouldAskAgain(error: ApiError): boolean {
+    switch (error.code) {
+      case "offline":
+      case "unavailable":
+        this.state.set({ kind: "working", troubled: true });
+        return true;
+      case "bad_name":
+        this.state.set({ kind: "form", name: this.device?.chat.name ?? "", refused: true });
+        return false;
+      default:
+        this.events.refused(error.code);
+        return false;
+    }
+  }
+
+  /** Until the delay is over, or the network is back. */
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        timer();
+        unsubscribe();
+        resolve();
+      };
+      const timer = this.world.clock.after(ms, done);
+      const unsubscribe = this.world.network.subscribe((event) => event === "online" && done());
+    });
+  }
+}

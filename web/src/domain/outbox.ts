@@ -1,0 +1,236 @@
+/**
+ * What goes to the other side: one numbered frame at a time.
+ *
+ * A message is encrypted once. Its frame, the machine's new state and the message's number go to
+ * disk together, and only then does the frame leave; until the bridge answers, every connection
+ * sends the same frame again.
+ */
+
+import type { NumberedFrame } from "../protocol.ts";
+import type { Draft, Journal } from "./journal.ts";
+import { learnHostKeys } from "./keys.ts";
+import { readNeed, readObject } from "./machine.ts";
+import type { Blocked, Need } from "./machine.ts";
+import { Value } from "./observe.ts";
+import type { Cancel } from "./observe.ts";
+import { StoreError } from "./ports.ts";
+import type { Clock } from "./ports.ts";
+import type { Staged } from "./records.ts";
+import { Disconnected, Refused } from "./requests.ts";
+import type { Answer, Question, Requests } from "./requests.ts";
+import type { Json } from "../shape.ts";
+
+export interface OutboxEvents {
+  /** The bridge's count and ours don't fit together; sending on would hide a loss. */
+  outOfStep(): void;
+  /** Only a new hello can tell how things stand. */
+  reconnect(): void;
+}
+
+type Turn = "again" | "idle" | { readonly againAfterMs: number };
+
+const RETRY_MS = 5_000;
+
+export class Outbox {
+  /** Why nothing can be encrypted, or `null`. */
+  readonly blocked = new Value<Blocked | null>(null);
+
+  private open = false;
+  private working = false;
+  private nudged = false;
+  private timer: Cancel = () => undefined;
+
+  constructor(
+    private readonly journal: Journal,
+    private readonly requests: Requests,
+    private readonly clock: Clock,
+    private readonly events: OutboxEvents,
+  ) {}
+
+  /** After a welcome. */
+  connected(): void {
+    this.open = true;
+    this.nudge();
+  }
+
+  disconnected(): void {
+    this.open = false;
+    this.timer();
+  }
+
+  /** Something may have become possible. */
+  nudge(): void {
+    this.nudged = true;
+    if (!this.working) void this.work();
+  }
+
+  private async work(): Promise<void> {
+    this.working = true;
+    try {
+      while (this.nudged && this.open) {
+        this.nudged = false;
+        this.timer();
+        let turn: Turn = "again";
+        while (turn === "again" && this.open) turn = await this.turn();
+        if (typeof turn === "object") this.timer = this.clock.after(turn.againAfterMs, () => this.nudge());
+      }
+    } catch (error) {
+      // With a broken journal nothing may leave, and everybody was told. Anything else may pass.
+      if (!(error instanceof StoreError)) this.timer = this.clock.after(RETRY_MS, () => this.nudge());
+    } finally {
+      this.working = false;
+    }
+  }
+
+  private async turn(): Promise<Turn> {
+    if (this.journal.chat.ending !== null) return "idle";
+    try {
+      const { staged } = this.journal;
+      if (staged !== null) return await this.deliver(staged);
+      if (this.journal.wantsKeys()) return await this.askKeys();
+      if (this.journal.nextWaiting() === null) return "idle";
+      return await this.advance();
+    } catch (error) {
+      if (error instanceof Disconnected) return "idle";
+      if (error instanceof Refused) return this.askRefused(error);
+      throw error;
+    }
+  }
+
+  /** One step towards a stored frame for the oldest waiting message. */
+  private async advance(): Promise<Turn> {
+    const need = await this.journal.write((draft) => this.encryptNext(draft));
+    if (need === null) return "again";
+    this.blocked.set(need.kind === "blocked" ? need.reason : null);
+    switch (need.kind) {
+      case "ready":
+      case "to_device":
+        return "again";
+      case "blocked":
+        return "idle";
+      case "keys_query":
+        return this.askKeys();
+      case "keys_claim":
+        return this.learn({ type: "keys_claim", devices: need.devices }, (draft, body) => {
+          draft.machine.receiveClaim(JSON.stringify(body), this.clock.now());
+        });
+    }
+  }
+
+  private askKeys(): Promise<Turn> {
+    return this.learn({ type: "keys_query" }, (draft, body) => {
+      const { changed } = learnHostKeys(draft, body, this.clock.now());
+      if (changed) this.blocked.set("identity_changed");
+    });
+  }
+
+  private async learn(question: Question, apply: (draft: Draft, body: Json) => void): Promise<Turn> {
+    const body = await this.requests.ask(question);
+    const understood = await this.journal.write((draft) => {
+      try {
+        apply(draft, body);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    return understood ? "again" : { againAfterMs: RETRY_MS };
+  }
+
+  /** `null`: there is nothing to encrypt any more, or that message can't be. */
+  private encryptNext(draft: Draft): Need | null {
+    const { chat, machine } = draft;
+    const waiting = this.journal.nextWaiting();
+    if (waiting === null || draft.staged !== null || chat.ending !== null || chat.roomId === null) return null;
+    const now = this.clock.now();
+    const need = readNeed(machine.prepare(chat.roomId, now));
+    const n = chat.lastN + 1;
+    if (need.kind === "to_device") {
+      draft.update({ lastN: n });
+      draft.stage({ kind: "to_device", n, eventType: need.event_type, messages: need.messages, id: need.id });
+    }
+    if (need.kind === "ready") {
+      const content = encrypt(() => machine.encryptText(chat.roomId ?? "", waiting.body, now));
+      if (content === null) {
+        draft.put({ ...waiting, state: "failed" });
+        return null;
+      }
+      draft.update({ lastN: n });
+      draft.stage({ kind: "send", n, content, pos: waiting.pos });
+      draft.put({ ...waiting, n });
+    }
+    return need;
+  }
+
+  private async deliver(staged: Staged): Promise<Turn> {
+    let answer: Answer;
+    try {
+      answer = await this.requests.deliver(onWire(staged));
+    } catch (error) {
+      if (error instanceof Refused) return this.refused(staged, error);
+      throw error;
+    }
+    await this.journal.write((draft) => {
+      draft.stage(null);
+      if (answer.deadline !== null && staged.kind === "send") draft.update({ deadline: answer.deadline });
+      if (staged.kind === "to_device") {
+        draft.machine.toDeviceStored(staged.id);
+        return;
+      }
+      const entry = draft.mine(staged.pos);
+      // "Delivered" may have come first, over the inbox.
+      if (entry !== null && entry.state === "waiting") draft.put({ ...entry, state: "sent" });
+    });
+    return "again";
+  }
+
+  private async refused(staged: Staged, { body }: Refused): Promise<Turn> {
+    switch (body.code) {
+      case "gap":
+        this.events.outOfStep();
+        return "idle";
+      case "ended":
+      case "unknown_chat":
+        this.events.reconnect();
+        return "idle";
+      case "too_large":
+      case "bad_request":
+      case "not_encrypted":
+        // Final, and not counted: the number is free again, the ciphertext is never used again.
+        await this.journal.write((draft) => giveUp(draft, staged));
+        return "again";
+      default:
+        return { againAfterMs: body.retryAfterMs ?? RETRY_MS };
+    }
+  }
+
+  private askRefused({ body }: Refused): Turn {
+    if (body.code === "ended" || body.code === "unknown_chat") {
+      this.events.reconnect();
+      return "idle";
+    }
+    return { againAfterMs: body.retryAfterMs ?? RETRY_MS };
+  }
+}
+
+function giveUp(draft: Draft, staged: Staged): void {
+  draft.stage(null);
+  draft.update({ lastN: staged.n - 1 });
+  // Without its room key nobody could read the message that the key was for.
+  const entry = staged.kind === "send" ? draft.mine(staged.pos) : (draft.allWaiting()[0] ?? null);
+  if (entry !== null) draft.put({ ...entry, state: "failed", n: null });
+}
+
+function encrypt(call: () => string): Json | null {
+  try {
+    return readObject(call());
+  } catch {
+    return null;
+  }
+}
+
+function onWire(staged: Staged): NumberedFrame {
+  return staged.kind === "send"
+    ? { type: "send", n: staged.n, content: staged.content }
+    : { type: "to_device", n: staged.n, event_type: staged.eventType, messages: staged.messages };
+}

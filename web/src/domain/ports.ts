@@ -1,0 +1,122 @@
+/** What the view models need of the world. `platform/` has the real ones, the tests have others. */
+
+import type { ErrorBody, JoinAnswer, JoinRequest, LinkInfo } from "../protocol.ts";
+import type { Batch, Chat, Snapshot } from "./records.ts";
+import type { Changes, Machines } from "./machine.ts";
+import type { Cancel } from "./observe.ts";
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  after(ms: number, action: () => void): Cancel;
+}
+
+export interface Random {
+  /** From 0 up to, but not including, 1; for jitter, not for secrets. */
+  fraction(): number;
+  /** This many random capital letters, from the system's secure source. */
+  letters(count: number): string;
+}
+
+export interface SocketEvents {
+  message(text: string): void;
+  /** Once, however it ended; never after `close()`. */
+  closed(): void;
+}
+
+export interface Socket {
+  send(text: string): void;
+  close(): void;
+}
+
+export interface Sockets {
+  open(events: SocketEvents): Socket;
+}
+
+export type NetworkEvent = "online" | "offline" | "visible" | "hidden";
+
+/** What the browser knows of its network and of being looked at. */
+export interface Network {
+  online(): boolean;
+  subscribe(listener: (event: NetworkEvent) => void): Cancel;
+}
+
+/** A request that was refused, or got no answer (`code` is then `offline`). */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly code: string;
+  readonly retryAfterMs: number | null;
+  constructor(body: ErrorBody) {
+    super(body.code);
+    this.code = body.code;
+    this.retryAfterMs = body.retryAfterMs;
+  }
+}
+
+/** The HTTP part of the protocol. Both throw `ApiError`. */
+export interface Api {
+  link(token: string): Promise<LinkInfo>;
+  join(request: JoinRequest): Promise<JoinAnswer>;
+}
+
+/**
+ * `superseded`: another tab took the chat since, and nothing was written.
+ * `failed`: the browser refused (disk full, private mode, storage cleared).
+ */
+export type StoreFault = "superseded" | "failed";
+
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+  constructor(readonly fault: StoreFault, options?: ErrorOptions) {
+    super(fault, options);
+  }
+}
+
+/** Writes for one chat, for as long as no other tab takes it. */
+export interface ChatStore {
+  /** All of it or nothing, on disk when the promise resolves. Throws `StoreError`. */
+  commit(batch: Batch): Promise<void>;
+}
+
+export interface ChatSummary {
+  readonly id: string;
+  readonly chat: Chat;
+}
+
+/** The chats of this browser. A chat's id is the hash of its link's token. */
+export interface Shelf {
+  list(): Promise<readonly ChatSummary[]>;
+  add(id: string, chat: Chat, records: Changes): Promise<ChatStore>;
+  /** From here on every other `ChatStore` of this chat is superseded. `null`: no such chat. */
+  take(id: string): Promise<{ readonly store: ChatStore; readonly snapshot: Snapshot } | null>;
+  erase(id: string): Promise<void>;
+}
+
+/** One tab owns a chat. */
+export interface Locks {
+  /** `null` when another tab has it; `steal` takes it from that tab. `lost` is called when that happens to us. */
+  take(id: string, steal: boolean, lost: () => void): Promise<Cancel | null>;
+}
+
+/** What one tab remembers over a reload: the token until the chat is joined, and which chat it shows. */
+export interface TabMemory {
+  get(key: "token" | "chat"): string | null;
+  set(key: "token" | "chat", value: string | null): void;
+}
+
+export interface World {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly sockets: Sockets;
+  readonly network: Network;
+  readonly api: Api;
+  readonly shelf: Shelf;
+  readonly locks: Locks;
+  readonly tab: TabMemory;
+  readonly machines: Machines;
+  /** Of the page, as it stands in the hello's signature. */
+  readonly origin: string;
+  /** SHA-256 in hexadecimal digits. */
+  digest(text: string): Promise<string>;
+  reload(): void;
+}

@@ -1,0 +1,111 @@
+/** What the browser keeps of a chat. All of it is encrypted before it is stored. */
+
+import type { EndReason, HostView } from "../protocol.ts";
+import type { Json } from "../shape.ts";
+import type { Changes, UnsupportedKind } from "./machine.ts";
+
+interface ChatBase {
+  readonly version: 1;
+  /** The Matrix user that stands for the guest, and this browser's device of it. */
+  readonly ghost: string;
+  readonly device: string;
+  readonly host: HostView;
+  /** After how many milliseconds without a message the chat ends. */
+  readonly idleLimitMs: number;
+  /** As typed by the guest while joining; with its label afterwards. */
+  readonly name: string;
+}
+
+/** Keys exist and are stored, but the bridge has not said yet that it took them. */
+export interface JoiningChat extends ChatBase {
+  readonly stage: "joining";
+  readonly token: string;
+  readonly expiresAt: number;
+}
+
+export interface JoinedChat extends ChatBase {
+  readonly stage: "joined";
+  readonly portal: string;
+  /** Not known before the first welcome. */
+  readonly roomId: string | null;
+  readonly hostJoined: boolean;
+  /** The highest `seq` that is stored here. */
+  readonly lastSeq: number;
+  /** The highest number given to a frame; it may still be on its way. */
+  readonly lastN: number;
+  readonly deadline: number | null;
+  readonly ending: Ending | null;
+}
+
+/**
+ * `leaving`: the guest ended the chat and its history is gone, but the bridge doesn't know yet.
+ * `unknown`: the bridge doesn't know this chat (any more).
+ */
+export type Ending =
+  | { readonly kind: "leaving" }
+  | { readonly kind: "ended"; readonly reason: EndReason | "unknown" };
+
+export type Chat = JoiningChat | JoinedChat;
+
+/** `waiting`: not accepted by the bridge yet. `sent`: it is. `delivered`: the homeserver has it. */
+export type SendState = "waiting" | "sent" | "delivered" | "failed";
+
+interface EntryBase {
+  /** Its place in the chat, counted from 1. */
+  readonly pos: number;
+  /** Milliseconds since the epoch: of this browser for one's own, of the homeserver for the host's. */
+  readonly ts: number;
+}
+
+export interface Mine extends EntryBase {
+  readonly kind: "mine";
+  readonly body: string;
+  readonly state: SendState;
+  /** The number of the frame that carries it, once it is encrypted. */
+  readonly n: number | null;
+  readonly eventId: string | null;
+}
+
+export interface Theirs extends EntryBase {
+  readonly kind: "theirs";
+  readonly eventId: string;
+  readonly says: Says;
+}
+
+export type Says =
+  | { readonly kind: "text"; readonly style: "m.text" | "m.emote" | "m.notice"; readonly body: string }
+  | { readonly kind: "removed" }
+  | { readonly kind: "unsupported"; readonly what: UnsupportedKind }
+  | { readonly kind: "undecryptable"; readonly reason: "no_key" | "replay" | "malformed" | "mismatch" };
+
+/** A line of the page itself. */
+export interface Note extends EntryBase {
+  readonly kind: "note";
+  readonly what: "host_joined" | "identity_accepted";
+}
+
+export type Entry = Mine | Theirs | Note;
+
+/** A numbered frame that was stored and is not answered yet. There is at most one. */
+export type Staged =
+  | { readonly kind: "send"; readonly n: number; readonly content: Json; readonly pos: number }
+  | { readonly kind: "to_device"; readonly n: number; readonly eventType: string; readonly messages: Json; readonly id: string };
+
+/** What is written together. Absent means unchanged. */
+export interface Batch {
+  readonly chat?: Chat;
+  readonly records?: Changes;
+  /** The keys of a chat that is over serve nobody. */
+  readonly dropRecords?: boolean;
+  readonly entries?: readonly Entry[];
+  readonly dropEntries?: boolean;
+  readonly staged?: Staged | null;
+}
+
+/** Everything that is stored of one chat. */
+export interface Snapshot {
+  readonly chat: Chat;
+  readonly records: ReadonlyMap<string, string>;
+  readonly entries: readonly Entry[];
+  readonly staged: Staged | null;
+}

@@ -1,0 +1,78 @@
+/** The database: its stores, the shapes of their rows, and promises over its requests. */
+
+import type { Wrapped } from "./wrapping.ts";
+
+/** The key is a `CryptoKey`: the browser stores it, but hands out no bytes of it. */
+export interface ChatRow extends Wrapped {
+  readonly id: string;
+  /** Raised by each tab that takes the chat; a writer with an older one is refused. */
+  readonly epoch: number;
+  readonly key: CryptoKey;
+}
+
+export interface RecordRow extends Wrapped {
+  readonly chat: string;
+  readonly name: string;
+}
+
+export interface EntryRow extends Wrapped {
+  readonly chat: string;
+  readonly pos: number;
+}
+
+export interface StagedRow extends Wrapped {
+  readonly chat: string;
+}
+
+export const STORES = ["chats", "records", "entries", "staged"] as const;
+
+const VERSION = 1;
+
+export function openDatabase(factory: IDBFactory, name: string): Promise<IDBDatabase> {
+  return new Promise((resolve, reject) => {
+    const request = factory.open(name, VERSION);
+    request.onupgradeneeded = () => {
+      const db = request.result;
+      db.createObjectStore("chats", { keyPath: "id" });
+      db.createObjectStore("records", { keyPath: ["chat", "name"] });
+      db.createObjectStore("entries", { keyPath: ["chat", "pos"] });
+      db.createObjectStore("staged", { keyPath: "chat" });
+    };
+    request.onsuccess = () => {
+      // A newer page in another tab must not wait for this one to close.
+      request.result.onversionchange = () => request.result.close();
+      resolve(request.result);
+    };
+    request.onerror = () => reject(fault(request.error));
+    request.onblocked = () => reject(fault(null));
+  });
+}
+
+export function answer<T>(request: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(fault(request.error));
+  });
+}
+
+/** Resolves when the transaction is on disk, as far as the browser can tell. */
+export function finished(transaction: IDBTransaction): Promise<void> {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(fault(transaction.error));
+  });
+}
+
+/** A transaction that is reported complete only after the disk has it, not the system's cache. */
+export function strictly(db: IDBDatabase): IDBTransaction {
+  return db.transaction(STORES, "readwrite", { durability: "strict" });
+}
+
+/** All rows whose compound key begins with this chat. Arrays sort after every number and string. */
+export function ofChat(id: string): IDBKeyRange {
+  return IDBKeyRange.bound([id], [id, []]);
+}
+
+function fault(cause: DOMException | null): Error {
+  return cause ?? new Error("IndexedDB");
+}

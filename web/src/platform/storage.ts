@@ -1,0 +1,161 @@
+/** The chats of this browser, in IndexedDB, each wrapped with its own key. */
+
+import { StoreError } from "../domain/ports.ts";
+import type { ChatStore, ChatSummary, Shelf } from "../domain/ports.ts";
+import type { Batch, Chat, Entry, Snapshot, Staged } from "../domain/records.ts";
+import { answer, finished, ofChat, openDatabase, strictly } from "./rows.ts";
+import type { ChatRow, EntryRow, RecordRow, StagedRow } from "./rows.ts";
+import { newWrappingKey, unwrap, wrap } from "./wrapping.ts";
+
+/** What is authenticated with each row. */
+const place = {
+  chat: (id: string) => `chat|${id}`,
+  record: (id: string, name: string) => `record|${id}|${name}`,
+  entry: (id: string, pos: number) => `entry|${id}|${pos}`,
+  staged: (id: string) => `staged|${id}`,
+};
+
+/** `name` keeps several bridges on one origin apart. Opens the database when it is first needed. */
+export function indexedShelf(factory: IDBFactory, name: string): Shelf {
+  let opening: Promise<IDBDatabase> | null = null;
+  const db = (): Promise<IDBDatabase> => {
+    opening ??= openDatabase(factory, name);
+    return opening;
+  };
+  return {
+    list: () => orFailed(async () => list(await db())),
+    add: (id, chat, records) =>
+      orFailed(async () => {
+        const key = await newWrappingKey();
+        const store = new IndexedChat(await db(), id, key, 1);
+        await store.create({ chat, records });
+        return store;
+      }),
+    take: (id) => orFailed(async () => take(await db(), id)),
+    erase: (id) => orFailed(async () => erase(await db(), id)),
+  };
+}
+
+async function list(db: IDBDatabase): Promise<readonly ChatSummary[]> {
+  const rows = await answer<ChatRow[]>(db.transaction("chats").objectStore("chats").getAll());
+  return Promise.all(rows.map(async (row) => ({ id: row.id, chat: (await unwrap(row.key, place.chat(row.id), row)) as Chat })));
+}
+
+async function take(db: IDBDatabase, id: string): Promise<{ store: ChatStore; snapshot: Snapshot } | null> {
+  const transaction = strictly(db);
+  const done = finished(transaction);
+  const chats = transaction.objectStore("chats");
+  const row = (await answer(chats.get(id))) as ChatRow | undefined;
+  if (row === undefined) return null;
+  const epoch = row.epoch + 1;
+  chats.put({ ...row, epoch });
+  // Begun together: a transaction that has nothing to do while something else is awaited ends.
+  const [records, entries, staged] = await Promise.all([
+    answer<RecordRow[]>(transaction.objectStore("records").getAll(ofChat(id))),
+    answer<EntryRow[]>(transaction.objectStore("entries").getAll(ofChat(id))),
+    answer(transaction.objectStore("staged").get(id)) as Promise<StagedRow | undefined>,
+  ]);
+  await done;
+  const { key } = row;
+  const snapshot: Snapshot = {
+    chat: (await unwrap(key, place.chat(id), row)) as Chat,
+    records: new Map(
+      await Promise.all(
+        records.map(async (r) => [r.name, (await unwrap(key, place.record(id, r.name), r)) as string] as const),
+      ),
+    ),
+    entries: await Promise.all(entries.map(async (e) => (await unwrap(key, place.entry(id, e.pos), e)) as Entry)),
+    staged: staged === undefined ? null : ((await unwrap(key, place.staged(id), staged)) as Staged),
+  };
+  return { store: new IndexedChat(db, id, key, epoch), snapshot };
+}
+
+async function erase(db: IDBDatabase, id: string): Promise<void> {
+  const transaction = strictly(db);
+  transaction.objectStore("chats").delete(id);
+  transaction.objectStore("staged").delete(id);
+  transaction.objectStore("records").delete(ofChat(id));
+  transaction.objectStore("entries").delete(ofChat(id));
+  await finished(transaction);
+}
+
+class IndexedChat implements ChatStore {
+  private tail: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly db: IDBDatabase,
+    private readonly id: string,
+    private readonly key: CryptoKey,
+    private readonly epoch: number,
+  ) {}
+
+  commit(batch: Batch): Promise<void> {
+    // Encrypting takes differently long; batches still reach the disk in their order.
+    const run = this.tail.then(() => orFailed(() => this.write(batch, false)));
+    this.tail = run.catch(() => undefined);
+    return run;
+  }
+
+  /** The first batch; fails if the chat is there already. */
+  create(batch: Batch): Promise<void> {
+    return this.write(batch, true);
+  }
+
+  private async write(batch: Batch, fresh: boolean): Promise<void> {
+    const rows = await this.wrapAll(batch);
+    const transaction = strictly(this.db);
+    const done = finished(transaction);
+    // Awaited only below; without this a superseded writer would report its abort twice.
+    done.catch(() => undefined);
+    const chats = transaction.objectStore("chats");
+    const now = (await answer(chats.get(this.id))) as ChatRow | undefined;
+    if (fresh ? now !== undefined : now?.epoch !== this.epoch) {
+      transaction.abort();
+      throw new StoreError("superseded");
+    }
+    const records = transaction.objectStore("records");
+    const entries = transaction.objectStore("entries");
+    const staged = transaction.objectStore("staged");
+    if (rows.chat !== null) chats.put(rows.chat);
+    if (batch.dropRecords === true) records.delete(ofChat(this.id));
+    for (const name of rows.gone) records.delete([this.id, name]);
+    for (const row of rows.records) records.put(row);
+    if (batch.dropEntries === true) entries.delete(ofChat(this.id));
+    for (const row of rows.entries) entries.put(row);
+    if (rows.staged !== null) staged.put(rows.staged);
+    else if (batch.staged === null) staged.delete(this.id);
+    await done;
+  }
+
+  /** Before the transaction begins, because it would end while encryption is awaited. */
+  private async wrapAll(batch: Batch) {
+    const { id, key, epoch } = this;
+    const changes = [...(batch.records ?? [])];
+    const present = changes.filter((change): change is [string, string] => change[1] !== null);
+    const chat: ChatRow | null =
+      batch.chat === undefined ? null : { id, epoch, key, ...(await wrap(key, place.chat(id), batch.chat)) };
+    const records: RecordRow[] = await Promise.all(
+      present.map(async ([name, value]) => ({ chat: id, name, ...(await wrap(key, place.record(id, name), value)) })),
+    );
+    const entries: EntryRow[] = await Promise.all(
+      (batch.entries ?? []).map(async (entry) => ({
+        chat: id,
+        pos: entry.pos,
+        ...(await wrap(key, place.entry(id, entry.pos), entry)),
+      })),
+    );
+    const staged: StagedRow | null =
+      batch.staged === undefined || batch.staged === null
+        ? null
+        : { chat: id, ...(await wrap(key, place.staged(id), batch.staged)) };
+    return { chat, records, entries, staged, gone: changes.filter(([, value]) => value === null).map(([name]) => name) };
+  }
+}
+
+async function orFailed<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof StoreError ? error : new StoreError("failed", { cause: error });
+  }
+}

@@ -1,0 +1,154 @@
+/** English. Every other language is an object of the same shape. */
+
+import type { Problem, Remedy } from "../domain/app.ts";
+import type { UnsupportedKind } from "../domain/machine.ts";
+import type { JoinedChat, SendState } from "../domain/records.ts";
+
+type EndedReason = Extract<NonNullable<JoinedChat["ending"]>, { kind: "ended" }>["reason"];
+
+interface Words {
+  readonly title: string;
+  readonly text: string;
+}
+
+function plural(count: number, one: string, many: string): string {
+  return count === 1 ? `1 ${one}` : `${count} ${many}`;
+}
+
+/** "10 days", "6 hours", "5 minutes". */
+function span(ms: number): string {
+  const minutes = Math.max(1, Math.round(ms / 60_000));
+  if (minutes < 90) return plural(minutes, "minute", "minutes");
+  const hours = Math.round(minutes / 60);
+  return hours < 48 ? plural(hours, "hour", "hours") : plural(Math.round(hours / 24), "day", "days");
+}
+
+const problems: Record<Problem, Words> = {
+  "no-link": { title: "No chat here yet", text: "To start one, open the link that somebody sent you." },
+  "link-malformed": { title: "This link is not complete", text: "Part of it is missing or changed. Please open it again from the message it came in, or copy the whole of it." },
+  "link-unknown": { title: "This link is not known", text: "Maybe a part of it is missing. Please check it against the message it came in, or ask for a new one." },
+  "link-used": { title: "This link was already used", text: "It works for one person in one browser. If that was you, open it in the browser where you started the chat. If not, ask for a new link." },
+  "link-expired": { title: "This link has expired", text: "Please ask the person who sent it for a new one." },
+  "link-revoked": { title: "This link was withdrawn", text: "The person who sent it took it back. You can ask them for a new one." },
+  paused: { title: "No new chats at the moment", text: "Your link stays good. Please try again a little later." },
+  "too-many-tries": { title: "Too many tries", text: "Please wait a few minutes, then try again. Your link stays good." },
+  unreachable: { title: "No connection", text: "The chat service can't be reached. Please check your connection and try again." },
+  "join-failed": { title: "The chat could not be started", text: "Your link was not used up. Please open it once more." },
+  elsewhere: { title: "This chat is open elsewhere", text: "It is open in another tab or window of this browser. One at a time can send and receive." },
+  lost: { title: "This browser lost its keys", text: "Without them nobody can read this chat here any more, and none can be made up. Please ask for a new link." },
+  "out-of-step": { title: "This chat can't go on", text: "The chat service lost part of it, perhaps in a repair. To be safe, nothing more is sent. Please ask for a new link." },
+  "page-older": { title: "This page is out of date", text: "There is a newer one. Please load it again; your chat stays as it is." },
+  "page-newer": { title: "Just a moment", text: "The chat service is being updated. Please load this page again in a few minutes; your chat stays as it is." },
+  storage: { title: "This browser can't store the chat", text: "Its storage is full, blocked or was cleared. Make some room, or leave private browsing, then load this page again." },
+  erased: { title: "Erased", text: "Nothing of this chat is left in this browser." },
+  "too-old": { title: "This browser is too old", text: "It lacks what private chats need. Please update it, or open your link in a current Chrome, Edge, Firefox or Safari." },
+  "not-secure": { title: "This page is not secure", text: "Private chats need an address that begins with https. Please check the link, or tell the person who sent it." },
+};
+
+const endings: Record<EndedReason, (host: string) => Words> = {
+  host: (host) => ({ title: "This chat has ended", text: `${host} ended it. To talk again, ask for a new link.` }),
+  guest: () => ({ title: "You ended this chat", text: "To talk again, ask for a new link." }),
+  expired: () => ({ title: "This chat has ended", text: "Nobody had written for a while, so it closed by itself. To talk again, ask for a new link." }),
+  failed: () => ({ title: "The chat could not be started", text: "A safe room for it could not be made. Please ask for a new link." }),
+  third_party: () => ({ title: "This chat was closed", text: "Somebody else appeared in it, so it was closed to keep it private. Please ask for a new link." }),
+  unknown: () => ({ title: "This chat has ended", text: "The chat service doesn't know it any more. To talk again, ask for a new link." }),
+};
+
+const unsupported: Record<UnsupportedKind, string> = {
+  image: "a picture",
+  file: "a file",
+  audio: "a voice message",
+  video: "a video",
+  sticker: "a sticker",
+  location: "a location",
+  poll: "a poll",
+  reaction: "a reaction",
+  edit: "a changed message",
+  call: "a call",
+  unencrypted: "an unencrypted message",
+  other: "something this chat can't show",
+};
+
+const states: Record<SendState, string> = {
+  waiting: "Waiting to be sent",
+  sent: "Sent",
+  delivered: "Delivered",
+  failed: "Not sent",
+};
+
+const remedies: Record<Remedy["kind"], string> = {
+  again: "Try again",
+  "use-here": "Use here",
+  reload: "Load again",
+  erase: "Erase from this browser",
+};
+
+export const english = {
+  language: "en",
+  title: "Private chat",
+  loading: "Opening…",
+  problems,
+  remedies,
+  join: {
+    invites: (host: string) => `${host} invites you to a chat`,
+    promise: (host: string) => `Private chat. Only you and ${host} can read it.`,
+    name: "Your name",
+    nameHelp: (host: string) => `This is how ${host} sees you.`,
+    nameRefused: "Please type a name of 1 to 40 characters.",
+    start: "Start chat",
+    starting: "Starting…",
+    troubled: "No answer yet. Still trying…",
+    facts: (idle: number) => ["No account, nothing to install.", "Text messages only.", `Ends after ${span(idle)} without a message.`],
+    expires: (left: number) => `This link works for another ${span(left)}, for one person.`,
+  },
+  chat: {
+    promise: (host: string) => `Only you and ${host} can read this chat`,
+    you: (name: string) => `You are ${name}`,
+    idle: (idle: number) => `Ends after ${span(idle)} without a message`,
+    deadline: (date: string, idle: number) => `Ends on ${date} if nobody writes (${span(idle)} without a message).`,
+    menu: "Menu",
+    log: "Messages",
+    field: "Message",
+    send: "Send",
+    tooLong: "This message is too long.",
+    empty: (host: string) => `Say hello. ${host} gets it end-to-end encrypted.`,
+    newer: "New messages",
+    today: "Today",
+    yesterday: "Yesterday",
+    from: { mine: "You", host: (host: string) => host },
+    states,
+    again: "Send again",
+    status: {
+      connecting: "Connecting…",
+      opening: "Waiting for the room. You can write already.",
+      offline: "No connection. What you write is sent as soon as there is one.",
+    },
+    invited: (host: string) => `${host} has not opened the chat yet. You can write already.`,
+    noDevices: (host: string) => `${host} has no device that can read this chat yet. Your messages wait here.`,
+    identity: {
+      text: (host: string) => `${host}'s security identity has changed. That happens when they set up their account anew, or when somebody pretends to be them. If in doubt, ask them in another way first.`,
+      accept: "Go on sending",
+    },
+    notes: {
+      host_joined: (host: string) => `${host} is here now`,
+      identity_accepted: (host: string) => `You went on with ${host}'s new security identity`,
+    },
+    unsupported: (host: string, what: UnsupportedKind) => `${host} sent ${unsupported[what]}. This chat is for text only.`,
+    unencrypted: (host: string) => `${host} sent a message without encryption. It is not shown.`,
+    removed: "This message was removed",
+    noKey: "This message can't be read yet: its key has not arrived.",
+    unreadable: "A message arrived that can't be read. It is not shown, to be safe.",
+  },
+  end: {
+    item: "End and erase",
+    title: "End and erase this chat?",
+    text: (host: string) => `The chat ends for both of you, and everything in this browser is erased. ${host} keeps what they received.`,
+    confirm: "End and erase",
+    cancel: "Keep chatting",
+    leaving: { title: "Erased", text: "Your messages are gone from this browser. Keep this page open for a moment, until the chat service knows it too." },
+  },
+  endings,
+  choice: { title: "Your chats in this browser", with: (host: string) => `Chat with ${host}`, over: "Ended", begun: "Not started yet", since: (date: string) => `Ends on ${date} if nobody writes` },
+};
+
+export type Catalogue = typeof english;

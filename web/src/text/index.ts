@@ -1,0 +1,47 @@
+/** The page's words in the reader's language, and dates in their way of writing them. */
+
+import { english } from "./en.ts";
+import type { Catalogue } from "./en.ts";
+
+export type { Catalogue } from "./en.ts";
+
+/** By the language's first part: `de` serves `de-AT`. */
+const catalogues: ReadonlyMap<string, Catalogue> = new Map([[english.language, english]]);
+
+/** The first wanted language that there is, or English. */
+export function catalogueFor(wanted: readonly string[]): Catalogue {
+  for (const tag of wanted) {
+    const known = catalogues.get(tag.split("-")[0]?.toLowerCase() ?? "");
+    if (known !== undefined) return known;
+  }
+  return english;
+}
+
+export interface Dates {
+  /** "14:05" */
+  time(ms: number): string;
+  /** "Today", "Yesterday", "Friday, 13 November" */
+  day(ms: number, now: number): string;
+  /** "13 November, 14:05" */
+  moment(ms: number): string;
+  /** Two times with the same key are on the same day. */
+  dayKey(ms: number): string;
+}
+
+export function datesFor(words: Catalogue, locale: string | undefined): Dates {
+  const time = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
+  const day = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
+  const moment = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" });
+  const dayKey = (ms: number): string => new Date(ms).toDateString();
+  return {
+    time: (ms) => time.format(ms),
+    moment: (ms) => moment.format(ms),
+    dayKey,
+    day(ms, now) {
+      const yesterday = new Date(now);
+      yesterday.setDate(yesterday.getDate() - 1);
+      if (dayKey(ms) === dayKey(now)) return words.chat.today;
+      return dayKey(ms) === dayKey(yesterday.getTime()) ? words.chat.yesterday : day.format(ms);
+    },
+  };
+}

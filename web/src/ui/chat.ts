@@ -1,0 +1,111 @@
+/** The chat's screen: header, banners, messages, and the field or the words of its ending. */
+
+import type { ChatModel, ChatView } from "../domain/chat.ts";
+import type { Cancel } from "../domain/observe.ts";
+import { banners } from "./banners.ts";
+import { composer } from "./composer.ts";
+import type { Context } from "./context.ts";
+import { endDialog } from "./dialog.ts";
+import { h, name, sentence, setText } from "./dom.ts";
+import type { View } from "./dom.ts";
+import { icon } from "./icons.ts";
+import { messageLog } from "./log.ts";
+import { menu } from "./menu.ts";
+
+export function chatScreen(context: Context, chat: ChatModel, erase: () => void, named: (name: string) => void): View {
+  const first = chat.view.get();
+  const log = messageLog(context, chat);
+  const field = composer(context, chat, () => log.toEnd());
+  const banner = banners(context, chat);
+  const dialog = endDialog(context, first.chat.host.displayName, () => chat.leave());
+  const head = header(context, first, () => dialog.open());
+  const caption = h("p", { class: "caption" });
+  const ending = h("section", { class: "ending", "aria-live": "polite", hidden: true });
+  const element = h(
+    "main",
+    { class: "chat" },
+    head.element,
+    banner.element,
+    log.element,
+    h("footer", { class: "foot" }, ending, field.element, caption),
+    dialog.element,
+  );
+
+  let shown: ChatView["chat"]["ending"] = null;
+  const show = (view: ChatView): void => {
+    const { ending: end } = view.chat;
+    named(end === null ? "chat" : end.kind);
+    element.classList.toggle("over", end !== null);
+    element.classList.toggle("empty", end !== null && chat.history().length === 0);
+    head.show(view);
+    field.element.hidden = end !== null;
+    caption.hidden = end !== null;
+    caption.replaceChildren(guest(context, view));
+    ending.hidden = end === null;
+    if (end === shown) return;
+    shown = end;
+    log.refresh();
+    ending.replaceChildren(...endingWords(context, view, erase));
+  };
+  const cancels: Cancel[] = [chat.view.bind(show), log.close, field.close, banner.close, head.close];
+  return { element, close: () => cancels.forEach((cancel) => cancel()) };
+}
+
+function endingWords({ words }: Context, { chat }: ChatView, erase: () => void): Node[] {
+  if (chat.ending === null) return [];
+  if (chat.ending.kind === "leaving") {
+    return [h("h1", {}, words.end.leaving.title), h("p", {}, words.end.leaving.text)];
+  }
+  const { reason } = chat.ending;
+  const title = words.endings[reason](chat.host.displayName).title;
+  const button = h("button", { type: "button", class: "button plain" }, words.remedies.erase);
+  button.addEventListener("click", erase);
+  const text = sentence((host) => words.endings[reason](host).text, chat.host.displayName);
+  return [h("h1", {}, title), h("p", {}, text), button];
+}
+
+/** Under whose name one writes, and how long that goes. */
+function guest({ words }: Context, { chat }: ChatView): DocumentFragment {
+  const line = sentence(words.chat.you, chat.name);
+  line.append(" · ", words.chat.idle(chat.idleLimitMs));
+  return line;
+}
+
+interface Header extends View {
+  show(view: ChatView): void;
+}
+
+function header(context: Context, first: ChatView, end: () => void): Header {
+  const { words, dates } = context;
+  const who = h("h2", { class: "who" });
+  const promise = h("p", { class: "promise" });
+  const terms = h("p", { class: "terms" });
+  const options = menu(words.chat.menu, [terms], { label: words.end.item, run: end });
+  const initial = h("div", { class: "avatar", "aria-hidden": "true" });
+  const element = h(
+    "header",
+    { class: "head" },
+    initial,
+    h("div", { class: "titles" }, who, promise),
+    options.element,
+  );
+
+  let host = "";
+  const show = ({ chat }: ChatView): void => {
+    if (chat.host.displayName !== host) {
+      host = chat.host.displayName;
+      setText(initial, [...host][0]?.toLocaleUpperCase() ?? "");
+      who.replaceChildren(name(host));
+      promise.replaceChildren(icon("lock"), h("span", {}, sentence(words.chat.promise, host)));
+    }
+    setText(
+      terms,
+      chat.deadline === null
+        ? words.chat.idle(chat.idleLimitMs)
+        : words.chat.deadline(dates.moment(chat.deadline), chat.idleLimitMs),
+    );
+    options.element.hidden = chat.ending !== null;
+  };
+  show(first);
+  return { element, show, close: options.close };
+}

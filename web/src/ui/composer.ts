@@ -1,0 +1,68 @@
+/** The field in which one writes. */
+
+import type { ChatModel } from "../domain/chat.ts";
+import { isTooLong } from "../domain/text.ts";
+import type { Context } from "./context.ts";
+import { h, setText } from "./dom.ts";
+import type { View } from "./dom.ts";
+import { icon } from "./icons.ts";
+
+export function composer({ words }: Context, chat: ChatModel, said: () => void): View {
+  const fine = matchMedia("(pointer: fine)").matches;
+  const field = h("textarea", {
+    id: "message",
+    rows: "1",
+    dir: "auto",
+    autocomplete: "off",
+    enterkeyhint: fine ? "send" : "enter",
+    "aria-label": words.chat.field,
+    "aria-describedby": "message-help",
+    placeholder: words.chat.field,
+    "data-focus": fine,
+  });
+  const help = h("p", { id: "message-help", class: "help wrong", role: "status" });
+  const button = h("button", { type: "submit", class: "send", "aria-label": words.chat.send, disabled: true }, icon("send"));
+  const form = h("form", { class: "composer" }, help, h("div", { class: "bar" }, field, button));
+
+  const check = (): void => {
+    const tooLong = isTooLong(field.value);
+    button.disabled = field.value.trim() === "" || tooLong;
+    setText(help, tooLong ? words.chat.tooLong : "");
+    fit(field);
+  };
+  const send = async (): Promise<void> => {
+    const text = field.value;
+    if (button.disabled) return;
+    // Emptied at once, so that pressing twice doesn't say it twice.
+    field.value = "";
+    check();
+    field.focus();
+    let kept = false;
+    try {
+      kept = await chat.say(text);
+    } finally {
+      if (kept) said();
+      else if (field.value === "") field.value = text;
+      check();
+    }
+  };
+  field.addEventListener("input", check);
+  field.addEventListener("keydown", (event) => {
+    // On a touch keyboard Enter is the only way to a new line, and the button is near.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || !fine) return;
+    event.preventDefault();
+    void send();
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    void send();
+  });
+  return { element: form, close: () => undefined };
+}
+
+/** Browsers without `field-sizing` let the field grow this way. */
+function fit(field: HTMLTextAreaElement): void {
+  if (CSS.supports("field-sizing", "content")) return;
+  field.style.height = "auto";
+  field.style.height = `${field.scrollHeight}px`;
+}

@@ -1,0 +1,89 @@
+/** The messages. Each is rendered once; what changes later is changed in place. */
+
+import type { ChatModel } from "../domain/chat.ts";
+import type { Entry } from "../domain/records.ts";
+import { bubble } from "./bubble.ts";
+import type { Bubble } from "./bubble.ts";
+import type { Context } from "./context.ts";
+import { h, sentence } from "./dom.ts";
+import type { View } from "./dom.ts";
+import { icon } from "./icons.ts";
+
+export interface MessageLog extends View {
+  toEnd(): void;
+  /** The chat's end came or went: what may be done with a message may have changed. */
+  refresh(): void;
+}
+
+/** So near to the end counts as reading along. */
+const NEAR_PX = 80;
+
+export function messageLog(context: Context, chat: ChatModel): MessageLog {
+  const { words, dates, clock } = context;
+  const bubbles = new Map<number, Bubble>();
+  let lastDay = "";
+
+  const hello = h("p", { class: "hello" }, icon("lock"), sentence(words.chat.empty, chat.view.get().chat.host.displayName));
+  const list = h("div", { class: "messages", role: "log", "aria-label": words.chat.log, tabindex: "0" });
+  const newer = h("button", { type: "button", class: "newer", hidden: true }, icon("down"), words.chat.newer);
+  const element = h("div", { class: "scroll" }, hello, list, newer);
+
+  const nearEnd = (): boolean => list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_PX;
+  const toEnd = (): void => {
+    list.scrollTop = list.scrollHeight;
+    newer.hidden = true;
+  };
+
+  const put = (entry: Entry): void => {
+    const known = bubbles.get(entry.pos);
+    if (known !== undefined) {
+      known.show(entry);
+      return;
+    }
+    const day = dates.dayKey(entry.ts);
+    if (day !== lastDay) {
+      lastDay = day;
+      list.append(h("div", { class: "day" }, h("span", {}, dates.day(entry.ts, clock.now()))));
+    }
+    const made = bubble(context, chat, entry);
+    bubbles.set(entry.pos, made);
+    list.append(made.element);
+  };
+  const show = (entries: readonly Entry[]): void => {
+    const follow = nearEnd();
+    const theirs = entries.some((entry) => entry.kind === "theirs" && !bubbles.has(entry.pos));
+    entries.forEach(put);
+    hello.hidden = bubbles.size > 0 || chat.view.get().chat.ending !== null;
+    if (follow) toEnd();
+    else if (theirs) newer.hidden = false;
+  };
+  const refresh = (): void => {
+    const history = chat.history();
+    if (history.length === 0) {
+      // The guest erased it.
+      bubbles.clear();
+      list.replaceChildren();
+      lastDay = "";
+    }
+    show(history);
+  };
+
+  list.addEventListener("scroll", () => {
+    if (nearEnd()) newer.hidden = true;
+  });
+  newer.addEventListener("click", toEnd);
+  // The keyboard of a phone makes the list smaller: who read the end goes on reading the end.
+  let atEnd = true;
+  list.addEventListener("scroll", () => (atEnd = nearEnd()), { passive: true });
+  const resized = new ResizeObserver(() => atEnd && toEnd());
+  resized.observe(list);
+
+  show(chat.history());
+  requestAnimationFrame(toEnd);
+  const cancel = chat.entries.subscribe(show);
+  const close = (): void => {
+    cancel();
+    resized.disconnect();
+  };
+  return { element, toEnd, refresh, close };
+}
