@@ -23,10 +23,13 @@ fn write_object<'a>(
 ) -> Option<()> {
     // Sorted here, since the order of serde_json's map depends on a feature that any crate in the
     // build may switch on. Byte order of UTF-8 is the order of code points.
-    let mut members: Vec<_> = members.collect();
-    members.sort_unstable_by_key(|(name, _)| *name);
+    let mut sorted: Vec<(&String, &Value)> = Vec::new();
+    for member in members {
+        let place = sorted.partition_point(|(name, _)| *name < member.0);
+        sorted.insert(place, member);
+    }
     out.push('{');
-    for (position, (name, value)) in members.into_iter().enumerate() {
+    for (position, (name, value)) in sorted.into_iter().enumerate() {
         if position > 0 {
             out.push(',');
         }

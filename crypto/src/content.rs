@@ -1,10 +1,10 @@
 //! What an event becomes for whoever shows it: text, a redaction, or one line that names what it
 //! was. Nothing else comes out, so nothing else can be rendered.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::keys::text;
+use crate::object::text;
 
 /// One thing to show. A later item with the same event id replaces the earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -106,7 +106,7 @@ pub enum Undecryptable {
 }
 
 /// The parts of an event outside its encryption.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Envelope {
     pub(crate) event_id: String,
     pub(crate) sender: String,
@@ -236,7 +236,7 @@ fn kind_of(event_type: &str) -> Unsupported {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use super::*;
     use serde_json::json;
 

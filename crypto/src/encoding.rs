@@ -46,7 +46,7 @@ pub(crate) fn signature(text: &str) -> Option<Ed25519Signature> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
 
     #[test]

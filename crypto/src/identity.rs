@@ -1,13 +1,16 @@
 //! Who this machine is: one device's account and the cross-signing keys of its user.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use vodozemac::olm::{Account, AccountPickle};
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use vodozemac::olm::Account;
 use vodozemac::{Curve25519PublicKey, Ed25519SecretKey, KeyId};
 
 use crate::error::{CryptoError, OpenError};
 use crate::keys::{SIGNED_CURVE25519, device_key_id};
-use crate::records::{self, Changes, kind};
+use crate::object::{Object, number, owned};
+use crate::records::{Changes, Record, kind};
 use crate::{MEGOLM, OLM, signing};
 
 /// One-time keys that the homeserver should have.
@@ -55,32 +58,6 @@ struct CrossSigning {
     user_signing: Ed25519SecretKey,
 }
 
-#[derive(Serialize)]
-struct AccountRecordRef<'a> {
-    user_id: &'a str,
-    device_id: &'a str,
-    refilled_at: u64,
-    fallback_at: u64,
-    pickle: AccountPickle,
-}
-
-#[derive(Deserialize)]
-struct AccountRecord {
-    user_id: String,
-    device_id: String,
-    refilled_at: u64,
-    fallback_at: u64,
-    pickle: AccountPickle,
-}
-
-/// The three seeds as vodozemac writes them.
-#[derive(Serialize, Deserialize)]
-struct CrossSigningRecord<T> {
-    master: T,
-    self_signing: T,
-    user_signing: T,
-}
-
 impl Identity {
     /// New keys, with one-time keys and a fallback key to publish.
     pub(crate) fn create(
@@ -109,52 +86,52 @@ impl Identity {
             fallback_at: now,
         };
         identity.save(changes);
-        changes.put(
+        let CrossSigning {
+            master,
+            self_signing,
+            user_signing,
+        } = &identity.cross_signing;
+        changes.put_pickle(
             kind::CROSS_SIGNING.to_owned(),
-            &CrossSigningRecord {
-                master: &identity.cross_signing.master,
-                self_signing: &identity.cross_signing.self_signing,
-                user_signing: &identity.cross_signing.user_signing,
-            },
+            Object::default(),
+            &[master, self_signing, user_signing],
         );
         Ok(identity)
     }
 
     pub(crate) fn open(account: &[u8], cross_signing: &[u8]) -> Result<Self, OpenError> {
-        let record: AccountRecord = records::decode(kind::ACCOUNT, account)?;
-        let seeds: CrossSigningRecord<Ed25519SecretKey> =
-            records::decode(kind::CROSS_SIGNING, cross_signing)?;
-        let account = Account::from_pickle(record.pickle);
+        let seeds = Record::read(kind::CROSS_SIGNING, cross_signing)?;
+        let [master, self_signing, user_signing]: [Ed25519SecretKey; 3] = seeds.unpickle()?;
         let cross_signing = CrossSigning {
-            master: seeds.master,
-            self_signing: seeds.self_signing,
-            user_signing: seeds.user_signing,
+            master,
+            self_signing,
+            user_signing,
         };
-        let device_keys = device_keys(&record.user_id, &record.device_id, &account, &cross_signing)
+        let record = Record::read(kind::ACCOUNT, account)?;
+        let account = Account::from_pickle(record.unpickle()?);
+        let user_id = record.parse(|o| owned(o, "user_id"))?;
+        let device_id = record.parse(|o| owned(o, "device_id"))?;
+        let device_keys = device_keys(&user_id, &device_id, &account, &cross_signing)
             .ok_or(OpenError::Damaged(kind::ACCOUNT))?;
         Ok(Self {
-            user_id: record.user_id,
-            device_id: record.device_id,
+            refilled_at: record.parse(|o| number(o, "refilled_at"))?,
+            fallback_at: record.parse(|o| number(o, "fallback_at"))?,
+            user_id,
+            device_id,
             account,
             cross_signing,
             device_keys,
-            refilled_at: record.refilled_at,
-            fallback_at: record.fallback_at,
         })
     }
 
     /// Writes the account down; needed after each use of it that changes it.
     pub(crate) fn save(&self, changes: &mut Changes) {
-        changes.put(
-            kind::ACCOUNT.to_owned(),
-            &AccountRecordRef {
-                user_id: &self.user_id,
-                device_id: &self.device_id,
-                refilled_at: self.refilled_at,
-                fallback_at: self.fallback_at,
-                pickle: self.account.pickle(),
-            },
-        );
+        let object = Object::default()
+            .text("user_id", &self.user_id)
+            .text("device_id", &self.device_id)
+            .number("refilled_at", self.refilled_at)
+            .number("fallback_at", self.fallback_at);
+        changes.put_pickle(kind::ACCOUNT.to_owned(), object, &self.account.pickle());
     }
 
     pub(crate) fn curve25519(&self) -> String {
@@ -176,19 +153,12 @@ impl Identity {
             signing::sign(&mut object, &self.user_id, &master_id, |b| master.sign(b))?;
             Some(object)
         };
+        let key = |usage, key| cross_signing_key(&self.user_id, usage, key);
         Some(PublicKeys {
             device_keys: self.device_keys.clone(),
-            master_key: cross_signing_key(&self.user_id, "master", master)?,
-            self_signing_key: sign(cross_signing_key(
-                &self.user_id,
-                "self_signing",
-                self_signing,
-            )?)?,
-            user_signing_key: sign(cross_signing_key(
-                &self.user_id,
-                "user_signing",
-                user_signing,
-            )?)?,
+            master_key: key("master", master),
+            self_signing_key: sign(key("self_signing", self_signing))?,
+            user_signing_key: sign(key("user_signing", user_signing))?,
             one_time_keys: self.unpublished_one_time_keys()?,
             fallback_keys: self.unpublished_fallback_keys()?,
         })
@@ -232,42 +202,35 @@ impl Identity {
     }
 
     pub(crate) fn unpublished_one_time_keys(&self) -> Option<Map<String, Value>> {
-        self.account
-            .one_time_keys()
-            .into_iter()
-            .map(|(id, key)| self.signed_one_time_key(id, key, false))
-            .collect()
+        self.sign_one_time_keys(self.account.one_time_keys(), false)
     }
 
     pub(crate) fn unpublished_fallback_keys(&self) -> Option<Map<String, Value>> {
-        self.account
-            .fallback_key()
-            .into_iter()
-            .map(|(id, key)| self.signed_one_time_key(id, key, true))
-            .collect()
+        self.sign_one_time_keys(self.account.fallback_key(), true)
     }
 
-    fn signed_one_time_key(
+    fn sign_one_time_keys(
         &self,
-        id: KeyId,
-        key: Curve25519PublicKey,
+        keys: HashMap<KeyId, Curve25519PublicKey>,
         fallback: bool,
-    ) -> Option<(String, Value)> {
-        let mut object = Map::new();
-        object.insert("key".to_owned(), Value::String(key.to_base64()));
-        if fallback {
-            object.insert("fallback".to_owned(), Value::Bool(true));
+    ) -> Option<Map<String, Value>> {
+        let mut all = Map::new();
+        for (id, key) in keys {
+            let mut object = Object::default().text("key", &key.to_base64());
+            if fallback {
+                object = object.flag("fallback", true);
+            }
+            let mut object = object.into_map();
+            signing::sign(
+                &mut object,
+                &self.user_id,
+                &device_key_id(&self.device_id),
+                |b| self.account.sign(b),
+            )?;
+            let name = format!("{SIGNED_CURVE25519}:{}", id.to_base64());
+            all.insert(name, Value::Object(object));
         }
-        signing::sign(
-            &mut object,
-            &self.user_id,
-            &device_key_id(&self.device_id),
-            |b| self.account.sign(b),
-        )?;
-        Some((
-            format!("{SIGNED_CURVE25519}:{}", id.to_base64()),
-            Value::Object(object),
-        ))
+        Some(all)
     }
 }
 
@@ -282,15 +245,22 @@ fn device_keys(
     account: &Account,
     cross_signing: &CrossSigning,
 ) -> Option<Map<String, Value>> {
-    let mut object = object(json!({
-        "user_id": user_id,
-        "device_id": device_id,
-        "algorithms": [OLM, MEGOLM],
-        "keys": {
-            format!("curve25519:{device_id}"): account.curve25519_key().to_base64(),
-            device_key_id(device_id): account.ed25519_key().to_base64(),
-        },
-    }))?;
+    let algorithms = [OLM, MEGOLM].map(Value::from).to_vec();
+    let keys = Object::default()
+        .text(
+            &format!("curve25519:{device_id}"),
+            &account.curve25519_key().to_base64(),
+        )
+        .text(
+            &device_key_id(device_id),
+            &account.ed25519_key().to_base64(),
+        );
+    let mut object = Object::default()
+        .text("user_id", user_id)
+        .text("device_id", device_id)
+        .value("algorithms", Value::Array(algorithms))
+        .object("keys", keys)
+        .into_map();
     signing::sign(&mut object, user_id, &device_key_id(device_id), |b| {
         account.sign(b)
     })?;
@@ -300,22 +270,14 @@ fn device_keys(
     Some(object)
 }
 
-fn cross_signing_key(
-    user_id: &str,
-    usage: &str,
-    key: &Ed25519SecretKey,
-) -> Option<Map<String, Value>> {
+fn cross_signing_key(user_id: &str, usage: &str, key: &Ed25519SecretKey) -> Map<String, Value> {
     let public = key.public_key().to_base64();
-    object(json!({
-        "user_id": user_id,
-        "usage": [usage],
-        "keys": { device_key_id(&public): public },
-    }))
-}
-
-fn object(value: Value) -> Option<Map<String, Value>> {
-    match value {
-        Value::Object(members) => Some(members),
-        _ => None,
-    }
+    Object::default()
+        .text("user_id", user_id)
+        .value("usage", Value::Array(vec![Value::from(usage)]))
+        .object(
+            "keys",
+            Object::default().text(&device_key_id(&public), &public),
+        )
+        .into_map()
 }

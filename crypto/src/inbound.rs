@@ -1,21 +1,17 @@
 //! Room keys that came in, and the events that wait for one (Matrix specification,
 //! "m.megolm.v1.aes-sha2").
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use vodozemac::megolm::{
-    DecryptionError, InboundGroupSession, InboundGroupSessionPickle, MegolmMessage, SessionConfig,
-    SessionKey, SessionOrdering,
+    DecryptionError, InboundGroupSession, MegolmMessage, SessionConfig, SessionKey, SessionOrdering,
 };
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::content::{Envelope, Item, Undecryptable};
 use crate::error::{OpenError, Refused};
 use crate::identity::elapsed;
-use crate::keys::text;
-use crate::records::{self, Changes, kind};
+use crate::object::{Object, list, number, owned, text};
+use crate::records::{Changes, Record, kind};
 
 /// A sender makes a new session after at most a week; a day more for what is still on its way.
 const GRACE_MS: u64 = 8 * 24 * 3_600_000;
@@ -26,22 +22,21 @@ const MAX_HELD: usize = 16;
 
 #[derive(Default)]
 pub(crate) struct Inbound {
-    /// By room and session id.
-    sessions: BTreeMap<(String, String), RoomSession>,
-    /// By arrival.
-    waiting: BTreeMap<u64, Waiting>,
-    held: BTreeMap<u64, RoomKey>,
+    sessions: Vec<RoomSession>,
+    /// In order of arrival.
+    waiting: Vec<Waiting>,
+    /// In order of arrival.
+    held: Vec<Held>,
 }
 
 /// A room key as it came, with the keys of the device that sent it.
-#[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct RoomKey {
     pub(crate) sender: String,
     pub(crate) sender_curve25519: String,
     pub(crate) sender_ed25519: String,
     pub(crate) room_id: String,
     pub(crate) session_id: String,
-    pub(crate) session_key: String,
+    pub(crate) session_key: SessionKey,
 }
 
 struct RoomSession {
@@ -49,30 +44,24 @@ struct RoomSession {
     session: InboundGroupSession,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+/// Whose session it is, and which of its messages were seen.
+#[derive(Clone)]
 struct Owner {
     room_id: String,
     sender: String,
     sender_curve25519: String,
     received_at: u64,
-    /// Message index to the event that carried it.
-    seen: BTreeMap<u32, String>,
+    seen: Vec<Seen>,
 }
 
-#[derive(Serialize)]
-struct SessionRecordRef<'a> {
-    owner: &'a Owner,
-    pickle: InboundGroupSessionPickle,
-}
-
-#[derive(Deserialize)]
-struct SessionRecord {
-    owner: Owner,
-    pickle: InboundGroupSessionPickle,
+/// A message index and the event that carried it.
+#[derive(Clone)]
+struct Seen {
+    index: u32,
+    event_id: String,
 }
 
 /// An event whose key hasn't come.
-#[derive(Serialize, Deserialize)]
 struct Waiting {
     arrival: u64,
     room_id: String,
@@ -81,13 +70,7 @@ struct Waiting {
     envelope: Envelope,
 }
 
-#[derive(Serialize)]
-struct HeldRef<'a> {
-    arrival: u64,
-    key: &'a RoomKey,
-}
-
-#[derive(Deserialize)]
+/// A key whose device isn't trusted.
 struct Held {
     arrival: u64,
     key: RoomKey,
@@ -95,43 +78,44 @@ struct Held {
 
 impl Inbound {
     pub(crate) fn open_session(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
-        let record: SessionRecord = records::decode(kind::INBOUND, bytes)?;
-        let session = InboundGroupSession::from_pickle(record.pickle);
-        let id = (record.owner.room_id.clone(), session.session_id());
-        self.sessions.insert(
-            id,
-            RoomSession {
-                owner: record.owner,
-                session,
-            },
-        );
+        let record = Record::read(kind::INBOUND, bytes)?;
+        let session = InboundGroupSession::from_pickle(record.unpickle()?);
+        let owner = record.parse(Owner::from_object)?;
+        self.sessions.push(RoomSession { owner, session });
         Ok(())
     }
 
     pub(crate) fn open_waiting(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
-        let waiting: Waiting = records::decode(kind::WAITING, bytes)?;
-        self.waiting.insert(waiting.arrival, waiting);
+        let waiting = Record::read(kind::WAITING, bytes)?.parse(Waiting::from_object)?;
+        let later = self
+            .waiting
+            .iter()
+            .position(|w| w.arrival > waiting.arrival);
+        self.waiting
+            .insert(later.unwrap_or(self.waiting.len()), waiting);
         Ok(())
     }
 
     pub(crate) fn open_held(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
-        let held: Held = records::decode(kind::HELD, bytes)?;
-        self.held.insert(held.arrival, held.key);
+        let record = Record::read(kind::HELD, bytes)?;
+        let session_key: SessionKey = record.unpickle()?;
+        let held = record.parse(|object| Held::from_object(object, session_key))?;
+        let later = self.held.iter().position(|h| h.arrival > held.arrival);
+        self.held.insert(later.unwrap_or(self.held.len()), held);
         Ok(())
     }
 
     /// Keeps a key until its device is known.
     pub(crate) fn hold(&mut self, key: RoomKey, changes: &mut Changes) {
-        let arrival = next_arrival(&self.held);
-        changes.put(
-            numbered(kind::HELD, arrival),
-            &HeldRef { arrival, key: &key },
-        );
-        self.held.insert(arrival, key);
-        if self.held.len() > MAX_HELD
-            && let Some((oldest, _)) = self.held.pop_first()
-        {
-            changes.delete(numbered(kind::HELD, oldest));
+        let arrival = self
+            .held
+            .last()
+            .map_or(0, |last| last.arrival.saturating_add(1));
+        let held = Held { arrival, key };
+        held.save(changes);
+        self.held.push(held);
+        if self.held.len() > MAX_HELD {
+            changes.delete(self.held.remove(0).record_key());
         }
     }
 
@@ -145,14 +129,16 @@ impl Inbound {
         trusted: impl Fn(&RoomKey) -> bool,
         changes: &mut Changes,
     ) -> Vec<RoomKey> {
-        let (released, held): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.held)
-            .into_iter()
-            .partition(|(_, key)| trusted(key));
-        self.held = held;
-        for arrival in released.keys() {
-            changes.delete(numbered(kind::HELD, *arrival));
+        let mut released = Vec::new();
+        for held in std::mem::take(&mut self.held) {
+            if trusted(&held.key) {
+                changes.delete(held.record_key());
+                released.push(held.key);
+            } else {
+                self.held.push(held);
+            }
         }
-        released.into_values().collect()
+        released
     }
 
     /// Adds a room key of a trusted device, and gives the waiting events that it decrypts.
@@ -162,20 +148,18 @@ impl Inbound {
         now: u64,
         changes: &mut Changes,
     ) -> Result<Vec<Item>, Refused> {
-        let session_key =
-            SessionKey::from_base64(&key.session_key).map_err(|_| Refused::Malformed)?;
-        let mut session = InboundGroupSession::new(&session_key, SessionConfig::version_1());
+        let mut session = InboundGroupSession::new(&key.session_key, SessionConfig::version_1());
         if session.session_id() != key.session_id {
             return Err(Refused::Mismatch);
         }
-        let id = (key.room_id.clone(), key.session_id.clone());
-        let owner = match self.sessions.get_mut(&id) {
+        let known = self.position(&key.room_id, &key.session_id);
+        let owner = match known.and_then(|position| self.sessions.get_mut(position)) {
             None => Owner {
                 room_id: key.room_id.clone(),
                 sender: key.sender.clone(),
                 sender_curve25519: key.sender_curve25519.clone(),
                 received_at: now,
-                seen: BTreeMap::new(),
+                seen: Vec::new(),
             },
             // The session stays with the device it came from first.
             Some(known) if known.owner.sender_curve25519 != key.sender_curve25519 => {
@@ -187,11 +171,20 @@ impl Inbound {
                 SessionOrdering::Unconnected => return Err(Refused::Conflict),
             },
         };
+        if let Some(known) = known {
+            self.sessions.remove(known);
+        }
         self.drop_old(&owner, now, changes);
         let added = RoomSession { owner, session };
         added.save(changes);
-        self.sessions.insert(id, added);
+        self.sessions.push(added);
         Ok(self.decrypt_waiting(&key.room_id, &key.session_id, changes))
+    }
+
+    fn position(&self, room_id: &str, session_id: &str) -> Option<usize> {
+        self.sessions
+            .iter()
+            .position(|s| s.owner.room_id == room_id && s.session.session_id() == session_id)
     }
 
     /// Decrypts the content of an `m.room.encrypted` event; one whose key is missing waits.
@@ -231,8 +224,13 @@ impl Inbound {
     ) -> Result<Item, Undecryptable> {
         let message =
             MegolmMessage::from_base64(ciphertext).map_err(|_| Undecryptable::Malformed)?;
-        let id = (room_id.to_owned(), session_id.to_owned());
-        let session = self.sessions.get_mut(&id).ok_or(Undecryptable::NoKey)?;
+        let position = self
+            .position(room_id, session_id)
+            .ok_or(Undecryptable::NoKey)?;
+        let session = self
+            .sessions
+            .get_mut(position)
+            .ok_or(Undecryptable::NoKey)?;
         if session.owner.sender != envelope.sender {
             return Err(Undecryptable::Mismatch);
         }
@@ -244,12 +242,13 @@ impl Inbound {
                 _ => Undecryptable::Malformed,
             })?;
         let plaintext = Zeroizing::new(decrypted.plaintext);
-        match session.owner.seen.get(&decrypted.message_index) {
-            Some(event_id) if *event_id != envelope.event_id => return Err(Undecryptable::Replay),
+        let index = decrypted.message_index;
+        match session.owner.seen.iter().find(|seen| seen.index == index) {
+            Some(seen) if seen.event_id != envelope.event_id => return Err(Undecryptable::Replay),
             Some(_) => {}
             None => {
-                let seen = &mut session.owner.seen;
-                seen.insert(decrypted.message_index, envelope.event_id.clone());
+                let event_id = envelope.event_id.clone();
+                session.owner.seen.push(Seen { index, event_id });
                 session.save(changes);
             }
         }
@@ -276,23 +275,23 @@ impl Inbound {
         changes: &mut Changes,
     ) {
         let known = |w: &Waiting| w.envelope.event_id == envelope.event_id && w.room_id == room_id;
-        if self.waiting.values().any(known) {
+        if self.waiting.iter().any(known) {
             return;
         }
-        let arrival = next_arrival(&self.waiting);
         let waiting = Waiting {
-            arrival,
+            arrival: self
+                .waiting
+                .last()
+                .map_or(0, |last| last.arrival.saturating_add(1)),
             room_id: room_id.to_owned(),
             session_id: session_id.to_owned(),
             ciphertext: ciphertext.to_owned(),
             envelope: envelope.clone(),
         };
-        changes.put(numbered(kind::WAITING, arrival), &waiting);
-        self.waiting.insert(arrival, waiting);
-        if self.waiting.len() > MAX_WAITING
-            && let Some((oldest, _)) = self.waiting.pop_first()
-        {
-            changes.delete(numbered(kind::WAITING, oldest));
+        waiting.save(changes);
+        self.waiting.push(waiting);
+        if self.waiting.len() > MAX_WAITING {
+            changes.delete(self.waiting.remove(0).record_key());
         }
     }
 
@@ -302,34 +301,28 @@ impl Inbound {
         session_id: &str,
         changes: &mut Changes,
     ) -> Vec<Item> {
-        let arrivals: Vec<u64> = self
-            .waiting
-            .iter()
-            .filter(|(_, w)| w.room_id == room_id && w.session_id == session_id)
-            .map(|(arrival, _)| *arrival)
-            .collect();
         let mut items = Vec::new();
-        for arrival in arrivals {
-            let Some(waiting) = self.waiting.remove(&arrival) else {
+        for waiting in std::mem::take(&mut self.waiting) {
+            if waiting.room_id != room_id || waiting.session_id != session_id {
+                self.waiting.push(waiting);
                 continue;
-            };
-            let result = self.decrypt(
-                room_id,
-                session_id,
-                &waiting.ciphertext,
-                &waiting.envelope,
-                changes,
-            );
-            match result {
+            }
+            let Waiting {
+                ciphertext,
+                envelope,
+                ..
+            } = &waiting;
+            let item = match self.decrypt(room_id, session_id, ciphertext, envelope, changes) {
                 // The key only reads later messages; the event goes on waiting.
                 Err(Undecryptable::NoKey) => {
-                    self.waiting.insert(arrival, waiting);
+                    self.waiting.push(waiting);
                     continue;
                 }
-                Err(reason) => items.push(waiting.envelope.undecryptable(reason)),
-                Ok(item) => items.push(item),
-            }
-            changes.delete(numbered(kind::WAITING, arrival));
+                Err(reason) => envelope.clone().undecryptable(reason),
+                Ok(item) => item,
+            };
+            changes.delete(waiting.record_key());
+            items.push(item);
         }
         items
     }
@@ -337,7 +330,7 @@ impl Inbound {
     /// Drops sessions of the same device and room that its owner has long replaced. What they
     /// decrypted is in the history; keeping them would only widen what a thief of the store reads.
     fn drop_old(&mut self, new: &Owner, now: u64, changes: &mut Changes) {
-        self.sessions.retain(|_, old| {
+        self.sessions.retain(|old| {
             let replaced = old.owner.room_id == new.room_id
                 && old.owner.sender_curve25519 == new.sender_curve25519
                 && elapsed(old.owner.received_at, now) > GRACE_MS;
@@ -360,21 +353,99 @@ impl RoomSession {
     }
 
     fn save(&self, changes: &mut Changes) {
-        changes.put(
+        changes.put_pickle(
             self.record_key(),
-            &SessionRecordRef {
-                owner: &self.owner,
-                pickle: self.session.pickle(),
-            },
+            self.owner.to_object(),
+            &self.session.pickle(),
         );
     }
 }
 
-fn next_arrival<T>(map: &BTreeMap<u64, T>) -> u64 {
-    map.last_key_value()
-        .map_or(0, |(last, _)| last.saturating_add(1))
+impl Owner {
+    fn to_object(&self) -> Object {
+        Object::default()
+            .text("room_id", &self.room_id)
+            .text("sender", &self.sender)
+            .text("sender_curve25519", &self.sender_curve25519)
+            .number("received_at", self.received_at)
+            .list("seen", &self.seen, |seen| {
+                Object::default()
+                    .number("index", seen.index.into())
+                    .text("event_id", &seen.event_id)
+            })
+    }
+
+    fn from_object(object: &Map<String, Value>) -> Option<Self> {
+        Some(Self {
+            room_id: owned(object, "room_id")?,
+            sender: owned(object, "sender")?,
+            sender_curve25519: owned(object, "sender_curve25519")?,
+            received_at: number(object, "received_at")?,
+            seen: list(object, "seen", |seen| {
+                Some(Seen {
+                    index: u32::try_from(number(seen, "index")?).ok()?,
+                    event_id: owned(seen, "event_id")?,
+                })
+            })?,
+        })
+    }
 }
 
-fn numbered(kind: &str, number: u64) -> String {
-    format!("{kind}:{number}")
+impl Waiting {
+    fn record_key(&self) -> String {
+        format!("{}:{}", kind::WAITING, self.arrival)
+    }
+
+    fn save(&self, changes: &mut Changes) {
+        let object = Object::default()
+            .number("arrival", self.arrival)
+            .text("room_id", &self.room_id)
+            .text("session_id", &self.session_id)
+            .text("ciphertext", &self.ciphertext)
+            .text("event_id", &self.envelope.event_id)
+            .text("sender", &self.envelope.sender)
+            .number("origin_server_ts", self.envelope.ts);
+        changes.put(self.record_key(), object);
+    }
+
+    fn from_object(object: &Map<String, Value>) -> Option<Self> {
+        Some(Self {
+            arrival: number(object, "arrival")?,
+            room_id: owned(object, "room_id")?,
+            session_id: owned(object, "session_id")?,
+            ciphertext: owned(object, "ciphertext")?,
+            envelope: Envelope::read(object)?,
+        })
+    }
+}
+
+impl Held {
+    fn record_key(&self) -> String {
+        format!("{}:{}", kind::HELD, self.arrival)
+    }
+
+    fn save(&self, changes: &mut Changes) {
+        let object = Object::default()
+            .number("arrival", self.arrival)
+            .text("sender", &self.key.sender)
+            .text("sender_curve25519", &self.key.sender_curve25519)
+            .text("sender_ed25519", &self.key.sender_ed25519)
+            .text("room_id", &self.key.room_id)
+            .text("session_id", &self.key.session_id);
+        changes.put_pickle(self.record_key(), object, &self.key.session_key);
+    }
+
+    fn from_object(object: &Map<String, Value>, session_key: SessionKey) -> Option<Self> {
+        Some(Self {
+            arrival: number(object, "arrival")?,
+            key: RoomKey {
+                sender: owned(object, "sender")?,
+                sender_curve25519: owned(object, "sender_curve25519")?,
+                sender_ed25519: owned(object, "sender_ed25519")?,
+                room_id: owned(object, "room_id")?,
+                session_id: owned(object, "session_id")?,
+                session_key,
+            },
+        })
+    }
 }

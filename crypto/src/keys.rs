@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 use vodozemac::Ed25519PublicKey;
 
+use crate::object::text;
 use crate::{MEGOLM, OLM, encoding, signing};
 
 /// The algorithm under which one-time and fallback keys are signed and claimed.
@@ -86,9 +87,4 @@ pub(crate) fn check_one_time_key<'a>(
 /// The name of an Ed25519 key: of a device by its id, of a cross-signing key by itself.
 pub(crate) fn device_key_id(id: &str) -> String {
     format!("ed25519:{id}")
-}
-
-/// A member that must be a string.
-pub(crate) fn text<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    object.get(name)?.as_str()
 }

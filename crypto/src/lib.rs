@@ -17,6 +17,7 @@ mod identity;
 mod inbound;
 mod keys;
 mod machine;
+mod object;
 mod olm;
 mod outbound;
 

@@ -1,6 +1,5 @@
 //! The machine: one device of one user, and the person it talks with.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -12,8 +11,8 @@ use crate::host::Host;
 use crate::identity::Identity;
 use crate::inbound::Inbound;
 use crate::olm::OlmSessions;
-use crate::outbound::Outbound;
-use crate::records::{self, Changes, Step, kind};
+use crate::outbound::OutboundRooms;
+use crate::records::{Changes, Step, kind};
 
 mod host_keys;
 mod own_keys;
@@ -27,7 +26,7 @@ pub struct Machine {
     host: Host,
     olm: OlmSessions,
     inbound: Inbound,
-    outbound: BTreeMap<String, Outbound>,
+    outbound: OutboundRooms,
     /// Devices that the last [`Prepare::KeysClaim`] named.
     claiming: Vec<String>,
     changes: Changes,
@@ -139,7 +138,7 @@ impl Machine {
             host,
             olm: OlmSessions::default(),
             inbound: Inbound::default(),
-            outbound: BTreeMap::new(),
+            outbound: OutboundRooms::default(),
             claiming: Vec::new(),
             changes: Changes::default(),
         };
@@ -156,21 +155,18 @@ impl Machine {
         let mut host = None;
         let mut olm = OlmSessions::default();
         let mut inbound = Inbound::default();
-        let mut outbound = BTreeMap::new();
+        let mut outbound = OutboundRooms::default();
         for (key, bytes) in stored {
             let bytes = zeroize::Zeroizing::new(bytes);
             match key.split_once(':').map_or(key.as_str(), |(kind, _)| kind) {
                 kind::ACCOUNT => account = Some(bytes),
                 kind::CROSS_SIGNING => cross_signing = Some(bytes),
-                kind::HOST => host = Some(records::decode(kind::HOST, &bytes)?),
+                kind::HOST => host = Some(Host::open(&bytes)?),
                 kind::OLM => olm.open_record(&bytes)?,
                 kind::INBOUND => inbound.open_session(&bytes)?,
                 kind::WAITING => inbound.open_waiting(&bytes)?,
                 kind::HELD => inbound.open_held(&bytes)?,
-                kind::OUTBOUND => {
-                    let opened = Outbound::open(&bytes)?;
-                    outbound.insert(opened.room_id.clone(), opened);
-                }
+                kind::OUTBOUND => outbound.open_record(&bytes)?,
                 _ => return Err(OpenError::Unknown),
             }
         }

@@ -1,15 +1,13 @@
 //! Olm sessions with the devices of the host (Matrix specification,
 //! "m.olm.v1.curve25519-aes-sha2").
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
-use vodozemac::olm::{Account, OlmMessage, PreKeyMessage, Session, SessionConfig, SessionPickle};
-use vodozemac::{Curve25519PublicKey, olm::EncryptionError};
+use vodozemac::Curve25519PublicKey;
+use vodozemac::olm::{Account, EncryptionError, OlmMessage, PreKeyMessage, Session, SessionConfig};
 use zeroize::Zeroizing;
 
 use crate::error::{OpenError, Refused};
-use crate::records::{self, Changes, kind};
+use crate::object::{Object, number, owned};
+use crate::records::{Changes, Record, kind};
 
 /// Sessions kept for one device. Several arise when both sides begin at once; more only help
 /// whoever wants to fill the store.
@@ -17,28 +15,16 @@ const SESSIONS_PER_DEVICE: usize = 4;
 
 #[derive(Default)]
 pub(crate) struct OlmSessions {
-    /// By the other device's Curve25519 key, oldest use first.
-    by_device: BTreeMap<String, Vec<OlmSession>>,
+    /// Oldest use first.
+    sessions: Vec<OlmSession>,
 }
 
 struct OlmSession {
+    /// The other device's Curve25519 key.
+    device: String,
     session: Session,
     /// When it last decrypted something, or was made; in milliseconds, and strictly increasing.
     used_at: u64,
-}
-
-#[derive(Serialize)]
-struct RecordRef<'a> {
-    device: &'a str,
-    used_at: u64,
-    pickle: SessionPickle,
-}
-
-#[derive(Deserialize)]
-struct Record {
-    device: String,
-    used_at: u64,
-    pickle: SessionPickle,
 }
 
 /// An Olm message decrypted.
@@ -50,21 +36,33 @@ pub(crate) struct Decrypted {
 
 impl OlmSessions {
     pub(crate) fn open_record(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
-        let record: Record = records::decode(kind::OLM, bytes)?;
+        let record = Record::read(kind::OLM, bytes)?;
         let session = OlmSession {
-            session: Session::from_pickle(record.pickle),
-            used_at: record.used_at,
+            device: record.parse(|o| owned(o, "device"))?,
+            session: Session::from_pickle(record.unpickle()?),
+            used_at: record.parse(|o| number(o, "used_at"))?,
         };
-        let sessions = self.by_device.entry(record.device).or_default();
-        sessions.push(session);
-        sessions.sort_by_key(|s| s.used_at);
+        let later = self
+            .sessions
+            .iter()
+            .position(|s| s.used_at > session.used_at);
+        self.sessions
+            .insert(later.unwrap_or(self.sessions.len()), session);
         Ok(())
     }
 
     pub(crate) fn has(&self, device: &str) -> bool {
-        self.by_device
-            .get(device)
-            .is_some_and(|sessions| !sessions.is_empty())
+        self.of(device).next().is_some()
+    }
+
+    /// Positions of the sessions with that device, newest first.
+    fn of(&self, device: &str) -> impl Iterator<Item = usize> {
+        self.sessions
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(move |(_, session)| session.device == device)
+            .map(|(position, _)| position)
     }
 
     /// Decrypts with a session of that device, or makes one from a pre-key message. On failure
@@ -73,43 +71,50 @@ impl OlmSessions {
     pub(crate) fn decrypt(
         &mut self,
         account: &mut Account,
-        device: &str,
         device_key: Curve25519PublicKey,
         message: &OlmMessage,
         now: u64,
         changes: &mut Changes,
     ) -> Result<Decrypted, Refused> {
-        let sessions = self.by_device.entry(device.to_owned()).or_default();
-        let (id, plaintext) = match message {
-            OlmMessage::PreKey(pre_key) => {
-                let id = pre_key.session_id();
-                // A pre-key message names its session. If that exists, the message must not make it
-                // a second time: a repeated one ends here.
-                match sessions.iter_mut().find(|s| s.session.session_id() == id) {
-                    Some(known) => (
-                        id,
-                        known.session.decrypt(message).map_err(|_| Refused::Olm)?,
-                    ),
-                    None => return self.accept(account, device, device_key, pre_key, now, changes),
-                }
-            }
-            OlmMessage::Normal(_) => sessions
-                .iter_mut()
-                .rev()
-                .find_map(|s| Some((s.session.session_id(), s.session.decrypt(message).ok()?)))
-                .ok_or(Refused::Olm)?,
+        let device = device_key.to_base64();
+        let named = match message {
+            OlmMessage::PreKey(pre_key) => Some(pre_key.session_id()),
+            OlmMessage::Normal(_) => None,
         };
-        touch(sessions, device, &id, now, changes);
-        Ok(Decrypted {
-            plaintext: Zeroizing::new(plaintext),
-            account_changed: false,
-        })
+        let positions: Vec<usize> = self.of(&device).collect();
+        for position in positions {
+            let Some(candidate) = self.sessions.get_mut(position) else {
+                continue;
+            };
+            if named
+                .as_ref()
+                .is_some_and(|id| *id != candidate.session.session_id())
+            {
+                continue;
+            }
+            match candidate.session.decrypt(message) {
+                Ok(plaintext) => {
+                    self.touch(position, now, changes);
+                    return Ok(Decrypted {
+                        plaintext: Zeroizing::new(plaintext),
+                        account_changed: false,
+                    });
+                }
+                // A pre-key message names its session. If that exists, the message must not make
+                // it a second time: a repeated one ends here.
+                Err(_) if named.is_some() => return Err(Refused::Olm),
+                Err(_) => {}
+            }
+        }
+        match message {
+            OlmMessage::PreKey(pre_key) => self.accept(account, device_key, pre_key, now, changes),
+            OlmMessage::Normal(_) => Err(Refused::Olm),
+        }
     }
 
     fn accept(
         &mut self,
         account: &mut Account,
-        device: &str,
         device_key: Curve25519PublicKey,
         message: &PreKeyMessage,
         now: u64,
@@ -118,7 +123,7 @@ impl OlmSessions {
         let created = account
             .create_inbound_session(SessionConfig::version_1(), device_key, message)
             .map_err(|_| Refused::Olm)?;
-        self.add(device, created.session, now, changes);
+        self.add(device_key, created.session, now, changes);
         Ok(Decrypted {
             plaintext: Zeroizing::new(created.plaintext),
             account_changed: true,
@@ -129,16 +134,15 @@ impl OlmSessions {
     pub(crate) fn create(
         &mut self,
         account: &Account,
-        device: &str,
         device_key: Curve25519PublicKey,
         one_time_key: Curve25519PublicKey,
         now: u64,
         changes: &mut Changes,
     ) -> bool {
-        match account.create_outbound_session(SessionConfig::version_1(), device_key, one_time_key)
-        {
+        let config = SessionConfig::version_1();
+        match account.create_outbound_session(config, device_key, one_time_key) {
             Ok(session) => {
-                self.add(device, session, now, changes);
+                self.add(device_key, session, now, changes);
                 true
             }
             Err(_) => false,
@@ -152,56 +156,59 @@ impl OlmSessions {
         plaintext: &[u8],
         changes: &mut Changes,
     ) -> Option<Result<OlmMessage, EncryptionError>> {
-        let session = self.by_device.get_mut(device)?.last_mut()?;
+        let newest = self.of(device).next()?;
+        let session = self.sessions.get_mut(newest)?;
         let message = session.session.encrypt(plaintext);
-        save(device, session, changes);
+        session.save(changes);
         Some(message)
     }
 
-    fn add(&mut self, device: &str, session: Session, now: u64, changes: &mut Changes) {
-        let sessions = self.by_device.entry(device.to_owned()).or_default();
+    fn add(
+        &mut self,
+        device_key: Curve25519PublicKey,
+        session: Session,
+        now: u64,
+        changes: &mut Changes,
+    ) {
         let session = OlmSession {
+            device: device_key.to_base64(),
             session,
-            used_at: next_use(sessions, now),
+            used_at: self.next_use(now),
         };
-        save(device, &session, changes);
-        sessions.push(session);
-        if sessions.len() > SESSIONS_PER_DEVICE {
-            let oldest = sessions.remove(0);
-            changes.delete(record_key(&oldest.session));
+        session.save(changes);
+        let oldest = self.of(&session.device).nth(SESSIONS_PER_DEVICE - 1);
+        if let Some(oldest) = oldest {
+            changes.delete(self.sessions.remove(oldest).record_key());
         }
+        self.sessions.push(session);
     }
-}
 
-/// Later than every use so far, whatever the clock says: the order survives a restart.
-fn next_use(sessions: &[OlmSession], now: u64) -> u64 {
-    sessions
-        .last()
-        .map_or(now, |newest| now.max(newest.used_at.saturating_add(1)))
-}
-
-/// Notes that the session decrypted, and makes it the newest.
-fn touch(sessions: &mut Vec<OlmSession>, device: &str, id: &str, now: u64, changes: &mut Changes) {
-    if let Some(position) = sessions.iter().position(|s| s.session.session_id() == id) {
-        let used_at = next_use(sessions, now);
-        let mut session = sessions.remove(position);
+    /// Notes that the session decrypted, and makes it the newest.
+    fn touch(&mut self, position: usize, now: u64, changes: &mut Changes) {
+        let used_at = self.next_use(now);
+        let mut session = self.sessions.remove(position);
         session.used_at = used_at;
-        save(device, &session, changes);
-        sessions.push(session);
+        session.save(changes);
+        self.sessions.push(session);
+    }
+
+    /// Later than every use so far, whatever the clock says: the order survives a restart.
+    fn next_use(&self, now: u64) -> u64 {
+        self.sessions
+            .last()
+            .map_or(now, |newest| now.max(newest.used_at.saturating_add(1)))
     }
 }
 
-fn save(device: &str, session: &OlmSession, changes: &mut Changes) {
-    changes.put(
-        record_key(&session.session),
-        &RecordRef {
-            device,
-            used_at: session.used_at,
-            pickle: session.session.pickle(),
-        },
-    );
-}
+impl OlmSession {
+    fn save(&self, changes: &mut Changes) {
+        let object = Object::default()
+            .text("device", &self.device)
+            .number("used_at", self.used_at);
+        changes.put_pickle(self.record_key(), object, &self.session.pickle());
+    }
 
-fn record_key(session: &Session) -> String {
-    format!("{}:{}", kind::OLM, session.session_id())
+    fn record_key(&self) -> String {
+        format!("{}:{}", kind::OLM, self.session.session_id())
+    }
 }

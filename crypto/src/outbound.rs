@@ -1,46 +1,218 @@
 //! The outbound Megolm session of a room: when it ends, who has its key, and what is on its way.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use vodozemac::megolm::{GroupSession, GroupSessionPickle, SessionConfig};
+use vodozemac::megolm::{GroupSession, SessionConfig};
 
 use crate::error::OpenError;
 use crate::host::Host;
 use crate::identity::elapsed;
-use crate::records::{self, Changes, kind};
+use crate::object::{Object, list, number, owned, text};
+use crate::records::{Changes, Record, kind};
 
 /// Messages under one session.
 const MAX_MESSAGES: u32 = 100;
 /// Age of one session: seven days.
 const MAX_AGE_MS: u64 = 7 * 24 * 3_600_000;
 
+/// The current session of each room.
+#[derive(Default)]
+pub(crate) struct OutboundRooms(Vec<Outbound>);
+
 pub(crate) struct Outbound {
-    pub(crate) room_id: String,
+    room_id: String,
     pub(crate) session: GroupSession,
     created_at: u64,
-    sharing: Sharing,
-}
-
-/// Who has the key, who was told that they don't get it, and what is on its way to whom.
-#[derive(Default, Serialize, Deserialize)]
-struct Sharing {
-    /// Device id to the Curve25519 key the room key was encrypted for.
-    shared: BTreeMap<String, String>,
-    withheld: BTreeMap<String, Withheld>,
+    /// Devices that have the key.
+    shared: Vec<Shared>,
+    /// Devices that were told that they don't get it.
+    withheld: Vec<(String, Withheld)>,
     pending: Option<Pending>,
     /// Counts what was handed out for this session, so that each has its own id.
-    handed_out: u32,
+    handed_out: u64,
+}
+
+/// A device and the Curve25519 key that the room key was encrypted for.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) device_id: String,
+    pub(crate) curve25519: String,
 }
 
 /// Why a device gets no key (Matrix specification, "m.room_key.withheld").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Withheld {
     /// Its owner hasn't signed it.
     Unverified,
     /// No Olm session could be made with it.
     NoOlm,
+}
+
+/// To-device messages handed out and not yet known to be stored by the bridge.
+#[derive(Clone)]
+pub(crate) struct Pending {
+    pub(crate) id: String,
+    pub(crate) messages: Map<String, Value>,
+    purpose: Purpose,
+}
+
+#[derive(Clone)]
+enum Purpose {
+    Share(Vec<Shared>),
+    Withhold(Withheld),
+}
+
+impl OutboundRooms {
+    pub(crate) fn open_record(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
+        self.0.push(Outbound::open(bytes)?);
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, room_id: &str) -> Option<&Outbound> {
+        self.0.iter().find(|outbound| outbound.room_id == room_id)
+    }
+
+    pub(crate) fn get_mut(&mut self, room_id: &str) -> Option<&mut Outbound> {
+        self.0
+            .iter_mut()
+            .find(|outbound| outbound.room_id == room_id)
+    }
+
+    /// Begins a new session for the room; the former one ends.
+    pub(crate) fn begin(&mut self, room_id: &str, now: u64, changes: &mut Changes) {
+        let outbound = Outbound::new(room_id, now);
+        outbound.save(changes);
+        self.0.retain(|former| former.room_id != room_id);
+        self.0.push(outbound);
+    }
+
+    /// The bridge has stored what was handed out under that id; only now do its devices count.
+    pub(crate) fn stored(&mut self, id: &str, changes: &mut Changes) {
+        for outbound in &mut self.0 {
+            if outbound.stored(id) {
+                outbound.save(changes);
+            }
+        }
+    }
+}
+
+impl Outbound {
+    fn new(room_id: &str, now: u64) -> Self {
+        Self {
+            room_id: room_id.to_owned(),
+            session: GroupSession::new(SessionConfig::version_1()),
+            created_at: now,
+            shared: Vec::new(),
+            withheld: Vec::new(),
+            pending: None,
+            handed_out: 0,
+        }
+    }
+
+    fn open(bytes: &[u8]) -> Result<Self, OpenError> {
+        let record = Record::read(kind::OUTBOUND, bytes)?;
+        let session = GroupSession::from_pickle(record.unpickle()?);
+        record.parse(|object| {
+            Some(Self {
+                room_id: owned(object, "room_id")?,
+                session,
+                created_at: number(object, "created_at")?,
+                shared: list(object, "shared", Shared::from_object)?,
+                withheld: list(object, "withheld", |o| {
+                    Some((
+                        owned(o, "device_id")?,
+                        Withheld::from_code(text(o, "code")?)?,
+                    ))
+                })?,
+                pending: match object.get("pending")? {
+                    Value::Null => None,
+                    pending => Some(Pending::from_object(pending.as_object()?)?),
+                },
+                handed_out: number(object, "handed_out")?,
+            })
+        })
+    }
+
+    pub(crate) fn save(&self, changes: &mut Changes) {
+        let pending = self.pending.as_ref().map(|p| p.to_object().into_value());
+        let object = Object::default()
+            .text("room_id", &self.room_id)
+            .number("created_at", self.created_at)
+            .list("shared", &self.shared, Shared::to_object)
+            .list("withheld", &self.withheld, |(device_id, why)| {
+                Object::default()
+                    .text("device_id", device_id)
+                    .text("code", why.code())
+            })
+            .value("pending", pending.unwrap_or_default())
+            .number("handed_out", self.handed_out);
+        let key = format!("{}:{}", kind::OUTBOUND, self.room_id);
+        changes.put_pickle(key, object, &self.session.pickle());
+    }
+
+    /// Whether a new session must replace this one: it is used up, old, or a device has its key
+    /// that must not read on.
+    pub(crate) fn is_over(&self, host: &Host, now: u64) -> bool {
+        self.session.message_index() >= MAX_MESSAGES
+            || elapsed(self.created_at, now) >= MAX_AGE_MS
+            || self.shared.iter().any(|shared| {
+                host.trusted_device(&shared.device_id)
+                    .is_none_or(|device| device.curve25519 != shared.curve25519)
+            })
+    }
+
+    pub(crate) fn is_shared_with_anyone(&self) -> bool {
+        !self.shared.is_empty()
+    }
+
+    pub(crate) fn is_shared_with(&self, device_id: &str) -> bool {
+        self.shared
+            .iter()
+            .any(|shared| shared.device_id == device_id)
+    }
+
+    pub(crate) fn is_withheld_from(&self, device_id: &str, why: Withheld) -> bool {
+        self.withheld
+            .iter()
+            .any(|(id, known)| id == device_id && *known == why)
+    }
+
+    pub(crate) fn pending(&self) -> Option<&Pending> {
+        self.pending.as_ref()
+    }
+
+    /// Puts a room key on its way to these devices.
+    pub(crate) fn share(&mut self, messages: Map<String, Value>, devices: Vec<Shared>) {
+        self.hand_out(messages, Purpose::Share(devices));
+    }
+
+    /// Puts the word that there is no key on its way.
+    pub(crate) fn withhold(&mut self, messages: Map<String, Value>, why: Withheld) {
+        self.hand_out(messages, Purpose::Withhold(why));
+    }
+
+    fn hand_out(&mut self, messages: Map<String, Value>, purpose: Purpose) {
+        let id = format!("{}.{}", self.session.session_id(), self.handed_out);
+        self.handed_out = self.handed_out.saturating_add(1);
+        self.pending = Some(Pending {
+            id,
+            messages,
+            purpose,
+        });
+    }
+
+    fn stored(&mut self, id: &str) -> bool {
+        let Some(pending) = self.pending.take_if(|pending| pending.id == id) else {
+            return false;
+        };
+        match pending.purpose {
+            Purpose::Share(devices) => self.shared.extend(devices),
+            Purpose::Withhold(why) => {
+                self.withheld
+                    .extend(pending.messages.into_iter().map(|(id, _)| (id, why)));
+            }
+        }
+        true
+    }
 }
 
 impl Withheld {
@@ -50,139 +222,57 @@ impl Withheld {
             Self::NoOlm => "m.no_olm",
         }
     }
+
+    fn from_code(code: &str) -> Option<Self> {
+        [Self::Unverified, Self::NoOlm]
+            .into_iter()
+            .find(|why| why.code() == code)
+    }
 }
 
-/// To-device messages handed out and not yet known to be stored by the bridge.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Pending {
-    pub(crate) id: String,
-    pub(crate) event_type: String,
-    pub(crate) messages: Map<String, Value>,
-    purpose: Purpose,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-enum Purpose {
-    /// Device id to its Curve25519 key.
-    Share(BTreeMap<String, String>),
-    Withhold(Withheld),
-}
-
-#[derive(Serialize)]
-struct RecordRef<'a> {
-    room_id: &'a str,
-    created_at: u64,
-    sharing: &'a Sharing,
-    pickle: GroupSessionPickle,
-}
-
-#[derive(Deserialize)]
-struct Record {
-    room_id: String,
-    created_at: u64,
-    sharing: Sharing,
-    pickle: GroupSessionPickle,
-}
-
-impl Outbound {
-    pub(crate) fn new(room_id: &str, now: u64) -> Self {
-        Self {
-            room_id: room_id.to_owned(),
-            session: GroupSession::new(SessionConfig::version_1()),
-            created_at: now,
-            sharing: Sharing::default(),
-        }
+impl Shared {
+    fn to_object(&self) -> Object {
+        Object::default()
+            .text("device_id", &self.device_id)
+            .text("curve25519", &self.curve25519)
     }
 
-    pub(crate) fn open(bytes: &[u8]) -> Result<Self, OpenError> {
-        let record: Record = records::decode(kind::OUTBOUND, bytes)?;
-        Ok(Self {
-            room_id: record.room_id,
-            session: GroupSession::from_pickle(record.pickle),
-            created_at: record.created_at,
-            sharing: record.sharing,
+    fn from_object(object: &Map<String, Value>) -> Option<Self> {
+        let device_id = owned(object, "device_id")?;
+        Some(Self {
+            device_id,
+            curve25519: owned(object, "curve25519")?,
         })
     }
+}
 
-    pub(crate) fn save(&self, changes: &mut Changes) {
-        changes.put(
-            format!("{}:{}", kind::OUTBOUND, self.room_id),
-            &RecordRef {
-                room_id: &self.room_id,
-                created_at: self.created_at,
-                sharing: &self.sharing,
-                pickle: self.session.pickle(),
-            },
-        );
-    }
-
-    /// Whether a new session must replace this one: it is used up, old, or a device has its key
-    /// that must not read on.
-    pub(crate) fn is_over(&self, host: &Host, now: u64) -> bool {
-        self.session.message_index() >= MAX_MESSAGES
-            || elapsed(self.created_at, now) >= MAX_AGE_MS
-            || self.sharing.shared.iter().any(|(device_id, curve25519)| {
-                host.trusted_device(device_id)
-                    .is_none_or(|d| d.curve25519 != *curve25519)
-            })
-    }
-
-    pub(crate) fn is_shared_with_anyone(&self) -> bool {
-        !self.sharing.shared.is_empty()
-    }
-
-    pub(crate) fn is_shared_with(&self, device_id: &str) -> bool {
-        self.sharing.shared.contains_key(device_id)
-    }
-
-    pub(crate) fn is_withheld_from(&self, device_id: &str, why: Withheld) -> bool {
-        self.sharing.withheld.get(device_id) == Some(&why)
-    }
-
-    pub(crate) fn pending(&self) -> Option<&Pending> {
-        self.sharing.pending.as_ref()
-    }
-
-    /// Puts a room key on its way; `devices` maps device ids to Curve25519 keys.
-    pub(crate) fn share(
-        &mut self,
-        messages: Map<String, Value>,
-        devices: BTreeMap<String, String>,
-    ) {
-        self.hand_out("m.room.encrypted", messages, Purpose::Share(devices));
-    }
-
-    /// Puts the word that there is no key on its way.
-    pub(crate) fn withhold(&mut self, messages: Map<String, Value>, why: Withheld) {
-        self.hand_out("m.room_key.withheld", messages, Purpose::Withhold(why));
-    }
-
-    fn hand_out(&mut self, event_type: &str, messages: Map<String, Value>, purpose: Purpose) {
-        let id = format!("{}.{}", self.session.session_id(), self.sharing.handed_out);
-        self.sharing.handed_out = self.sharing.handed_out.saturating_add(1);
-        self.sharing.pending = Some(Pending {
-            id,
-            event_type: event_type.to_owned(),
-            messages,
-            purpose,
-        });
-    }
-
-    /// The bridge has stored what was handed out under that id; only now do its devices count.
-    pub(crate) fn stored(&mut self, id: &str) -> bool {
-        let Some(pending) = self.sharing.pending.take_if(|p| p.id == id) else {
-            return false;
-        };
-        match pending.purpose {
-            Purpose::Share(devices) => self.sharing.shared.extend(devices),
-            Purpose::Withhold(why) => {
-                let devices = pending
-                    .messages
-                    .into_iter()
-                    .map(|(device_id, _)| (device_id, why));
-                self.sharing.withheld.extend(devices);
-            }
+impl Pending {
+    pub(crate) fn event_type(&self) -> &'static str {
+        match self.purpose {
+            Purpose::Share(_) => "m.room.encrypted",
+            Purpose::Withhold(_) => "m.room_key.withheld",
         }
-        true
+    }
+
+    fn to_object(&self) -> Object {
+        let object = Object::default()
+            .text("id", &self.id)
+            .value("messages", Value::Object(self.messages.clone()));
+        match &self.purpose {
+            Purpose::Share(devices) => object.list("share", devices, Shared::to_object),
+            Purpose::Withhold(why) => object.text("withhold", why.code()),
+        }
+    }
+
+    fn from_object(object: &Map<String, Value>) -> Option<Self> {
+        let purpose = match text(object, "withhold") {
+            Some(code) => Purpose::Withhold(Withheld::from_code(code)?),
+            None => Purpose::Share(list(object, "share", Shared::from_object)?),
+        };
+        Some(Self {
+            id: owned(object, "id")?,
+            messages: object.get("messages")?.as_object()?.clone(),
+            purpose,
+        })
     }
 }

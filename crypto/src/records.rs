@@ -1,15 +1,23 @@
-//! State as records: each is one kind byte-versioned JSON value under a text key.
+//! State as records: under a text key, one byte for the format, a JSON object, and for what
+//! vodozemac keeps, a line feed and its pickle as JSON.
+//!
+//! The objects are read and written by hand: deriving it for every record costs a quarter of the
+//! page's weight.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
 use crate::error::{CryptoError, OpenError};
+use crate::object::Object;
 
 /// The format of every record written now.
 const VERSION: u8 = 1;
+/// Stands before a pickle. Compact JSON holds no line feed.
+const PICKLE: u8 = b'\n';
 
 /// Kinds of records. A key is the kind alone or followed by `:` and an id that is never parsed,
 /// since each record holds its own ids.
@@ -26,9 +34,10 @@ pub(crate) mod kind {
 
 /// What a call changed: record key to its new value, `None` where it is deleted. It holds secrets:
 /// they are wiped when it is dropped and not printed.
-#[derive(Default, Clone, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub struct Changes {
-    records: BTreeMap<String, Option<Vec<u8>>>,
+    /// Each key once.
+    records: Vec<(String, Option<Vec<u8>>)>,
     failed: bool,
 }
 
@@ -57,14 +66,29 @@ impl Changes {
     /// The bare map, for a store that takes it over.
     #[must_use]
     pub fn into_records(mut self) -> BTreeMap<String, Option<Vec<u8>>> {
-        std::mem::take(&mut self.records)
+        std::mem::take(&mut self.records).into_iter().collect()
     }
 
-    /// Writes a record. That a value can't be encoded is kept and reported by [`Changes::take`],
-    /// so that no step leaves whose state is not in its changes.
-    pub(crate) fn put(&mut self, key: String, value: &impl Serialize) {
+    /// Writes a record without a pickle.
+    pub(crate) fn put(&mut self, key: String, object: Object) {
+        self.write(key, object, None::<&()>);
+    }
+
+    /// Writes a record with a pickle.
+    pub(crate) fn put_pickle(&mut self, key: String, object: Object, pickle: &impl Serialize) {
+        self.write(key, object, Some(pickle));
+    }
+
+    /// That a value can't be encoded is kept and reported by [`Changes::take`], so that no step
+    /// leaves whose state is not in its changes.
+    fn write(&mut self, key: String, object: Object, pickle: Option<&impl Serialize>) {
         let mut bytes = vec![VERSION];
-        match serde_json::to_writer(&mut bytes, value) {
+        let mut written = serde_json::to_writer(&mut bytes, &object.into_map());
+        if let (Ok(()), Some(pickle)) = (&written, pickle) {
+            bytes.push(PICKLE);
+            written = serde_json::to_writer(&mut bytes, pickle);
+        }
+        match written {
             Ok(()) => self.set(key, Some(bytes)),
             Err(_) => self.failed = true,
         }
@@ -82,15 +106,24 @@ impl Changes {
     }
 
     fn set(&mut self, key: String, value: Option<Vec<u8>>) {
-        if let Some(Some(mut old)) = self.records.insert(key, value) {
-            old.zeroize();
+        match self.records.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, old)) => {
+                if let Some(mut old) = std::mem::replace(old, value) {
+                    old.zeroize();
+                }
+            }
+            None => self.records.push((key, value)),
         }
     }
 }
 
 impl Drop for Changes {
     fn drop(&mut self) {
-        for bytes in self.records.values_mut().flatten() {
+        for bytes in self
+            .records
+            .iter_mut()
+            .filter_map(|(_, value)| value.as_mut())
+        {
             bytes.zeroize();
         }
     }
@@ -98,7 +131,9 @@ impl Drop for Changes {
 
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.records.keys()).finish()
+        f.debug_set()
+            .entries(self.records.iter().map(|(key, _)| key))
+            .finish()
     }
 }
 
@@ -112,66 +147,118 @@ pub struct Step<T> {
     pub output: T,
 }
 
-/// Reads the value of a record.
-pub(crate) fn decode<T: DeserializeOwned>(
+/// A stored record, taken apart.
+pub(crate) struct Record<'a> {
     kind: &'static str,
-    bytes: &[u8],
-) -> Result<T, OpenError> {
-    match bytes.split_first() {
-        Some((&VERSION, json)) => {
-            serde_json::from_slice(json).map_err(|_| OpenError::Damaged(kind))
+    object: Map<String, Value>,
+    pickle: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn read(kind: &'static str, bytes: &'a [u8]) -> Result<Self, OpenError> {
+        let damaged = OpenError::Damaged(kind);
+        let (&version, rest) = bytes.split_first().ok_or(damaged.clone())?;
+        if version != VERSION {
+            return Err(OpenError::Version { kind, version });
         }
-        Some((&version, _)) => Err(OpenError::Version { kind, version }),
-        None => Err(OpenError::Damaged(kind)),
+        let mut parts = rest.splitn(2, |byte| *byte == PICKLE);
+        let object = serde_json::from_slice(parts.next().unwrap_or_default());
+        match object {
+            Ok(Value::Object(object)) => Ok(Self {
+                kind,
+                object,
+                pickle: parts.next().unwrap_or_default(),
+            }),
+            _ => Err(damaged),
+        }
+    }
+
+    /// Takes the object apart with `parse`.
+    pub(crate) fn parse<T>(
+        &self,
+        parse: impl FnOnce(&Map<String, Value>) -> Option<T>,
+    ) -> Result<T, OpenError> {
+        parse(&self.object).ok_or(OpenError::Damaged(self.kind))
+    }
+
+    pub(crate) fn unpickle<T: DeserializeOwned>(&self) -> Result<T, OpenError> {
+        serde_json::from_slice(self.pickle).map_err(|_| OpenError::Damaged(self.kind))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
+    use serde_json::json;
+
+    fn one(text: &str) -> Object {
+        Object::default().text("text", text)
+    }
 
     #[test]
     fn later_changes_win() {
         let mut first = Changes::default();
-        first.put("a".to_owned(), &1);
-        first.put("b".to_owned(), &2);
+        first.put("a".to_owned(), one("1"));
+        first.put("b".to_owned(), one("2"));
         let mut later = Changes::default();
-        later.put("a".to_owned(), &3);
+        later.put("a".to_owned(), one("3"));
         later.delete("b".to_owned());
         first.merge(later);
         let records = first.into_records();
-        assert_eq!(records["a"], Some(b"\x013".to_vec()));
+        assert_eq!(records["a"], Some(b"\x01{\"text\":\"3\"}".to_vec()));
         assert_eq!(records["b"], None);
     }
 
     #[test]
     fn a_value_that_cannot_be_encoded_stops_the_step() {
         let mut changes = Changes::default();
-        changes.put("a".to_owned(), &BTreeMap::from([(vec![1], 1)]));
+        changes.put_pickle(
+            "a".to_owned(),
+            Object::default(),
+            &BTreeMap::from([(vec![1], 1)]),
+        );
         assert_eq!(changes.take(), Err(CryptoError::Unencodable));
     }
 
     #[test]
-    fn records_of_another_version_are_named() {
+    fn a_record_and_its_pickle_come_back() {
+        let mut changes = Changes::default();
+        changes.put_pickle("a".to_owned(), one("two\nlines"), &["x\ny"]);
+        let bytes = changes.into_records()["a"].clone().unwrap();
+        let record = Record::read("a", &bytes).unwrap();
         assert_eq!(
-            decode::<u8>("host", b"\x021"),
-            Err(OpenError::Version {
+            record.parse(|o| Some(o["text"].clone())).unwrap(),
+            json!("two\nlines")
+        );
+        assert_eq!(record.unpickle::<Vec<String>>().unwrap(), ["x\ny"]);
+    }
+
+    #[test]
+    fn records_of_another_version_or_shape_are_named() {
+        let error = |bytes| Record::read("host", bytes).map(|_| ()).unwrap_err();
+        assert_eq!(
+            error(b"\x02{}"),
+            OpenError::Version {
                 kind: "host",
                 version: 2
-            })
+            }
         );
-        assert_eq!(decode::<u8>("host", b""), Err(OpenError::Damaged("host")));
+        for damaged in [&b""[..], b"\x01", b"\x01x", b"\x011"] {
+            assert_eq!(error(damaged), OpenError::Damaged("host"));
+        }
+        let record = Record::read("host", b"\x01{}").unwrap();
         assert_eq!(
-            decode::<u8>("host", b"\x01x"),
+            record.parse(|_| None::<()>),
             Err(OpenError::Damaged("host"))
         );
+        assert_eq!(record.unpickle::<u8>(), Err(OpenError::Damaged("host")));
     }
 
     #[test]
     fn debug_shows_no_values() {
         let mut changes = Changes::default();
-        changes.put("account".to_owned(), &"secret");
+        changes.put("account".to_owned(), one("secret"));
         assert_eq!(format!("{changes:?}"), r#"{"account"}"#);
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn verify(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
     use serde_json::json;
     use vodozemac::Ed25519SecretKey;

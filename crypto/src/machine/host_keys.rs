@@ -92,7 +92,6 @@ impl Machine {
         self.olm.has(&device)
             || self.olm.create(
                 &self.me.account,
-                &device,
                 device_key,
                 one_time_key,
                 now,

@@ -1,6 +1,7 @@
 //! What arrives: to-device events with room keys, and the events of a room.
 
 use serde_json::{Map, Value};
+use vodozemac::megolm::SessionKey;
 use vodozemac::olm::OlmMessage;
 use zeroize::Zeroizing;
 
@@ -8,7 +9,8 @@ use super::{Machine, Received};
 use crate::content::{Envelope, Item, Unsupported};
 use crate::error::{CryptoError, Refused};
 use crate::inbound::RoomKey;
-use crate::keys::{check_device, text};
+use crate::keys::check_device;
+use crate::object::text;
 use crate::records::Step;
 use crate::{MEGOLM, OLM, encoding};
 
@@ -125,7 +127,6 @@ impl Machine {
         let device_key = encoding::curve25519(sender_key).ok_or(Refused::Malformed)?;
         let decrypted = self.olm.decrypt(
             &mut self.me.account,
-            sender_key,
             device_key,
             &message,
             now,
@@ -197,7 +198,7 @@ impl Machine {
             sender_ed25519: payload.sender_ed25519.to_owned(),
             room_id: text(content, "room_id")?.to_owned(),
             session_id: text(content, "session_id")?.to_owned(),
-            session_key: text(content, "session_key")?.to_owned(),
+            session_key: SessionKey::from_base64(text(content, "session_key")?).ok()?,
         })
     }
 

@@ -1,15 +1,14 @@
 //! What leaves: room keys for the host's devices, and encrypted texts.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use vodozemac::olm::OlmMessage;
 use zeroize::Zeroizing;
 
 use super::{Blocked, Machine, Prepare};
 use crate::error::CryptoError;
-use crate::outbound::{Outbound, Withheld};
+use crate::object::Object;
+use crate::outbound::{Outbound, Shared, Withheld};
 use crate::records::Step;
 use crate::{MEGOLM, OLM, encoding};
 
@@ -87,7 +86,7 @@ impl Machine {
             match self.plan(room_id, now) {
                 Plan::Blocked(reason) => break Prepare::Blocked { reason },
                 Plan::QueryKeys => break Prepare::KeysQuery,
-                Plan::NewSession => self.new_session(room_id, now),
+                Plan::NewSession => self.outbound.begin(room_id, now, &mut self.changes),
                 Plan::Claim(devices) => {
                     self.claiming.clone_from(&devices);
                     break Prepare::KeysClaim { devices };
@@ -98,8 +97,8 @@ impl Machine {
                     let pending = self.outbound.get(room_id).and_then(Outbound::pending);
                     let pending = pending.ok_or(CryptoError::NotReady)?.clone();
                     break Prepare::ToDevice {
+                        event_type: pending.event_type().to_owned(),
                         id: pending.id,
-                        event_type: pending.event_type,
                         messages: pending.messages,
                     };
                 }
@@ -115,11 +114,7 @@ impl Machine {
     /// # Errors
     /// [`CryptoError::Unencodable`] if the state couldn't be written down.
     pub fn to_device_stored(&mut self, id: &str) -> Result<Step<()>, CryptoError> {
-        for outbound in self.outbound.values_mut() {
-            if outbound.stored(id) {
-                outbound.save(&mut self.changes);
-            }
-        }
+        self.outbound.stored(id, &mut self.changes);
         self.step(())
     }
 
@@ -149,13 +144,13 @@ impl Machine {
         let ciphertext = outbound.session.encrypt(plaintext.as_slice()).to_base64();
         outbound.save(&mut self.changes);
         // Two of these are deprecated, but some clients refuse an event without them.
-        let content = json!({
-            "algorithm": MEGOLM,
-            "ciphertext": ciphertext,
-            "session_id": outbound.session.session_id(),
-            "sender_key": self.me.curve25519(),
-            "device_id": self.me.device_id,
-        });
+        let content = Object::default()
+            .text("algorithm", MEGOLM)
+            .text("ciphertext", &ciphertext)
+            .text("session_id", &outbound.session.session_id())
+            .text("sender_key", &self.me.curve25519())
+            .text("device_id", &self.me.device_id)
+            .into_value();
         self.step(content)
     }
 
@@ -195,7 +190,8 @@ impl Machine {
         let mut claim = Vec::new();
         let mut share = Vec::new();
         let mut no_olm = Vec::new();
-        for (device_id, device) in self.host.trusted_devices() {
+        for device in self.host.trusted_devices() {
+            let device_id = &device.id;
             if outbound.is_shared_with(device_id) {
                 continue;
             } else if self.olm.has(&device.curve25519) {
@@ -211,7 +207,7 @@ impl Machine {
         let unverified: Vec<String> = self
             .host
             .untrusted_devices()
-            .map(|(device_id, _)| device_id)
+            .map(|device| &device.id)
             .filter(|device_id| !outbound.is_withheld_from(device_id, Withheld::Unverified))
             .cloned()
             .collect();
@@ -236,12 +232,6 @@ impl Machine {
         }
     }
 
-    fn new_session(&mut self, room_id: &str, now: u64) {
-        let outbound = Outbound::new(room_id, now);
-        outbound.save(&mut self.changes);
-        self.outbound.insert(room_id.to_owned(), outbound);
-    }
-
     /// Encrypts the room key for these devices, and keeps the ciphertexts until they are stored.
     fn share(&mut self, room_id: &str, device_ids: &[String]) -> Result<(), CryptoError> {
         let outbound = self
@@ -253,7 +243,7 @@ impl Machine {
         let session_id = outbound.session.session_id();
         let session_key = Zeroizing::new(outbound.session.session_key().to_base64());
         let mut messages = Map::new();
-        let mut shared_with = BTreeMap::new();
+        let mut shared_with = Vec::new();
         for device_id in device_ids {
             let device = self
                 .host
@@ -288,7 +278,11 @@ impl Machine {
                 device_id.clone(),
                 olm_content(&sender_key, &device.curve25519, &message),
             );
-            shared_with.insert(device_id.clone(), device.curve25519.clone());
+            let curve25519 = device.curve25519.clone();
+            shared_with.push(Shared {
+                device_id: device_id.clone(),
+                curve25519,
+            });
         }
         outbound.share(messages, shared_with);
         outbound.save(&mut self.changes);
@@ -300,24 +294,22 @@ impl Machine {
         let Some(outbound) = self.outbound.get_mut(room_id) else {
             return;
         };
-        let mut content = json!({
-            "algorithm": MEGOLM,
-            "sender_key": self.me.curve25519(),
-            "from_device": self.me.device_id,
-            "code": why.code(),
-        });
-        // Without a session between the devices the notice is about all sessions, so it names none.
-        if let (Withheld::Unverified, Some(content)) = (why, content.as_object_mut()) {
-            content.insert("room_id".to_owned(), room_id.into());
-            content.insert(
-                "session_id".to_owned(),
-                outbound.session.session_id().into(),
-            );
+        let mut content = Object::default()
+            .text("algorithm", MEGOLM)
+            .text("sender_key", &self.me.curve25519())
+            .text("from_device", &self.me.device_id)
+            .text("code", why.code());
+        // Without an Olm session the notice is about all sessions, so it names none.
+        if why == Withheld::Unverified {
+            content = content
+                .text("room_id", room_id)
+                .text("session_id", &outbound.session.session_id());
         }
-        let messages = device_ids
-            .iter()
-            .map(|id| (id.clone(), content.clone()))
-            .collect();
+        let content = content.into_value();
+        let mut messages = Map::new();
+        for device_id in device_ids {
+            messages.insert(device_id.clone(), content.clone());
+        }
         outbound.withhold(messages, why);
         outbound.save(&mut self.changes);
     }
@@ -325,13 +317,17 @@ impl Machine {
 
 fn olm_content(sender_key: &str, recipient_key: &str, message: &OlmMessage) -> Value {
     let (message_type, body) = message.to_parts();
-    json!({
-        "algorithm": OLM,
-        "sender_key": sender_key,
-        "ciphertext": {
-            recipient_key: { "type": message_type, "body": encoding::encode_base64(&body) },
-        },
-    })
+    let for_device = Object::default()
+        .number("type", message_type as u64)
+        .text("body", &encoding::encode_base64(&body));
+    Object::default()
+        .text("algorithm", OLM)
+        .text("sender_key", sender_key)
+        .object(
+            "ciphertext",
+            Object::default().object(recipient_key, for_device),
+        )
+        .into_value()
 }
 
 /// The payload of a text message, padded by a member that clients ignore.

@@ -90,7 +90,7 @@ impl Device {
         self.step(step)
     }
 
-    pub fn to_device(&mut self, event: &Value, now: u64) -> Received {
+    pub fn receive_olm(&mut self, event: &Value, now: u64) -> Received {
         let step = self.machine.receive_to_device(event, now).unwrap();
         self.step(step)
     }
@@ -269,7 +269,7 @@ pub fn deliver(server: &mut Server, to: &mut Device, now: u64) -> Vec<Received> 
     let events = server.take(&to.user(), &to.id());
     events
         .iter()
-        .map(|event| to.to_device(event, now))
+        .map(|event| to.receive_olm(event, now))
         .collect()
 }
 

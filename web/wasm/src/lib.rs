@@ -4,11 +4,10 @@
 //! is collected until [`Machine::changes`] takes it; the page stores that durably before anything
 //! leaves or is shown.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use vestibule_crypto::{
     Changes, CryptoError, Machine as Inner, OpenError, Step, decode_base64, encode_base64,
 };
@@ -94,15 +93,13 @@ impl Machine {
     /// Opens a machine from all its records: JSON `{key: base64}`.
     #[wasm_bindgen(js_name = open)]
     pub fn open(records: &str) -> Result<Machine, Failure> {
-        let records: BTreeMap<String, String> =
-            serde_json::from_str(records).map_err(|_| CryptoError::BadInput)?;
-        let records: Option<Vec<(String, Vec<u8>)>> = records
-            .into_iter()
-            .map(|(key, value)| Some((key, decode_base64(&value)?)))
-            .collect();
-        let inner = Inner::open(records.ok_or(CryptoError::BadInput)?)?;
+        let mut opened = Vec::new();
+        for (key, value) in parse(records)?.as_object().ok_or(CryptoError::BadInput)? {
+            let bytes = value.as_str().and_then(decode_base64);
+            opened.push((key.clone(), bytes.ok_or(CryptoError::BadInput)?));
+        }
         Ok(Self {
-            inner,
+            inner: Inner::open(opened)?,
             changes: Changes::default(),
         })
     }
@@ -111,10 +108,11 @@ impl Machine {
     #[wasm_bindgen(js_name = changes)]
     pub fn changes(&mut self) -> Result<String, Failure> {
         let changes = std::mem::take(&mut self.changes);
-        let records: BTreeMap<&str, Option<String>> = changes
-            .iter()
-            .map(|(key, value)| (key, value.map(encode_base64)))
-            .collect();
+        let mut records = Map::new();
+        for (key, value) in changes.iter() {
+            let value = value.map_or(Value::Null, |bytes| encode_base64(bytes).into());
+            records.insert(key.to_owned(), value);
+        }
         json(&records)
     }
 
@@ -252,7 +250,8 @@ fn millis(number: f64) -> u64 {
 }
 
 fn parse(text: &str) -> Result<Value, Failure> {
-    serde_json::from_str(text).map_err(|_| CryptoError::BadInput.into())
+    // The same reader as for stored records, so that the page carries it once.
+    serde_json::from_slice(text.as_bytes()).map_err(|_| CryptoError::BadInput.into())
 }
 
 fn json(value: &impl Serialize) -> Result<String, Failure> {
