@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The shell of Vestibule: all the input and output, and no decisions. What is decided, is decided
+//! in `vestibule-bridge`; what the homeserver is told and tells, goes through
+//! `vestibule-appservice`; ciphertext passes through here and is never opened.
+
+pub mod app;
+pub mod catchup;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod drive;
+pub mod homeserver;
+pub mod http;
+pub mod hub;
+pub mod inbound;
+pub mod lifecycle;
+pub mod ops;
+pub mod outbox;
+pub mod seal;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,79 @@
+//! The parts of the running program, put together once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use vestibule_bridge::policy::Policy;
+
+use crate::catchup::CatchUp;
+use crate::clock::Clock;
+use crate::drive::{Driver, News, Wake};
+use crate::homeserver::Homeserver;
+use crate::http::GuestSide;
+use crate::http::assets::Assets;
+use crate::hub::Hub;
+use crate::outbox::Outbox;
+use crate::store::RocksStore;
+use crate::telemetry::Metrics;
+
+/// Everything that requests share.
+pub struct App {
+    /// The rules.
+    pub policy: Arc<Policy>,
+    /// The rows, here for reading only.
+    pub store: Arc<RocksStore>,
+    /// Decides and stores.
+    pub driver: Driver,
+    /// What waits for the homeserver.
+    pub outbox: Outbox,
+    /// Asks the homeserver.
+    pub homeserver: Arc<Homeserver>,
+    /// Reads the inboxes of ghosts.
+    pub catchup: Arc<CatchUp>,
+    /// The open sockets.
+    pub hub: Arc<Hub>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The page's files.
+    pub assets: Assets,
+    /// The public side.
+    pub guests: GuestSide,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Randomness for nonces.
+    pub rng: Mutex<StdRng>,
+}
+
+impl App {
+    /// 128 random bits in hex, for one hello.
+    #[must_use]
+    pub fn nonce(&self) -> String {
+        // A generator can't be left half-done by a panic.
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())
+    }
+}
+
+/// Wakes the rest of the program after a commit.
+pub struct Wakeup {
+    /// The sockets.
+    pub hub: Arc<Hub>,
+    /// What has to be done at the homeserver.
+    pub outbox: Outbox,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Wake for Wakeup {
+    fn committed(&self, news: News) {
+        for portal in &news.portals {
+            self.hub.wake(*portal);
+        }
+        if !news.effects.is_empty() {
+            self.outbox.push(news.effects, news.unstored);
+        }
+        self.metrics.messages("host", news.from_hosts);
+        self.metrics.messages("guest", news.from_guests);
+    }
+}

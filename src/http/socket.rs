@@ -1,0 +1,323 @@
+//! `GET /api/v1/socket`: the chat of one browser. What it must not miss comes from the store, in
+//! order; the hub only wakes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+use vestibule_bridge::frame::{ClientFrame, InboxFrame, ServerFrame};
+use vestibule_bridge::id::PortalId;
+use vestibule_bridge::input::Input;
+use vestibule_bridge::portal::{Portal, PortalState};
+use vestibule_bridge::store::{Facts, Store, StoreError};
+
+use super::error::ApiError;
+use super::greet::{Greeted, greet, welcome};
+use super::relay::Relay;
+use crate::app::App;
+use crate::clock::monotonic;
+use crate::hub::{Seat, Signal};
+
+/// The largest frame that is read, in bytes.
+const FRAME: usize = 64 * 1024;
+/// How often a silent browser is asked whether it is there.
+const HEARTBEAT: Duration = Duration::from_secs(25);
+/// After how many heartbeats the truth path is read again.
+const CATCH_UP_EVERY: u32 = 4;
+/// After how long a silent browser counts as gone.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long a browser may take to accept one frame.
+const SLOWEST: Duration = Duration::from_secs(20);
+/// How long a browser has to acknowledge the end of its chat.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// How many frames are read from the store at a time.
+const PAGE: usize = 32;
+
+/// Accepts the connection of the page itself, and of no other site.
+pub async fn open(State(app): State<Arc<App>>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    if origin != Some(app.guests.origin.as_str()) {
+        return ApiError::wrong_origin().into_response();
+    }
+    upgrade
+        .max_message_size(FRAME)
+        .max_frame_size(FRAME)
+        // The defaults hold 128 KiB for a connection that says a few hundred bytes a minute.
+        .read_buffer_size(2048)
+        .write_buffer_size(0)
+        .on_upgrade(move |socket| converse(socket, app))
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub enum Closing {
+    /// The browser went away, or the chat was seen to its end.
+    Gone,
+    /// The first frame was no hello, or none came.
+    NotGreeted,
+    /// The signature doesn't hold, or the device isn't this chat's.
+    BadSignature,
+    /// No chat has this id.
+    UnknownChat,
+    /// A frame doesn't read.
+    BadFrame,
+    /// A frame is too large.
+    TooLarge,
+    /// Another connection of this browser took over.
+    Replaced,
+    /// The browser doesn't keep up.
+    TooSlow,
+    /// The program stops.
+    Stopping,
+    /// The homeserver or the store can't be asked.
+    Unavailable,
+    /// A row can't be read.
+    Store(StoreError),
+}
+
+impl Closing {
+    /// What a failed read means.
+    pub fn from_axum(error: &axum::Error) -> Self {
+        // tungstenite's error lies under axum's, which has no kinds of its own.
+        let mut source = std::error::Error::source(error);
+        while let Some(inner) = source {
+            if inner.to_string().contains("too long") {
+                return Self::TooLarge;
+            }
+            source = inner.source();
+        }
+        Self::Gone
+    }
+
+    fn words(&self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Self::Gone => return None,
+            Self::NotGreeted => ("not_greeted", "The first frame must be a hello."),
+            Self::BadSignature => ("bad_signature", "This browser could not prove that the chat is its own."),
+            Self::UnknownChat => ("unknown_chat", "This chat is not known here."),
+            Self::BadFrame => ("bad_frame", "This frame is not understood."),
+            Self::TooLarge => ("too_large", "This frame is too large."),
+            Self::Replaced => ("replaced", "The chat is open in another place."),
+            Self::TooSlow => ("too_slow", "The connection does not keep up."),
+            Self::Stopping => ("stopping", "The bridge restarts; please connect again."),
+            Self::Unavailable | Self::Store(_) => ("unavailable", "This does not work at the moment."),
+        })
+    }
+}
+
+/// Sends one frame, or finds that the browser is gone or too slow.
+pub async fn send<T: Serialize>(socket: &mut WebSocket, frame: &T) -> Result<(), Closing> {
+    let Ok(text) = serde_json::to_string(frame) else { return Err(Closing::Unavailable) };
+    match timeout(SLOWEST, socket.send(Message::Text(text.into()))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Closing::Gone),
+        Err(_) => Err(Closing::TooSlow),
+    }
+}
+
+async fn converse(mut socket: WebSocket, app: Arc<App>) {
+    app.metrics.sockets.inc();
+    let closing = match greet(&mut socket, &app).await {
+        Ok(greeted) => Chat::new(Arc::clone(&app), &greeted).run(&mut socket, greeted.last_seq).await,
+        Err(closing) => closing,
+    };
+    if let Closing::Store(error) = &closing {
+        tracing::error!(error = error as &dyn std::error::Error, "a socket had to be closed");
+    }
+    if let Some((code, message)) = closing.words() {
+        let _gone = send(&mut socket, &ServerFrame::Error { code, message: message.to_owned() }).await;
+    }
+    let close = CloseFrame { code: axum::extract::ws::close_code::NORMAL, reason: "".into() };
+    let _gone = timeout(SLOWEST, socket.send(Message::Close(Some(close)))).await;
+    app.metrics.sockets.dec();
+}
+
+struct Chat {
+    app: Arc<App>,
+    portal: PortalId,
+    seat: Seat,
+    relay: Relay,
+    results: mpsc::Receiver<ServerFrame>,
+    /// The last sequence number that was sent.
+    cursor: u64,
+    welcomed: bool,
+    told_opening: bool,
+    heard: Instant,
+    heartbeats: u32,
+    /// Set when the end was sent: until then the browser may acknowledge it.
+    farewell: Option<Instant>,
+}
+
+#[derive(Serialize)]
+struct Numbered<'a> {
+    seq: u64,
+    #[serde(flatten)]
+    frame: &'a InboxFrame,
+}
+
+impl Chat {
+    fn new(app: Arc<App>, greeted: &Greeted) -> Self {
+        let seat = app.hub.sit(greeted.portal);
+        let (relay, results) = Relay::new(Arc::clone(&app), greeted.portal);
+        Self {
+            app,
+            portal: greeted.portal,
+            seat,
+            relay,
+            results,
+            cursor: greeted.last_seq,
+            welcomed: false,
+            told_opening: false,
+            heard: monotonic(),
+            heartbeats: 0,
+            farewell: None,
+        }
+    }
+
+    async fn run(mut self, socket: &mut WebSocket, last_seq: u64) -> Closing {
+        // What the browser says it has stored counts as acknowledged: an ack may have been lost.
+        if last_seq > 0 && self.app.driver.submit(Input::Ack { portal: self.portal, seq: last_seq }).await.is_err() {
+            return Closing::Unavailable;
+        }
+        let mut heartbeat = interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeat.reset();
+        loop {
+            if let Err(closing) = self.catch_up_socket(socket).await {
+                return closing;
+            }
+            if let Err(closing) = self.wait(socket, &mut heartbeat).await {
+                return closing;
+            }
+        }
+    }
+
+    /// Sends whatever the store has and the browser hasn't.
+    async fn catch_up_socket(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
+        let stored = self.app.store.begin().portal(self.portal).map_err(Closing::Store)?;
+        let stored = stored.ok_or(Closing::UnknownChat)?;
+        match &stored.state {
+            PortalState::Opening { .. } => {
+                if !self.told_opening {
+                    self.told_opening = true;
+                    send(socket, &ServerFrame::Opening).await?;
+                }
+                Ok(())
+            }
+            PortalState::Open { room, host_joined } => {
+                if !self.welcomed {
+                    let welcome = welcome(&self.app, &stored, room, *host_joined).await?;
+                    send(socket, &welcome).await?;
+                    self.welcomed = true;
+                }
+                self.flush(socket).await.map(|_| ())
+            }
+            PortalState::Closed { .. } => self.say_farewell(socket, &stored).await,
+        }
+    }
+
+    /// Sends the frames that are left, the end among them.
+    async fn say_farewell(&mut self, socket: &mut WebSocket, stored: &Portal) -> Result<(), Closing> {
+        let sent_end = self.flush(socket).await?;
+        if sent_end || self.farewell.is_some() {
+            self.farewell.get_or_insert(monotonic() + FAREWELL);
+            return Ok(());
+        }
+        // The browser acknowledged the end before and asks again.
+        let PortalState::Closed { reason, .. } = stored.state else { return Ok(()) };
+        let frame = InboxFrame::Ended { reason };
+        send(socket, &Numbered { seq: stored.last_seq, frame: &frame }).await?;
+        Err(Closing::Gone)
+    }
+
+    /// Sends the inbox from the cursor on; whether the end was among it.
+    async fn flush(&mut self, socket: &mut WebSocket) -> Result<bool, Closing> {
+        let mut ended = false;
+        loop {
+            let frames = self.app.store.begin().frames(self.portal, self.cursor, PAGE).map_err(Closing::Store)?;
+            if frames.is_empty() {
+                return Ok(ended);
+            }
+            for (seq, frame) in &frames {
+                send(socket, &Numbered { seq: *seq, frame }).await?;
+                ended |= matches!(frame, InboxFrame::Ended { .. });
+                self.cursor = *seq;
+            }
+        }
+    }
+
+    /// Waits for whatever comes next, and deals with it.
+    async fn wait(&mut self, socket: &mut WebSocket, heartbeat: &mut Interval) -> Result<(), Closing> {
+        let farewell = self.farewell;
+        tokio::select! {
+            biased;
+            signal = self.seat.signals.recv() => self.signalled(socket, signal).await,
+            () = self.seat.wake.notified() => Ok(()),
+            Some(result) = self.results.recv() => send(socket, &result).await,
+            message = socket.recv() => self.received(socket, message).await,
+            () = sleep_until(farewell.unwrap_or_else(monotonic)), if farewell.is_some() => Err(Closing::Gone),
+            _ = heartbeat.tick() => self.beat(socket).await,
+        }
+    }
+
+    async fn signalled(&mut self, socket: &mut WebSocket, signal: Option<Signal>) -> Result<(), Closing> {
+        match signal {
+            Some(Signal::KeysChanged) if self.welcomed => send(socket, &ServerFrame::KeysChanged).await,
+            Some(Signal::OneTimeKeys { count, fallback_unused }) if self.welcomed => {
+                send(socket, &ServerFrame::OneTimeKeys { count, fallback_unused }).await
+            }
+            Some(Signal::KeysChanged | Signal::OneTimeKeys { .. }) => Ok(()),
+            // The sender is gone when the place was given to another socket.
+            Some(Signal::Replaced) | None => Err(Closing::Replaced),
+            Some(Signal::Stopping) => Err(Closing::Stopping),
+        }
+    }
+
+    async fn beat(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
+        if self.heard.elapsed() > SILENCE {
+            return Err(Closing::Gone);
+        }
+        self.heartbeats = self.heartbeats.wrapping_add(1);
+        if self.welcomed && self.heartbeats.is_multiple_of(CATCH_UP_EVERY) {
+            self.app.catchup.read_later(self.portal);
+        }
+        match timeout(SLOWEST, socket.send(Message::Ping(Vec::new().into()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Closing::Gone),
+            Err(_) => Err(Closing::TooSlow),
+        }
+    }
+
+    async fn received(&mut self, socket: &mut WebSocket, message: Option<Result<Message, axum::Error>>) -> Result<(), Closing> {
+        self.heard = monotonic();
+        let text = match message {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            Some(Ok(Message::Binary(_))) => return Err(Closing::BadFrame),
+            Some(Ok(Message::Close(_))) | None => return Err(Closing::Gone),
+            Some(Err(error)) => return Err(Closing::from_axum(&error)),
+        };
+        let frame: ClientFrame = serde_json::from_str(&text).map_err(|_| Closing::BadFrame)?;
+        if let ClientFrame::Ack { seq } = frame {
+            self.acknowledged(seq).await?;
+        } else if let Some(result) = self.relay.take(frame).await? {
+            send(socket, &result).await?;
+        }
+        Ok(())
+    }
+
+    async fn acknowledged(&mut self, seq: u64) -> Result<(), Closing> {
+        if seq > self.cursor {
+            return Err(Closing::BadFrame);
+        }
+        let stored = self.app.driver.submit(Input::Ack { portal: self.portal, seq }).await;
+        stored.map_err(|_| Closing::Unavailable)?.map_err(|_| Closing::BadFrame)?;
+        if self.farewell.is_some() && seq == self.cursor { Err(Closing::Gone) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,133 @@
+//! What the homeserver pushes: a transaction becomes inputs, to-device events first, and is
+//! answered when the one commit that holds all of it is done. Nothing is asked of the homeserver
+//! on the way.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use vestibule_appservice::http::{HandlerError, HandlerFuture, TransactionHandler};
+use vestibule_appservice::transaction::{self, Transaction};
+use vestibule_bridge::ghost::is_ghost;
+use vestibule_bridge::id::{DeviceId, EventId, RoomId, UserId};
+use vestibule_bridge::input::{Input, Membership, RoomEvent, RoomEventKind, ToDevice};
+use vestibule_bridge::store::{Facts, Read, Store};
+use vestibule_bridge::time::Timestamp;
+
+use crate::app::App;
+use crate::hub::Signal;
+
+/// Takes transactions for the bridge.
+pub struct Inbound(pub Arc<App>);
+
+impl TransactionHandler for Inbound {
+    fn handle(&self, transaction: Transaction) -> HandlerFuture<'_> {
+        Box::pin(self.take(transaction))
+    }
+}
+
+impl Inbound {
+    async fn take(&self, transaction: Transaction) -> Result<(), HandlerError> {
+        let app = &self.0;
+        let to_device = transaction.to_device.iter().map(|event| Input::ToDevice(to_device_event(event)));
+        let events = transaction.events.iter().filter_map(room_event).map(Input::Room);
+        let inputs: Vec<Input> = to_device.chain(events).collect();
+        if transaction.skipped > 0 {
+            tracing::warn!(transaction = transaction.id, skipped = transaction.skipped, "events that don't read were left out");
+        }
+        if let Err(error) = app.driver.submit_all(inputs, Some(transaction.id.clone())).await {
+            app.metrics.failed_transactions.inc();
+            // The homeserver repeats the room events, but not the room keys beside them.
+            app.catchup.read_all_later();
+            tracing::error!(transaction = transaction.id, error = &error as &dyn std::error::Error, "a transaction was not stored");
+            return Err(HandlerError::Unavailable);
+        }
+        app.metrics.transactions.inc();
+        if let Err(error) = self.signal(&transaction) {
+            // Signals are of the moment: a browser asks for all of this itself when it connects.
+            tracing::warn!(error = &error as &dyn std::error::Error, "browsers could not be told of keys");
+        }
+        Ok(())
+    }
+
+    /// Tells open sockets what is of the moment: changed devices and key counts.
+    fn signal(&self, transaction: &Transaction) -> Read<()> {
+        let app = &self.0;
+        if app.hub.seated() == 0 {
+            return Ok(());
+        }
+        let rows = app.store.begin();
+        for user in &transaction.device_lists_changed {
+            let user = UserId::new(user.as_str());
+            // Making a ghost changes the device list of the ghost several times; that is our own echo.
+            if is_ghost(&user, &app.policy.server_name) || user == app.policy.bot {
+                continue;
+            }
+            for portal in rows.portals_of_host(&user)? {
+                app.hub.signal(portal.id, Signal::KeysChanged);
+            }
+        }
+        for (user, devices) in &transaction.one_time_keys {
+            let user = UserId::new(user.as_str());
+            if !is_ghost(&user, &app.policy.server_name) {
+                continue;
+            }
+            let Some(portal) = rows.portal_by_ghost(&user)? else { continue };
+            let Some(count) = devices.get(portal.visit.device.as_str()) else { continue };
+            let unused = transaction.unused_fallback.get(user.as_str()).and_then(|devices| devices.get(portal.visit.device.as_str()));
+            let fallback_unused = unused.is_none_or(|algorithms| algorithms.iter().any(|name| name == "signed_curve25519"));
+            app.hub.signal(portal.id, Signal::OneTimeKeys { count: *count, fallback_unused });
+        }
+        Ok(())
+    }
+}
+
+fn to_device_event(event: &transaction::ToDevice) -> ToDevice {
+    ToDevice {
+        ghost: UserId::new(event.to_user_id.as_str()),
+        device: DeviceId::new(event.to_device_id.as_str()),
+        sender: UserId::new(event.sender.as_str()),
+        event_type: event.event_type.clone(),
+        content: event.content.clone(),
+    }
+}
+
+/// The event as the domain knows it; none when its ids are no Matrix ids.
+fn room_event(event: &transaction::RoomEvent) -> Option<RoomEvent> {
+    let is_id = event.room_id.starts_with('!') && event.event_id.starts_with('$') && event.sender.starts_with('@');
+    is_id.then(|| RoomEvent {
+        room: RoomId::new(event.room_id.as_str()),
+        event_id: EventId::new(event.event_id.as_str()),
+        sender: UserId::new(event.sender.as_str()),
+        at: Timestamp(event.origin_server_ts),
+        kind: kind(event),
+    })
+}
+
+fn kind(event: &transaction::RoomEvent) -> RoomEventKind {
+    let text = |name: &str| event.content.get(name).and_then(Value::as_str);
+    match (event.event_type.as_str(), event.state_key.as_deref()) {
+        ("m.room.member", Some(target)) => {
+            let membership = match text("membership") {
+                Some("invite") => Membership::Invite,
+                Some("join") => Membership::Join,
+                Some("ban") => Membership::Ban,
+                Some("knock") => Membership::Knock,
+                _ => Membership::Leave,
+            };
+            RoomEventKind::Member { target: UserId::new(target), membership }
+        }
+        (_, Some(_)) => RoomEventKind::State,
+        ("m.room.encrypted", None) => RoomEventKind::Encrypted { content: event.content.clone() },
+        ("m.room.message", None) => RoomEventKind::Message {
+            msgtype: text("msgtype").unwrap_or_default().to_owned(),
+            body: text("body").unwrap_or_default().to_owned(),
+            related: event.content.get("m.relates_to").is_some(),
+        },
+        // Room version 11 moved the field into the content (MSC2174); the server still sends both.
+        ("m.room.redaction", None) => match event.redacts.as_deref().or_else(|| text("redacts")) {
+            Some(redacts) => RoomEventKind::Redaction { redacts: EventId::new(redacts) },
+            None => RoomEventKind::Other,
+        },
+        (_, None) => RoomEventKind::Other,
+    }
+}

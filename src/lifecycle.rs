@@ -1,0 +1,245 @@
+//! From start to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use vestibule_appservice::registration::Registration;
+use vestibule_bridge::input::Input;
+
+use crate::app::{App, Wakeup};
+use crate::catchup::CatchUp;
+use crate::clock::{Clock, seeded_rng};
+use crate::config::{Config, ConfigError};
+use crate::drive::Driver;
+use crate::homeserver::{Homeserver, SetupError};
+use crate::http::GuestSide;
+use crate::http::assets::Assets;
+use crate::hub::Hub;
+use crate::inbound::Inbound;
+use crate::outbox::Outbox;
+use crate::store::{OpenError, RocksStore};
+use crate::telemetry::Metrics;
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_secs(5);
+/// How long open connections may take to end after the signal to stop.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// Why the bridge could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// What waits in the store.
+    #[error("what the last run left to do can't be read")]
+    Outbox(#[from] vestibule_bridge::store::StoreError),
+    /// The client for the homeserver.
+    #[error(transparent)]
+    Homeserver(#[from] SetupError),
+    /// The public URL.
+    #[error("guests.public_url can't be used")]
+    PublicUrl(#[from] http::Error),
+    /// A port.
+    #[error("{key}: can't listen on {address}: {source}")]
+    Listen {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The operating system.
+    #[error("the operating system refused {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A running bridge.
+pub struct Running {
+    /// Its parts.
+    pub app: Arc<App>,
+    /// Where guests reach it.
+    pub guests: SocketAddr,
+    /// Where the homeserver reaches it.
+    pub appservice: SocketAddr,
+    /// Where it tells of itself, if it does.
+    pub ops: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// Opens the store, binds the listeners, and starts everything. The homeserver may be down: then
+/// it is waited for.
+pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    let app = build(config, clock)?;
+    let (stop, stopping) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+
+    let (_, hs_token) = config.tokens()?;
+    let homeserver_side = vestibule_appservice::http::router(hs_token.reveal(), Arc::new(Inbound(Arc::clone(&app))));
+    let listener = bind("appservice.listen", config.appservice.listen).await?;
+    let appservice = serve(&mut tasks, listener, homeserver_side, stopping.clone())?;
+    let listener = bind("guests.listen", config.guests.listen).await?;
+    let guests = serve(&mut tasks, listener, crate::http::router(&app), stopping.clone())?;
+    let ops = match config.ops.listen {
+        Some(address) => {
+            let listener = bind("ops.listen", address).await?;
+            Some(serve(&mut tasks, listener, crate::ops::router(Arc::clone(&app)), stopping.clone())?)
+        }
+        None => None,
+    };
+    tasks.spawn(until_stopped(stopping.clone(), tick(Arc::clone(&app))));
+    tasks.spawn(until_stopped(stopping, greet_homeserver(Arc::clone(&app), config.appservice.id.clone())));
+    tracing::info!(%guests, %appservice, ops = ?ops, "the bridge is running");
+    Ok(Running { app, guests, appservice, ops, stop, tasks })
+}
+
+fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
+    let system = |what| move |source: std::io::Error| StartError::System { what, source: source.into() };
+    let random = |source: rand::rngs::SysError| StartError::System { what: "randomness", source: Box::new(source) };
+    let policy = Arc::new(config.policy()?);
+    let metrics = Arc::new(Metrics::default());
+    let store = Arc::new(RocksStore::open(&config.store.path)?);
+    let hub = Arc::new(Hub::default());
+    let (as_token, _) = config.tokens()?;
+    let homeserver = Homeserver::new(&config.homeserver.address, as_token.reveal(), &policy, Arc::clone(&metrics))?;
+    let homeserver = Arc::new(homeserver);
+    let (outbox, unstarted) = Outbox::new();
+    let wakeup = Wakeup { hub: Arc::clone(&hub), outbox: outbox.clone(), metrics: Arc::clone(&metrics) };
+    let rng = seeded_rng().map_err(random)?;
+    let driver = Driver::start(Arc::clone(&store), Arc::clone(&policy), Arc::clone(&clock), rng, wakeup)
+        .map_err(system("a thread"))?;
+    unstarted.start(Arc::clone(&store), driver.clone(), Arc::clone(&homeserver))?;
+    let catchup = Arc::new(CatchUp::new(Arc::clone(&homeserver), driver.clone(), Arc::clone(&store)));
+    Ok(Arc::new(App {
+        guests: GuestSide::new(&policy.public_url)?,
+        assets: Assets::load().map_err(system("to unpack the page"))?,
+        rng: Mutex::new(seeded_rng().map_err(random)?),
+        policy,
+        store,
+        driver,
+        outbox,
+        homeserver,
+        catchup,
+        hub,
+        clock,
+        metrics,
+    }))
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
+}
+
+fn serve(
+    tasks: &mut JoinSet<()>,
+    listener: TcpListener,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<SocketAddr, StartError> {
+    let address = listener.local_addr().map_err(|source| StartError::System { what: "an address", source: source.into() })?;
+    tasks.spawn(async move {
+        let stopped = async move {
+            let _gone = stopping.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+            tracing::error!(error = &error as &dyn std::error::Error, %address, "a listener failed");
+        }
+    });
+    Ok(address)
+}
+
+async fn until_stopped(mut stopping: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = stopping.wait_for(|stop| *stop) => {}
+        () = work => {}
+    }
+}
+
+async fn tick(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = app.driver.submit(Input::Tick).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "deadlines could not be looked at");
+        }
+    }
+}
+
+/// Waits until the homeserver answers, has it deliver what it holds back, and reads what its push
+/// path lost while the bridge was away.
+async fn greet_homeserver(app: Arc<App>, appservice_id: String) {
+    app.homeserver.wait_until_up().await;
+    match app.homeserver.ping(&appservice_id, &app.nonce()).await {
+        Ok(()) => tracing::info!("the homeserver and the bridge reach each other"),
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the homeserver does not reach the bridge: is its registration file current, and appservice.address right?"
+        ),
+    }
+    app.homeserver.name_bot().await;
+    app.catchup.read_all_later();
+}
+
+impl Running {
+    /// Ends everything: sockets are told, requests in flight are answered, then the store closes.
+    pub async fn stop(mut self) {
+        tracing::info!("stopping");
+        self.app.hub.stop();
+        let _nobody_listens = self.stop.send(true);
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, all_ended).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// What `vestibule registration` writes.
+pub fn registration(config: &Config) -> Result<Registration, ConfigError> {
+    let (as_token, hs_token) = config.tokens()?;
+    Ok(Registration::new(
+        &config.appservice.id,
+        &config.appservice_url(),
+        as_token.reveal(),
+        hs_token.reveal(),
+        &config.appservice.bot_localpart,
+        &config.homeserver.domain,
+        vestibule_bridge::ghost::LOCALPART_PREFIX,
+    ))
+}
+
+/// A file that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{} can't be written: {source}", path.display())]
+pub struct WriteError {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+/// Writes a file that holds secrets: readable for its owner and group alone.
+pub fn write_secret_file(path: &std::path::Path, text: &str) -> Result<(), WriteError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o640);
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|source| WriteError { path: path.to_owned(), source })
+}

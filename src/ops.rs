@@ -1,0 +1,43 @@
+//! For whoever runs the bridge: `/live`, `/ready` and `/metrics`, on a listener of their own.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+
+use crate::app::App;
+
+/// The routes.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/live", get(async || "alive\n"))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(app)
+}
+
+/// Whether guests can be served, and if not, why, in plain words.
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    let mut problems = Vec::new();
+    if !app.driver.healthy() {
+        problems.push("The store can't be written: is the disk full?".to_owned());
+    }
+    if let Some(problem) = app.homeserver.problem() {
+        problems.push(problem);
+    }
+    if !app.assets.built() {
+        problems.push("The program was built without its page.".to_owned());
+    }
+    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": problems.is_empty(), "problems": problems }))).into_response()
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    app.metrics.outbox.set(i64::try_from(app.outbox.waiting()).unwrap_or(i64::MAX));
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], app.metrics.text()).into_response()
+}

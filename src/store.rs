@@ -1,0 +1,369 @@
+//! The store on RocksDB: one writer, one `WriteBatch` and one fsync a round.
+
+mod codec;
+pub mod families;
+mod rows;
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::{ColumnFamilyDescriptor, DB, DBCompressionType, Options, WriteBatch, WriteOptions};
+use vestibule_bridge::effect::Effect;
+use vestibule_bridge::frame::InboxFrame;
+use vestibule_bridge::host::{Host, ManagementRoom};
+use vestibule_bridge::id::{EffectId, LinkId, PortalId, RoomId, UserId};
+use vestibule_bridge::link::{Link, TokenHash};
+use vestibule_bridge::portal::Portal;
+use vestibule_bridge::store::{
+    Change, Changes, Digest, Facts, REMEMBERED_TRANSACTIONS, Read, Store, StoreTransaction,
+};
+use vestibule_bridge::time::Timestamp;
+
+use codec::{after_prefix, backend, decode, encode, id_pair, id_prefix, joined, trailing_id, trailing_number, whole_id};
+use families::Family;
+use rows::{Overlay, Rows, handle};
+
+/// The layout of the families that this program knows.
+const SCHEMA: u64 = 1;
+const SCHEMA_KEY: &[u8] = b"schema";
+
+/// Why the store could not be opened. `Display` is written for the person who starts the bridge.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the store at {} is in use by another process; only one bridge can run on a store", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It was written by a newer program.
+    #[error("the store at {} was written by a newer version of vestibule; please run that version", path.display())]
+    TooNew {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It can't be opened for another reason.
+    #[error("the store at {} can't be opened", path.display())]
+    Backend {
+        /// The folder.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The rows on disk.
+pub struct RocksStore {
+    db: DB,
+}
+
+impl RocksStore {
+    /// Opens the store in this folder, and makes it when there is none.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let other = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Backend { path: path.into(), source };
+        std::fs::create_dir_all(path).map_err(|source| other(source.into()))?;
+        let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options()));
+        let db = DB::open_cf_descriptors(&database_options(), path, families).map_err(|source| {
+            // RocksDB holds a lock file and has no error kind for "it is held".
+            if source.to_string().to_ascii_lowercase().contains("lock") {
+                OpenError::InUse { path: path.into() }
+            } else {
+                other(source.into())
+            }
+        })?;
+        let store = Self { db };
+        match store.schema().map_err(|source| other(source.into()))? {
+            None => store.write_schema().map_err(|source| other(source.into()))?,
+            Some(SCHEMA) => {}
+            Some(_) => return Err(OpenError::TooNew { path: path.into() }),
+        }
+        Ok(store)
+    }
+
+    /// The stored rows, for reading only.
+    #[must_use]
+    pub fn read(&self) -> RocksTransaction<'_> {
+        self.begin()
+    }
+
+    fn schema(&self) -> Read<Option<u64>> {
+        let row = self.db.get_cf(handle(&self.db, Family::GlobalSchema)?, SCHEMA_KEY);
+        let row = row.map_err(|source| backend(Family::GlobalSchema, source))?;
+        row.map(|bytes| decode(Family::GlobalSchema, &bytes)).transpose()
+    }
+
+    fn write_schema(&self) -> Read<()> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(
+            handle(&self.db, Family::GlobalSchema)?,
+            SCHEMA_KEY,
+            encode(Family::GlobalSchema, &SCHEMA)?,
+        );
+        self.db.write_opt(batch, &durable()).map_err(|source| backend(Family::GlobalSchema, source))
+    }
+}
+
+fn database_options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    // A bridge holds megabytes, not terabytes; small buffers keep its memory small.
+    options.set_db_write_buffer_size(16 << 20);
+    options.set_max_total_wal_size(32 << 20);
+    options.set_max_open_files(256);
+    options.set_keep_log_file_num(3);
+    // RocksDB's own log names keys of damaged blocks; only warnings are worth that.
+    options.set_log_level(rocksdb::LogLevel::Warn);
+    options
+}
+
+fn family_options() -> Options {
+    let mut options = Options::default();
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_write_buffer_size(4 << 20);
+    options
+}
+
+fn durable() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options
+}
+
+impl Store for RocksStore {
+    type Transaction<'a> = RocksTransaction<'a>;
+
+    fn begin(&self) -> RocksTransaction<'_> {
+        RocksTransaction { rows: Rows { db: &self.db, overlay: Overlay::new() } }
+    }
+}
+
+/// An open round: the rows with its changes laid over them.
+pub struct RocksTransaction<'a> {
+    rows: Rows<'a>,
+}
+
+impl RocksTransaction<'_> {
+    fn row<T: serde::de::DeserializeOwned>(&self, family: Family, key: &[u8]) -> Read<Option<T>> {
+        self.rows.get(family, key)?.map(|bytes| decode(family, &bytes)).transpose()
+    }
+
+    fn portal_by(&self, index: Family, key: &str) -> Read<Option<Portal>> {
+        match self.rows.get(index, key.as_bytes())? {
+            Some(id) => self.portal(PortalId::from_u128(whole_id(index, &id)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The ids behind all keys `host … id` of an index.
+    fn ids_of(&self, index: Family, host: &UserId) -> Read<Vec<u128>> {
+        let rows = self.rows.prefix(index, &id_prefix(host.as_str()))?;
+        rows.iter().map(|(key, _)| trailing_id(index, key)).collect()
+    }
+
+    fn put<T: serde::Serialize>(&mut self, family: Family, key: impl Into<Vec<u8>>, row: &T) -> Read<()> {
+        self.rows.put(family, key, encode(family, row)?);
+        Ok(())
+    }
+
+    fn put_link(&mut self, link: &Link) -> Read<()> {
+        let id = link.id.as_u128();
+        self.put(Family::LinkidLink, id.to_be_bytes(), link)?;
+        self.rows.put(Family::TokenhashLinkid, link.token_hash.0, id.to_be_bytes());
+        self.rows.put(Family::HostidLinkid, id_pair(link.host.as_str(), id), []);
+        Ok(())
+    }
+
+    fn put_portal(&mut self, portal: &Portal, was_due: Option<Timestamp>, due: Option<Timestamp>) -> Read<()> {
+        let id = portal.id.as_u128();
+        self.put(Family::PortalidPortal, id.to_be_bytes(), portal)?;
+        self.rows.put(Family::GhostidPortalid, portal.ghost.as_str(), id.to_be_bytes());
+        self.rows.put(Family::HostidPortalid, id_pair(portal.host.as_str(), id), []);
+        if let Some(room) = portal.room() {
+            self.rows.put(Family::RoomidPortalid, room.as_str(), id.to_be_bytes());
+        }
+        if was_due != due {
+            if let Some(was_due) = was_due {
+                self.rows.delete(Family::DeadlinePortalid, joined(&was_due.0.to_be_bytes(), &id.to_be_bytes()));
+            }
+            if let Some(due) = due {
+                self.rows.put(Family::DeadlinePortalid, joined(&due.0.to_be_bytes(), &id.to_be_bytes()), []);
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_frames(&mut self, portal: PortalId, through: u64) -> Read<()> {
+        let portal = portal.as_u128().to_be_bytes();
+        let end = match through.checked_add(1) {
+            Some(next) => Some(joined(&portal, &next.to_be_bytes())),
+            None => after_prefix(&portal),
+        };
+        for (key, _) in self.rows.range(Family::PortalSeqFrame, &portal, end.as_deref(), usize::MAX)? {
+            self.rows.delete(Family::PortalSeqFrame, key);
+        }
+        Ok(())
+    }
+
+    fn remember_transaction(&mut self, txn: &str) -> Read<()> {
+        if self.transaction_seen(txn)? {
+            return Ok(());
+        }
+        let next = match self.rows.get(Family::GlobalSchema, b"transactions")? {
+            Some(bytes) => decode::<u64>(Family::GlobalSchema, &bytes)? + 1,
+            None => 0,
+        };
+        self.put(Family::GlobalSchema, *b"transactions", &next)?;
+        self.rows.put(Family::TxnidNumber, txn, next.to_be_bytes());
+        self.rows.put(Family::NumberTxnid, next.to_be_bytes(), txn);
+        let Some(oldest) = next.checked_sub(REMEMBERED_TRANSACTIONS) else { return Ok(()) };
+        if let Some(forgotten) = self.rows.get(Family::NumberTxnid, &oldest.to_be_bytes())? {
+            self.rows.delete(Family::TxnidNumber, forgotten);
+            self.rows.delete(Family::NumberTxnid, oldest.to_be_bytes());
+        }
+        Ok(())
+    }
+
+    fn apply_one(&mut self, change: &Change) -> Read<()> {
+        match change {
+            Change::PutLink(link) => self.put_link(link),
+            Change::PutPortal { portal, was_due, due } => self.put_portal(portal, *was_due, *due),
+            Change::PutHost(host) => self.put(Family::HostidHost, host.user.as_str(), host),
+            Change::PutManagementRoom(room) => self.put(Family::RoomidManagement, room.room.as_str(), room),
+            Change::DeleteManagementRoom(room) => {
+                self.rows.delete(Family::RoomidManagement, room.as_str());
+                Ok(())
+            }
+            Change::PutFrame { portal, seq, frame } => {
+                let key = joined(&portal.as_u128().to_be_bytes(), &seq.to_be_bytes());
+                self.put(Family::PortalSeqFrame, key, frame)
+            }
+            Change::DeleteFrames { portal, through } => self.delete_frames(*portal, *through),
+            Change::PutEffect { id, effect } => self.put(Family::EffectidEffect, id.as_u128().to_be_bytes(), effect),
+            Change::DeleteEffect(id) => {
+                self.rows.delete(Family::EffectidEffect, id.as_u128().to_be_bytes());
+                Ok(())
+            }
+            Change::RememberTransaction(txn) => self.remember_transaction(txn),
+            Change::RememberDigest { portal, digest } => {
+                self.rows.put(Family::PortalDigestSeen, joined(&portal.as_u128().to_be_bytes(), &digest.0), []);
+                Ok(())
+            }
+            Change::PutSince { portal, since } => {
+                self.put(Family::PortalidSince, portal.as_u128().to_be_bytes(), since)
+            }
+        }
+    }
+}
+
+impl Facts for RocksTransaction<'_> {
+    fn link(&self, id: LinkId) -> Read<Option<Link>> {
+        self.row(Family::LinkidLink, &id.as_u128().to_be_bytes())
+    }
+
+    fn link_by_token(&self, hash: &TokenHash) -> Read<Option<Link>> {
+        let Some(id) = self.rows.get(Family::TokenhashLinkid, &hash.0)? else { return Ok(None) };
+        let link = self.link(LinkId::from_u128(whole_id(Family::TokenhashLinkid, &id)?))?;
+        // Looking a key up compares bytes until they differ; this comparison takes the same time
+        // for every hash.
+        Ok(link.filter(|link| link.token_hash == *hash))
+    }
+
+    fn links_of_host(&self, host: &UserId) -> Read<Vec<Link>> {
+        let ids = self.ids_of(Family::HostidLinkid, host)?;
+        ids.into_iter().filter_map(|id| self.link(LinkId::from_u128(id)).transpose()).collect()
+    }
+
+    fn portal(&self, id: PortalId) -> Read<Option<Portal>> {
+        self.row(Family::PortalidPortal, &id.as_u128().to_be_bytes())
+    }
+
+    fn portal_by_room(&self, room: &RoomId) -> Read<Option<Portal>> {
+        self.portal_by(Family::RoomidPortalid, room.as_str())
+    }
+
+    fn portal_by_ghost(&self, ghost: &UserId) -> Read<Option<Portal>> {
+        self.portal_by(Family::GhostidPortalid, ghost.as_str())
+    }
+
+    fn portals_of_host(&self, host: &UserId) -> Read<Vec<Portal>> {
+        let ids = self.ids_of(Family::HostidPortalid, host)?;
+        ids.into_iter().filter_map(|id| self.portal(PortalId::from_u128(id)).transpose()).collect()
+    }
+
+    fn due(&self, now: Timestamp, limit: usize) -> Read<Vec<PortalId>> {
+        let end = now.0.checked_add(1).map(u64::to_be_bytes);
+        let rows = self.rows.range(Family::DeadlinePortalid, &[], end.as_ref().map(<[u8; 8]>::as_slice), limit)?;
+        rows.iter().map(|(key, _)| trailing_id(Family::DeadlinePortalid, key).map(PortalId::from_u128)).collect()
+    }
+
+    fn host(&self, user: &UserId) -> Read<Option<Host>> {
+        self.row(Family::HostidHost, user.as_str().as_bytes())
+    }
+
+    fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>> {
+        self.row(Family::RoomidManagement, room.as_str().as_bytes())
+    }
+
+    fn effect(&self, id: EffectId) -> Read<Option<Effect>> {
+        self.row(Family::EffectidEffect, &id.as_u128().to_be_bytes())
+    }
+
+    fn effects(&self, after: Option<EffectId>, limit: usize) -> Read<Vec<(EffectId, Effect)>> {
+        let Some(first) = after.map_or(Some(0), |id| id.as_u128().checked_add(1)) else { return Ok(Vec::new()) };
+        let rows = self.rows.range(Family::EffectidEffect, &first.to_be_bytes(), None, limit)?;
+        rows.iter()
+            .map(|(key, value)| {
+                let id = EffectId::from_u128(whole_id(Family::EffectidEffect, key)?);
+                Ok((id, decode(Family::EffectidEffect, value)?))
+            })
+            .collect()
+    }
+
+    fn frames(&self, portal: PortalId, after: u64, limit: usize) -> Read<Vec<(u64, InboxFrame)>> {
+        let Some(first) = after.checked_add(1) else { return Ok(Vec::new()) };
+        let prefix = portal.as_u128().to_be_bytes();
+        let from = joined(&prefix, &first.to_be_bytes());
+        let rows = self.rows.range(Family::PortalSeqFrame, &from, after_prefix(&prefix).as_deref(), limit)?;
+        rows.iter()
+            .map(|(key, value)| {
+                Ok((trailing_number(Family::PortalSeqFrame, key)?, decode(Family::PortalSeqFrame, value)?))
+            })
+            .collect()
+    }
+
+    fn transaction_seen(&self, txn: &str) -> Read<bool> {
+        Ok(self.rows.get(Family::TxnidNumber, txn.as_bytes())?.is_some())
+    }
+
+    fn digest_seen(&self, portal: PortalId, digest: Digest) -> Read<bool> {
+        let key = joined(&portal.as_u128().to_be_bytes(), &digest.0);
+        Ok(self.rows.get(Family::PortalDigestSeen, &key)?.is_some())
+    }
+
+    fn since(&self, portal: PortalId) -> Read<Option<String>> {
+        self.row(Family::PortalidSince, &portal.as_u128().to_be_bytes())
+    }
+}
+
+impl StoreTransaction for RocksTransaction<'_> {
+    fn apply(&mut self, changes: &Changes) -> Read<()> {
+        changes.0.iter().try_for_each(|change| self.apply_one(change))
+    }
+
+    fn commit(self) -> Read<()> {
+        let mut batch = WriteBatch::default();
+        for ((number, key), value) in &self.rows.overlay {
+            let Some(family) = Family::ALL.get(*number) else { continue };
+            let handle = self.rows.handle(*family)?;
+            match value {
+                Some(value) => batch.put_cf(handle, key, value),
+                None => batch.delete_cf(handle, key),
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.rows.db.write_opt(batch, &durable()).map_err(|source| backend(Family::GlobalSchema, source))
+    }
+}

@@ -1,0 +1,97 @@
+//! Logs and metrics. Neither ever holds a token, a key, a name or a text.
+
+use std::sync::atomic::AtomicI64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{LogFormat, Telemetry};
+
+/// The log filter doesn't read.
+#[derive(Debug, thiserror::Error)]
+#[error("telemetry.filter: {0}")]
+pub struct FilterError(#[from] tracing_subscriber::filter::ParseError);
+
+/// Starts logging to standard error. Once a process.
+pub fn start_logging(section: &Telemetry) -> Result<(), FilterError> {
+    let filter = EnvFilter::try_new(&section.filter)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Fails only when logging was started before, as tests in one process do.
+    let _started_before = match section.format {
+        LogFormat::Text => lines.with_ansi(false).try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+    Ok(())
+}
+
+/// Which way a message went.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Direction {
+    /// `host` or `guest`.
+    pub from: &'static str,
+}
+
+/// One kind of homeserver call and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Call {
+    /// The effect or request.
+    pub call: &'static str,
+    /// `ok`, `refused` or `failed`.
+    pub result: &'static str,
+}
+
+/// Everything that is counted.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Transactions that were answered 200.
+    pub transactions: Counter,
+    /// Transactions that could not be stored.
+    pub failed_transactions: Counter,
+    /// Messages that were committed, by direction.
+    pub messages: Family<Direction, Counter>,
+    /// Homeserver calls by kind and result.
+    pub calls: Family<Call, Counter>,
+    /// Links used by a guest.
+    pub joins: Counter,
+    /// Open sockets.
+    pub sockets: Gauge<i64, AtomicI64>,
+    /// Effects that wait or are being performed.
+    pub outbox: Gauge<i64, AtomicI64>,
+}
+
+impl Metrics {
+    /// Counts one homeserver call.
+    pub fn call(&self, call: &'static str, result: &'static str) {
+        self.calls.get_or_create(&Call { call, result }).inc();
+    }
+
+    /// Counts messages.
+    pub fn messages(&self, from: &'static str, count: u64) {
+        if count > 0 {
+            self.messages.get_or_create(&Direction { from }).inc_by(count);
+        }
+    }
+
+    /// All of it in the OpenMetrics text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut registry = Registry::with_prefix("vestibule");
+        registry.register("transactions", "Transactions stored and answered", self.transactions.clone());
+        registry.register("failed_transactions", "Transactions that could not be stored", self.failed_transactions.clone());
+        registry.register("messages", "Messages stored, by who wrote them", self.messages.clone());
+        registry.register("homeserver_calls", "Calls to the homeserver, by kind and result", self.calls.clone());
+        registry.register("joins", "Links used by a guest", self.joins.clone());
+        registry.register("open_sockets", "Browsers connected", self.sockets.clone());
+        registry.register("outbox", "Effects that wait or are being performed", self.outbox.clone());
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &registry) {
+            Ok(()) => text,
+            // Writing to a String doesn't fail; an empty page would be noticed by whoever scrapes.
+            Err(_) => String::new(),
+        }
+    }
+}
