@@ -1,1 +1,344 @@
-//! x
+//! Random doings of guests, hosts, strangers, the homeserver and the clock, and what must hold
+//! after each of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+
+use super::reach::{Cause, assert_reach, cause};
+use super::world::*;
+use crate::effect::{Effect, Lane};
+use crate::frame::InboxFrame;
+use crate::id::{DeviceId, EffectId, EventId, PortalId, UserId};
+use crate::input::{Input, Join, Membership, Outcome, RoomEvent, RoomEventKind};
+use crate::link::Token;
+use crate::portal::PortalState;
+use crate::store::{Change, Changes, Facts};
+use crate::testing::sample;
+use crate::time::Timestamp;
+
+/// One doing: what, and two numbers that choose among the possibilities.
+type Doing = (u8, u8, u8);
+
+/// What the model knows beside the store.
+struct Model {
+    world: World,
+    tokens: Vec<Token>,
+    portals: Vec<PortalId>,
+    /// Portals of which the homeserver said that the seal holds.
+    sealed: BTreeSet<PortalId>,
+    closed: BTreeSet<PortalId>,
+    /// How many frames each portal was given.
+    frames: BTreeMap<PortalId, u64>,
+    last_effect: Option<EffectId>,
+    rooms: u64,
+    /// Whether only guests act, and the homeserver performs what they cause.
+    guests_only: bool,
+}
+
+impl Model {
+    fn new(guests_only: bool) -> Self {
+        let mut world = World::new();
+        world.policy.open_chats = 4;
+        let tokens = (0..3).map(|_| world.invite()).collect();
+        Self {
+            world,
+            tokens,
+            portals: Vec::new(),
+            sealed: BTreeSet::new(),
+            closed: BTreeSet::new(),
+            frames: BTreeMap::new(),
+            last_effect: None,
+            rooms: 0,
+            guests_only,
+        }
+    }
+
+    fn step(&mut self, (what, which, how): Doing) {
+        let Some(input) = self.input(what, which, how) else {
+            return;
+        };
+        // A refusal carries no changes that could be stored.
+        if let Ok(stored) = self.world.submit(input.clone()) {
+            self.check(&stored.changes);
+        }
+        self.check_portals();
+        self.check_again(&input);
+    }
+
+    fn input(&mut self, what: u8, which: u8, how: u8) -> Option<Input> {
+        match what % 12 {
+            0 => self.join(which, how),
+            1 | 2 => self.numbered(which, how),
+            3 => Some(Input::Ack {
+                portal: self.pick(which)?,
+                seq: u64::from(how % 8),
+            }),
+            4 if how < 40 => Some(Input::Leave {
+                portal: self.pick(which)?,
+            }),
+            5..=7 => self.outcome(which, how),
+            8 => {
+                self.world.now = match how {
+                    0..16 => Timestamp(self.world.now.0.saturating_sub(3_600_000)),
+                    250.. => self.world.now + 10 * DAY,
+                    _ => self.world.now + Duration::from_millis(u64::from(how) * 20),
+                };
+                Some(Input::Tick)
+            }
+            9 if !self.guests_only => self.room_event(which, how),
+            10 if !self.guests_only => {
+                let portal = self.pick(which)?;
+                let mut event = self
+                    .world
+                    .olm_from_alice(portal, &format!("olm {}", how % 8));
+                if how > 200 {
+                    event.sender = sample::user("mallory");
+                }
+                Some(Input::ToDevice(event))
+            }
+            11 if !self.guests_only => {
+                if how.is_multiple_of(8) {
+                    let token = self.world.invite();
+                    self.tokens.push(token);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn pick(&self, which: u8) -> Option<PortalId> {
+        let place = usize::from(which).checked_rem(self.portals.len())?;
+        self.portals.get(place).copied()
+    }
+
+    fn join(&self, which: u8, how: u8) -> Option<Input> {
+        let token = &self.tokens[usize::from(which) % self.tokens.len()];
+        let ed25519 = format!("key{}", how % 2);
+        Some(Input::Join(Box::new(Join {
+            ed25519,
+            ..self.world.join_input(token)
+        })))
+    }
+
+    fn numbered(&self, which: u8, how: u8) -> Option<Input> {
+        let portal = self.pick(which)?;
+        let last = self.world.portal(portal).visit.last_n;
+        let n = (last + u64::from(how % 4)).saturating_sub(1);
+        Some(match how / 4 % 4 {
+            0 => Input::SendToDevice {
+                portal,
+                n,
+                event_type: "m.room.encrypted".to_owned(),
+                messages: BTreeMap::from([(DeviceId::new("HOSTDEVICE"), olm("x"))]),
+            },
+            1 => Input::Send {
+                portal,
+                n,
+                content: serde_json::json!({"body": "clear"}),
+            },
+            _ => Input::Send {
+                portal,
+                n,
+                content: megolm("x"),
+            },
+        })
+    }
+
+    /// Performs the first effect of some lane, as the outbox does, mostly with success.
+    fn outcome(&mut self, which: u8, how: u8) -> Option<Input> {
+        let mut first: BTreeMap<Lane, (EffectId, Effect)> = BTreeMap::new();
+        for (id, effect) in self.world.effects() {
+            first.entry(effect.lane()).or_insert((id, effect));
+        }
+        let lane = usize::from(which).checked_rem(first.len())?;
+        let (id, effect) = first.into_values().nth(lane)?;
+        let outcome = if how < 8 {
+            refused()
+        } else {
+            self.success(&effect, how)
+        };
+        Some(Input::Done {
+            effect: id,
+            outcome,
+        })
+    }
+
+    fn success(&mut self, effect: &Effect, how: u8) -> Outcome {
+        match effect {
+            Effect::CreateRoom { .. } => {
+                self.rooms += 1;
+                Outcome::RoomCreated(sealed(self.rooms))
+            }
+            Effect::VerifySeal(_) if how < 24 => Outcome::SealBroken,
+            Effect::VerifySeal(step) => {
+                self.sealed.insert(step.portal);
+                Outcome::Sealed {
+                    host_joined: how.is_multiple_of(2),
+                }
+            }
+            Effect::SendEvent { .. } => Outcome::Sent(EventId::new(format!("$sent{how}"))),
+            _ => Outcome::Done,
+        }
+    }
+
+    fn room_event(&self, which: u8, how: u8) -> Option<Input> {
+        let portal = self.world.portal(self.pick(which)?);
+        let room = portal.room()?.clone();
+        let senders = [
+            alice(),
+            alice(),
+            portal.ghost.clone(),
+            sample::user("mallory"),
+            bot(),
+        ];
+        let sender = senders[usize::from(how) % senders.len()].clone();
+        let kind = match how / 5 % 8 {
+            0 => self.membership(&portal.ghost, which / 16, how / 40),
+            1 => RoomEventKind::Redaction {
+                redacts: EventId::new("$x"),
+            },
+            2 => text("clear"),
+            3 => RoomEventKind::State,
+            _ => encrypted(),
+        };
+        let event_id = EventId::new(format!("$event{}", how / 2));
+        Some(Input::Room(RoomEvent {
+            room,
+            event_id,
+            sender,
+            at: Timestamp(1),
+            kind,
+        }))
+    }
+
+    fn membership(&self, ghost: &UserId, which: u8, how: u8) -> RoomEventKind {
+        let targets = [alice(), ghost.clone(), bot(), sample::user("mallory")];
+        let memberships = [
+            Membership::Join,
+            Membership::Join,
+            Membership::Invite,
+            Membership::Leave,
+        ];
+        RoomEventKind::Member {
+            target: targets[usize::from(how) % targets.len()].clone(),
+            membership: memberships[usize::from(which) % memberships.len()],
+        }
+    }
+
+    fn check(&mut self, changes: &Changes) {
+        for change in &changes.0 {
+            match change {
+                Change::PutPortal { portal, .. } if !self.portals.contains(&portal.id) => {
+                    self.portals.push(portal.id)
+                }
+                Change::PutFrame { portal, seq, frame } => {
+                    let given = self.frames.entry(*portal).or_default();
+                    *given += 1;
+                    assert_eq!(seq, given, "sequence numbers have no gaps");
+                    assert!(!self.closed.contains(portal), "an end is the last frame");
+                    if matches!(frame, InboxFrame::Ended { .. }) {
+                        self.closed.insert(*portal);
+                    }
+                }
+                Change::PutEffect { id, effect } => {
+                    assert!(Some(*id) > self.last_effect, "effects come in order");
+                    self.last_effect = Some(*id);
+                    assert!(
+                        !self.guests_only || cause(effect) == Cause::Guest,
+                        "{}",
+                        effect.name()
+                    );
+                }
+                _ => {}
+            }
+        }
+        assert_reach(changes, &self.world.store);
+    }
+
+    fn check_portals(&self) {
+        let facts = &self.world.store;
+        for id in &self.portals {
+            let portal = self.world.portal(*id);
+            assert_eq!(
+                portal.is_closed(),
+                self.closed.contains(id),
+                "closed stays closed, and says so"
+            );
+            assert_eq!(portal.last_seq, self.frames.get(id).copied().unwrap_or(0));
+            if matches!(portal.state, PortalState::Open { .. }) {
+                assert!(
+                    self.sealed.contains(id),
+                    "nobody is let into a room without a seal"
+                );
+            }
+            let due = |now| facts.due(now, usize::MAX).unwrap().contains(id);
+            assert_eq!(due(portal.ends_at), !portal.is_closed());
+            assert!(!due(Timestamp(portal.ends_at.0 - 1)));
+            let found = facts.portal_by_ghost(&portal.ghost).unwrap();
+            assert_eq!(found.as_ref(), Some(&portal));
+        }
+        let open = self
+            .portals
+            .iter()
+            .filter(|id| !self.closed.contains(id))
+            .count();
+        assert!(open <= self.world.policy.open_chats);
+    }
+
+    /// What came once and comes again changes nothing.
+    fn check_again(&mut self, input: &Input) {
+        if let Ok(stored) = self.world.submit(input.clone()) {
+            assert!(
+                stored.changes.is_empty(),
+                "{input:?} again: {:?}",
+                stored.changes
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn whatever_happens_the_rules_hold(doings in prop::collection::vec(any::<Doing>(), 1..150)) {
+        let mut model = Model::new(false);
+        doings.into_iter().for_each(|doing| model.step(doing));
+    }
+
+    #[test]
+    fn guests_cause_nothing_but_the_closed_list(doings in prop::collection::vec(any::<Doing>(), 1..150)) {
+        let mut model = Model::new(true);
+        doings.into_iter().for_each(|doing| model.step(doing));
+    }
+}
+
+/// The model would prove little if its doings never came as far as an open chat.
+#[test]
+fn the_model_reaches_open_chats_and_every_end() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut opened = 0;
+    let mut ends = BTreeSet::new();
+    for _ in 0..100 {
+        let doings = prop::collection::vec(any::<Doing>(), 150)
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
+        let mut model = Model::new(false);
+        for doing in doings {
+            model.step(doing);
+        }
+        opened += model.sealed.len();
+        for id in &model.closed {
+            if let PortalState::Closed { reason, .. } = model.world.portal(*id).state {
+                ends.insert(format!("{reason:?}"));
+            }
+        }
+    }
+    assert!(opened > 20, "{opened}");
+    assert_eq!(ends.len(), 5, "{ends:?}");
+}
