@@ -218,3 +218,158 @@ fn mistakes(from: &str, to: &str) -> usize {
     }
     row.last().copied().unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(body: &str) -> Option<Result<Request, Misuse>> {
+        parse(body, true, Role::Host)
+    }
+
+    fn invite(label: Option<&str>) -> Option<Result<Request, Misuse>> {
+        Some(Ok(Request::Invite(invite::Invite {
+            label: label.map(str::to_owned),
+        })))
+    }
+
+    fn option(typed: &str) -> Option<Result<Request, Misuse>> {
+        Some(Err(Misuse::Option {
+            command: "invite",
+            typed: typed.to_owned(),
+        }))
+    }
+
+    #[test]
+    fn invite_takes_a_label_and_no_options() {
+        let table = [
+            ("invite", invite(None)),
+            ("invite   ", invite(None)),
+            ("Invite Bob", invite(Some("Bob"))),
+            (
+                "invite  Bob\n the \t plumber\u{202e}",
+                invite(Some("Bob the plumber")),
+            ),
+            ("!guest invite Bob", invite(Some("Bob"))),
+            ("invite Bob - plumber", invite(Some("Bob - plumber"))),
+            ("invite Bob — plumber", invite(Some("Bob — plumber"))),
+            ("invite Bob --", invite(Some("Bob --"))),
+            ("invite --expires 3d", option("--expires")),
+            ("invite Bob --passcode", option("--passcode")),
+            ("invite Bob —passcode", option("—passcode")),
+        ];
+        for (body, expected) in table {
+            assert_eq!(host(body), expected, "{body}");
+        }
+        let longest = "ä".repeat(invite::LABEL_LENGTH);
+        assert_eq!(host(&format!("invite {longest}")), invite(Some(&longest)));
+        assert_eq!(
+            host(&format!("invite {longest}ä")),
+            Some(Err(Misuse::Label))
+        );
+    }
+
+    #[test]
+    fn help_knows_every_command() {
+        for command in COMMANDS {
+            let expected = Request::Help(help::Help {
+                command: Some(command.name),
+            });
+            assert_eq!(
+                host(&format!("help {}", command.name)),
+                Some(Ok(expected.clone()))
+            );
+            assert_eq!(
+                host(&format!("help /{}", command.name.to_uppercase())),
+                Some(Ok(expected))
+            );
+        }
+        assert_eq!(
+            host("help"),
+            Some(Ok(Request::Help(help::Help { command: None })))
+        );
+        let meant = Misuse::Unknown {
+            typed: "invit".to_owned(),
+            meant: Some("invite"),
+        };
+        assert_eq!(host("help invit"), Some(Err(meant)));
+    }
+
+    #[test]
+    fn the_nearest_command_is_suggested() {
+        let table = [
+            ("invte", Some("invite")),
+            ("Invites", Some("invite")),
+            ("inivte", Some("invite")),
+            ("in", Some("invite")),
+            ("hlp", Some("help")),
+            ("hepl", None),
+            ("hello", None),
+            ("hi", None),
+            ("yes", None),
+            ("exit", None),
+            ("привет", None),
+        ];
+        for (typed, meant) in table {
+            let expected = Misuse::Unknown {
+                typed: typed.to_owned(),
+                meant,
+            };
+            assert_eq!(host(typed), Some(Err(expected)), "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_back_is_bounded() {
+        let Some(Err(Misuse::Unknown { typed, meant })) = host(&"x".repeat(10_000)) else {
+            unreachable!("a long word is no command")
+        };
+        assert_eq!((typed.chars().count(), meant), (31, None));
+    }
+
+    #[test]
+    fn a_command_does_not_exist_for_those_who_may_not_use_it() {
+        assert!(matches!(
+            parse("invite", true, Role::None),
+            Some(Err(Misuse::Unknown { meant: None, .. }))
+        ));
+    }
+
+    #[test]
+    fn every_misuse_says_what_to_do() {
+        let misuses = [
+            Misuse::Empty,
+            Misuse::Unknown {
+                typed: "x".to_owned(),
+                meant: None,
+            },
+            Misuse::Unknown {
+                typed: "x".to_owned(),
+                meant: Some("invite"),
+            },
+            Misuse::Option {
+                command: "invite",
+                typed: "--x".to_owned(),
+            },
+        ];
+        for misuse in misuses {
+            assert!(!misuse.in_words(true).contains(PREFIX));
+            assert!(misuse.in_words(false).contains("`!guest "), "{misuse:?}");
+        }
+        assert!(Misuse::Label.in_words(true).contains("60"));
+    }
+
+    #[test]
+    fn distances_are_those_of_levenshtein() {
+        let table = [
+            ("", "abc", 3),
+            ("abc", "abc", 0),
+            ("abd", "abc", 1),
+            ("kitten", "sitting", 3),
+            ("abc", "", 3),
+        ];
+        for (from, to, distance) in table {
+            assert_eq!(mistakes(from, to), distance, "{from} {to}");
+        }
+    }
+}

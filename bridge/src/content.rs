@@ -214,3 +214,46 @@ fn write_sorted(value: &Value, text: &mut String) {
         plain => text.push_str(&plain.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn json_is_sorted_at_every_depth() {
+        let table = [
+            (
+                r#"{"b":1,"a":{"d":[{"z":1,"y":2},null],"c":"\"x\n"}}"#,
+                r#"{"a":{"c":"\"x\n","d":[{"y":2,"z":1},null]},"b":1}"#,
+            ),
+            (r#"{}"#, r#"{}"#),
+            (r#"[]"#, r#"[]"#),
+            (r#"[1, -2, true, "ä", {}]"#, r#"[1,-2,true,"ä",{}]"#),
+            (r#"{"a\"b":[]}"#, r#"{"a\"b":[]}"#),
+        ];
+        for (text, expected) in table {
+            let sorted = sorted_json(&serde_json::from_str(text).unwrap());
+            assert_eq!(sorted, expected);
+            assert_eq!(
+                serde_json::from_str::<Value>(&sorted).unwrap(),
+                serde_json::from_str::<Value>(text).unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn a_digest_tells_parts_apart() {
+        let different = [
+            digest(&[]),
+            digest(&[""]),
+            digest(&["ab", "c"]),
+            digest(&["a", "bc"]),
+            digest(&["abc"]),
+        ];
+        let unique: std::collections::BTreeSet<_> = different.iter().collect();
+        assert_eq!(unique.len(), different.len());
+        assert_eq!(digest(&["ab", "c"]), digest(&["ab", "c"]));
+    }
+}

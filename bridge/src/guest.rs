@@ -87,3 +87,72 @@ fn is_visible(c: char) -> bool {
     let private = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}');
     !c.is_control() && !ignorable && !private
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cleaned() {
+        let table = [
+            ("Maya", "Maya"),
+            ("  Maya  ", "Maya"),
+            ("Maya \t\n van  Dyk", "Maya van Dyk"),
+            ("Ma\u{200b}ya", "Maya"),
+            ("\u{202e}ayaM\u{202c}", "ayaM"),
+            ("Maya\u{0007}", "Maya"),
+            ("Maya\u{00a0}\u{3000}Dyk", "Maya Dyk"),
+            ("Maya\u{e001}", "Maya"),
+            ("\u{feff}Maya", "Maya"),
+            ("Maya\u{e0041}", "Maya"),
+            ("Ame\u{0301}lie", "Amélie"),
+            ("李小龍", "李小龍"),
+            ("مايا", "مايا"),
+            ("🦊", "🦊"),
+            ("Maya (Guest)", "Maya (Guest)"),
+        ];
+        for (typed, expected) in table {
+            let name = GuestName::parse(typed);
+            assert_eq!(
+                name.as_ref().map(GuestName::as_str),
+                Ok(expected),
+                "{typed:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_shows_nothing_or_too_much_is_no_name() {
+        let table = [
+            "",
+            "   ",
+            "\u{200b}\u{2060}",
+            "\u{3164}",
+            "\u{2800}",
+            "\u{00ad}",
+            "\u{202e}",
+            "\n",
+        ];
+        for typed in table {
+            assert_eq!(GuestName::parse(typed), Err(Refusal::BadName), "{typed:?}");
+        }
+        assert!(GuestName::parse(&"ä".repeat(NAME_LENGTH)).is_ok());
+        assert_eq!(
+            GuestName::parse(&"ä".repeat(NAME_LENGTH + 1)),
+            Err(Refusal::BadName)
+        );
+        assert_eq!(GuestName::parse(&" ".repeat(2000)), Err(Refusal::BadName));
+    }
+
+    #[test]
+    fn every_name_carries_the_label_and_stays_out_of_logs() {
+        for typed in ["Maya", "Maya (Guest)", "Alice (admin)"] {
+            let name = GuestName::parse(typed);
+            assert_eq!(
+                name.as_ref().map(GuestName::labelled),
+                Ok(format!("{typed} (Guest)"))
+            );
+            assert!(!format!("{name:?}").contains(typed));
+        }
+    }
+}

@@ -196,3 +196,86 @@ impl EffectId {
 pub(crate) fn random_u128(rng: &mut dyn Rng) -> u128 {
     (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn the_text_of_an_id_is_read_back() {
+        for bits in [0, 1, 31, 32, u128::from(u64::MAX), u128::MAX - 1, u128::MAX] {
+            let id = PortalId::from_u128(bits);
+            assert_eq!(id.to_string().len(), 26);
+            assert_eq!(PortalId::parse(&id.to_string()), Some(id));
+            let json = serde_json::to_string(&id).unwrap();
+            assert_eq!(serde_json::from_str::<PortalId>(&json).unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn the_texts_of_ids_are_in_the_order_of_the_ids() {
+        let mut rng = StdRng::seed_from_u64(1);
+        for _ in 0..1000 {
+            let (one, other) = (LinkId::random(&mut rng), LinkId::random(&mut rng));
+            assert_eq!(one.cmp(&other), one.to_string().cmp(&other.to_string()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        let table = [
+            "",
+            "0000000000000000000000000",
+            "000000000000000000000000000",
+            "8zzzzzzzzzzzzzzzzzzzzzzzzz",
+            "0000000000000000000000000u",
+            "0000000000000000000000000A",
+            "ä0000000000000000000000000",
+            "0000000000000000000000000ä",
+        ];
+        for text in table {
+            assert_eq!(EffectId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn effect_ids_only_grow() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut last = None;
+        // Forwards, within one millisecond, and after the clock was set back.
+        for now in [1_000, 1_001, 1_001, 1_001, 500, 500, 0, 1_001, 1_002, 2_000] {
+            let id = EffectId::after(last, Timestamp(now), &mut rng);
+            assert!(Some(id) > last, "at {now}");
+            last = Some(id);
+        }
+    }
+
+    #[test]
+    fn an_effect_id_begins_with_its_time_and_ends_at_random() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let one = EffectId::after(None, Timestamp(7), &mut rng);
+        let other = EffectId::after(None, Timestamp(7), &mut rng);
+        assert_eq!(one.as_u128() >> 80, 7);
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn users_are_taken_apart() {
+        let table = [
+            ("@alice:example.org", "alice", "example.org"),
+            ("@alice:example.org:8448", "alice", "example.org:8448"),
+            ("@alice:[::1]:8448", "alice", "[::1]:8448"),
+            ("@alice", "alice", ""),
+            ("", "", ""),
+        ];
+        for (id, localpart, server) in table {
+            let user = UserId::new(id);
+            assert_eq!((user.localpart(), user.server_name()), (localpart, server));
+        }
+    }
+}

@@ -179,3 +179,74 @@ pub fn look(
         idle_limit_ms: u64::try_from(policy.idle_limit.as_millis()).unwrap_or(u64::MAX),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeSet;
+
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_random_and_read_back() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let tokens: Vec<Token> = (0..1000).map(|_| Token::random(&mut rng)).collect();
+        let different: BTreeSet<&str> = tokens.iter().map(Token::reveal).collect();
+        assert_eq!(different.len(), tokens.len());
+        for token in &tokens {
+            assert_eq!(token.reveal().len(), TOKEN_LENGTH);
+            assert_eq!(Token::parse(token.reveal()).unwrap(), *token);
+            assert_eq!(
+                Token::parse(&token.reveal().to_uppercase()).unwrap().hash(),
+                token.hash()
+            );
+        }
+        // Every character of the alphabet serves: 5 bits each, 130 in all.
+        let letters: BTreeSet<char> = tokens
+            .iter()
+            .flat_map(|token| token.reveal().chars())
+            .collect();
+        assert_eq!(letters.len(), 32);
+    }
+
+    #[test]
+    fn what_is_no_token_is_an_unknown_link() {
+        let table = [
+            "",
+            "x",
+            "0000000000000000000000000",
+            "000000000000000000000000000",
+            "0000000000000000000000000i",
+        ];
+        for text in table
+            .into_iter()
+            .chain(["ä000000000000000000000000", "0000000000000 000000000000"])
+        {
+            assert_eq!(Token::parse(text), Err(Refusal::LinkUnknown), "{text}");
+        }
+    }
+
+    #[test]
+    fn neither_token_nor_hash_is_printed() {
+        let token = Token::parse("0123456789abcdefghjkmnpqrs").unwrap();
+        assert_eq!(
+            format!("{token:?} {:?}", token.hash()),
+            "Token(…) TokenHash(…)"
+        );
+    }
+
+    #[test]
+    fn the_hash_is_that_of_every_release() {
+        // A link that was made before an update must be found after it.
+        let hash = Token::parse("0123456789abcdefghjkmnpqrs").unwrap().hash();
+        let mut hasher = Sha256::new();
+        hasher.update(b"vestibule-link-v1|0123456789abcdefghjkmnpqrs");
+        let expected: [u8; 32] = hasher.finalize().into();
+        assert_eq!(hash, TokenHash(expected));
+        assert_ne!(hash, TokenHash([0; 32]));
+    }
+}

@@ -68,3 +68,35 @@ impl Permissions {
             .unwrap_or(Role::None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_exact_entry_counts() {
+        let entries = [
+            ("*", Role::None),
+            ("example.org", Role::Host),
+            ("@root:example.org", Role::Admin),
+            ("@troll:example.org", Role::None),
+        ];
+        let permissions = Permissions(entries.map(|(key, role)| (key.to_owned(), role)).into());
+        let table = [
+            ("@alice:example.org", Role::Host),
+            ("@root:example.org", Role::Admin),
+            ("@troll:example.org", Role::None),
+            ("@alice:example.org:8448", Role::None),
+            ("@alice:sub.example.org", Role::None),
+            ("@example.org:elsewhere.net", Role::None),
+        ];
+        for (user, role) in table {
+            assert_eq!(permissions.role(&UserId::new(user)), role, "{user}");
+        }
+        assert_eq!(
+            Permissions::default().role(&UserId::new("@alice:example.org")),
+            Role::None
+        );
+        assert!(Role::None < Role::Host && Role::Host < Role::Admin);
+    }
+}

@@ -48,3 +48,69 @@ pub fn spend(full_at: &mut Timestamp, rate: &GuestRate, now: Timestamp) -> Resul
     *full_at = now + ahead + rate.interval;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: GuestRate = GuestRate {
+        burst: 3,
+        interval: Duration::from_millis(1000),
+    };
+
+    fn wait(millis: u64) -> Result<(), Refusal> {
+        Err(Refusal::RateLimited {
+            retry_after: Duration::from_millis(millis),
+        })
+    }
+
+    #[test]
+    fn a_burst_then_one_each_interval() {
+        let mut full_at = Timestamp(0);
+        let table = [
+            (10_000, Ok(())),
+            (10_000, Ok(())),
+            (10_000, Ok(())),
+            (10_000, wait(1000)),
+            (10_400, wait(600)),
+            (11_000, Ok(())),
+            (11_000, wait(1000)),
+            (13_000, Ok(())),
+            (13_000, Ok(())),
+            (13_000, wait(1000)),
+            (60_000, Ok(())),
+            (60_000, Ok(())),
+            (60_000, Ok(())),
+            (60_000, wait(1000)),
+        ];
+        for (now, expected) in table {
+            assert_eq!(
+                spend(&mut full_at, &RATE, Timestamp(now)),
+                expected,
+                "at {now}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_silences_nobody() {
+        let mut full_at = Timestamp(0);
+        for _ in 0..3 {
+            assert_eq!(spend(&mut full_at, &RATE, Timestamp(1_000_000)), Ok(()));
+        }
+        assert_eq!(spend(&mut full_at, &RATE, Timestamp(5_000)), Ok(()));
+        // And the rate holds by the new clock.
+        assert_eq!(spend(&mut full_at, &RATE, Timestamp(5_000)), wait(1000));
+        assert_eq!(spend(&mut full_at, &RATE, Timestamp(6_000)), Ok(()));
+        assert_eq!(spend(&mut full_at, &RATE, Timestamp(6_000)), wait(1000));
+    }
+
+    #[test]
+    fn a_burst_of_one_is_one_each_interval() {
+        let rate = GuestRate { burst: 1, ..RATE };
+        let mut full_at = Timestamp(0);
+        assert_eq!(spend(&mut full_at, &rate, Timestamp(1)), Ok(()));
+        assert_eq!(spend(&mut full_at, &rate, Timestamp(1)), wait(1000));
+        assert_eq!(spend(&mut full_at, &rate, Timestamp(1001)), Ok(()));
+    }
+}
