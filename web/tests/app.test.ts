@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { settle } from "./support/clock.ts";
+import { Browser, TOKEN } from "./support/world.ts";
+
+const OTHER = "tvwxyz0123456789abcdefghjk";
+
+test("the bare address without any chat asks for a link", async () => {
+  const tab = new Browser().tab();
+  await tab.open();
+  assert.equal(tab.shows, "no-link");
+});
+
+test("a malformed link is said to be that, without asking anybody", async () => {
+  const browser = new Browser();
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN.slice(2)}`);
+  assert.equal(tab.shows, "link-malformed");
+});
+
+test("the chat is found again by its link and by the bare address", async () => {
+  const browser = new Browser();
+  const first = await browser.chatting();
+  await first.say("hello");
+  for (const hash of [`#${TOKEN}`, `#${TOKEN.toUpperCase()}.`, ""]) {
+    browser.locks.take = () => Promise.resolve(() => undefined);
+    const tab = browser.tab();
+    await tab.open(hash);
+    assert.deepEqual(tab.reads().slice(0, 1), ["hello/sent"]);
+  }
+  assert.equal(browser.bridge.joins.length, 1);
+});
+
+test("with several chats the bare address lets one choose, and a reload stays with the choice", async () => {
+  const browser = new Browser();
+  await browser.chatting();
+  const other = browser.tab();
+  await other.open(`#${OTHER}`);
+  await other.start("Maya");
+  assert.equal(browser.shelf.kept.size, 2);
+  browser.locks.take = () => Promise.resolve(() => undefined);
+
+  const tab = browser.tab();
+  await tab.open();
+  assert.equal(tab.screen.name, "choice");
+  if (tab.screen.name === "choice") tab.screen.choose(tab.screen.chats[1]?.id ?? "");
+  await settle();
+  assert.equal(tab.shows, "chat");
+  await tab.reload();
+  assert.equal(tab.shows, "chat");
+});
+
+test("a chat that is open in another tab can be taken over, and the first tab stops", async () => {
+  const browser = new Browser();
+  const one = await browser.chatting();
+  const two = browser.tab();
+  await two.open(`#${TOKEN}`);
+  assert.equal(two.shows, "elsewhere");
+  await two.press();
+  assert.equal(two.shows, "chat");
+  assert.equal(one.shows, "elsewhere");
+  await two.say("from the second");
+  assert.deepEqual(browser.bridge.texts(), ["from the second"]);
+});
+
+test("a tab that lost its chat without noticing writes and sends nothing", async () => {
+  const browser = new Browser();
+  const one = await browser.chatting();
+  // No lock told it: only the disk knows.
+  await browser.shelf.take([...browser.shelf.kept.keys()][0] ?? "");
+  await one.say("never");
+  assert.equal(one.shows, "elsewhere");
+  assert.deepEqual(browser.bridge.texts(), []);
+});
+
+test("a replaced connection says where the chat is", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  browser.bridge.say({ type: "error", code: "replaced", message: "" });
+  await settle();
+  assert.equal(tab.shows, "elsewhere");
+});
+
+for (const [protocol, screen] of [[2, "page-older"], [0, "page-newer"]] as const) {
+  test(`protocol ${protocol} asks to load the page again`, async () => {
+    const browser = new Browser();
+    browser.bridge.protocol = protocol;
+    const tab = await browser.chatting();
+    assert.equal(tab.shows, screen);
+    await tab.press();
+    assert.equal(tab.reloads, 1);
+    assert.equal(browser.bridge.heard.length, 0, "nothing is said to a bridge of another version");
+  });
+}
+
+test("stored keys that can't be opened are lost keys", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  browser.shelf.only().records.clear();
+  await tab.reload();
+  assert.equal(tab.shows, "lost");
+  await tab.press();
+  assert.equal(tab.shows, "erased");
+  assert.equal(browser.shelf.kept.size, 0);
+});
+
+test("a disk that fails in the middle stops the chat before anything leaves", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  browser.shelf.failing = true;
+  const heard = browser.bridge.heard.length;
+  await tab.say("lost");
+  assert.equal(tab.shows, "storage");
+  assert.equal(browser.bridge.heard.length, heard);
+});

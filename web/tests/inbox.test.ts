@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { settle } from "./support/clock.ts";
+import { HOST } from "./support/bridge.ts";
+import { Browser } from "./support/world.ts";
+
+test("what the host says is stored, then acknowledged and shown", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const open = browser.shelf.hold();
+  browser.bridge.put(browser.bridge.key("k1"));
+  browser.bridge.put(browser.bridge.event("$1", "k1:hello"));
+  await settle();
+  assert.equal(browser.bridge.acked, 0);
+  assert.deepEqual(tab.reads(), []);
+  open();
+  await settle();
+  assert.equal(browser.bridge.acked, 2);
+  assert.deepEqual(tab.reads(), ["hello"]);
+  const commit = browser.shelf.commits.find((batch) => (batch.entries?.length ?? 0) > 0);
+  assert.ok(commit?.records !== undefined && commit.chat?.stage === "joined", "state, history and count are one commit");
+});
+
+test("frames that come again change nothing and are acknowledged again", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  bridge.put(bridge.key("k1"));
+  bridge.put(bridge.event("$1", "k1:hello"));
+  await settle();
+  bridge.acked = 0;
+  bridge.say({ ...bridge.event("$1", "k1:hello"), seq: 2 });
+  bridge.say({ ...bridge.key("k1"), seq: 1 });
+  await settle();
+  assert.deepEqual(tab.reads(), ["hello"]);
+  assert.equal(bridge.acked, 2);
+});
+
+test("a page that died before the acknowledgement gets the frames again, and shows them once", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  bridge.deaf = (frame) => frame.type === "ack";
+  bridge.put(bridge.key("k1"));
+  bridge.put(bridge.event("$1", "k1:hello"));
+  await settle();
+  bridge.deaf = () => false;
+  await tab.reload();
+  bridge.put(bridge.event("$2", "k1:again"));
+  await settle();
+  assert.deepEqual(tab.reads(), ["hello", "again"]);
+  assert.equal(bridge.acked, 3);
+});
+
+test("a hole in the numbers is asked for again, and nothing after it is acknowledged", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  bridge.put(bridge.key("k1"));
+  await settle();
+  bridge.deaf = (frame) => frame.type === "ack" && frame.seq > 1;
+  const events = ["$1", "$2"].map((id) => bridge.event(id, `k1:${id}`));
+  const connections = bridge.connections;
+  bridge.say({ ...events[1], seq: 3 });
+  await settle();
+  assert.deepEqual(tab.reads(), []);
+  assert.equal(bridge.acked, 1);
+  events.forEach((event) => bridge.put(event));
+  bridge.deaf = () => false;
+  await browser.clock.advance(1_000);
+  assert.equal(bridge.connections, connections + 1);
+  assert.deepEqual(tab.reads(), ["$1", "$2"]);
+});
+
+test("a key that comes late makes its event readable, in its place", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  bridge.put(bridge.key("k2"));
+  bridge.put(bridge.event("$1", "k1:early"));
+  bridge.put(bridge.event("$2", "k2:later"));
+  await settle();
+  assert.deepEqual(tab.reads(), ["<undecryptable>", "later"]);
+  bridge.put(bridge.key("k1"));
+  await settle();
+  assert.deepEqual(tab.reads(), ["early", "later"]);
+});
+
+test("an event that was readable is not replaced", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  bridge.put(bridge.key("k1"));
+  bridge.put(bridge.event("$1", "k1:true"));
+  bridge.put(bridge.event("$1", "k1:false"));
+  await settle();
+  assert.deepEqual(tab.reads(), ["true"]);
+});
+
+test("a redaction empties the host's message, and a late key does not bring it back", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  bridge.put(bridge.event("$1", "k1:oops"));
+  bridge.put(bridge.event("$9", "", { type: "m.room.redaction", content: {}, redacts: "$1" }));
+  bridge.put(bridge.key("k1"));
+  await settle();
+  assert.deepEqual(tab.reads(), ["<removed>"]);
+  assert.doesNotMatch(JSON.stringify([...browser.shelf.only().entries]), /oops/);
+});
+
+test("a redaction of the guest's own message, or of nothing known, changes nothing", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  await tab.say("mine");
+  bridge.put({ type: "delivered", n: 2, event_id: "$m" });
+  for (const redacts of ["$m", "$unknown"]) bridge.put(bridge.event("$9", "", { type: "m.room.redaction", content: {}, redacts }));
+  await settle();
+  assert.deepEqual(tab.reads(), ["mine/delivered"]);
+});
+
+test("what came without encryption is named, not shown", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  browser.bridge.put(browser.bridge.event("$1", "", { type: "m.room.message", content: {}, unencrypted: true }));
+  await settle();
+  assert.deepEqual(tab.reads(), ["<unsupported>"]);
+});
+
+test("junk stops neither the chat nor the count", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  bridge.put(bridge.key("junk"));
+  bridge.put(bridge.event("$1", "", { content: {} }));
+  bridge.put(bridge.key("k1"));
+  bridge.put(bridge.event("$2", "k1:fine"));
+  await settle();
+  assert.deepEqual(tab.reads(), ["<undecryptable>", "fine"]);
+  assert.equal(bridge.acked, 4);
+});
+
+test("a frame that is none ends the connection, and the next one goes on", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  bridge.say({ type: "event", seq: 1, event: { sender: HOST } });
+  await settle();
+  assert.equal(bridge.connected, false);
+  bridge.put(bridge.key("k1"));
+  bridge.put(bridge.event("$1", "k1:hello"));
+  await browser.clock.advance(1_000);
+  assert.deepEqual(tab.reads(), ["hello"]);
+});
+
+test("many frames at once are one commit", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  const open = browser.shelf.hold();
+  bridge.put(bridge.key("k1"));
+  await settle();
+  for (let i = 0; i < 50; i += 1) bridge.put(bridge.event(`$${i}`, `k1:${i}`));
+  await settle();
+  const before = browser.shelf.commits.length;
+  open();
+  await settle();
+  assert.equal(tab.reads().length, 50);
+  assert.ok(browser.shelf.commits.length - before <= 3);
+});
+
+test("the host's arrival is said once", async () => {
+  const browser = new Browser();
+  const welcome = browser.bridge.welcome.bind(browser.bridge);
+  browser.bridge.welcome = () => {
+    const say = browser.bridge.say.bind(browser.bridge);
+    browser.bridge.say = (frame) => say({ ...frame, host_joined: false });
+    welcome();
+    browser.bridge.say = say;
+  };
+  const tab = await browser.chatting();
+  assert.equal(tab.chat.view.get().chat.hostJoined, false);
+  browser.bridge.put({ type: "host", joined: true });
+  browser.bridge.put({ type: "host", joined: true });
+  await settle();
+  assert.deepEqual(tab.reads(), ["(host_joined)"]);
+  assert.equal(tab.chat.view.get().chat.hostJoined, true);
+});

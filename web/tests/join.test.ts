@@ -1,0 +1,203 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ApiError } from "../src/domain/ports.ts";
+import { settle } from "./support/clock.ts";
+import { Browser, TOKEN } from "./support/world.ts";
+
+test("a link is looked at, and used only when the button is pressed", async () => {
+  const browser = new Browser();
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  assert.equal(tab.join.offer.host.displayName, "Alice");
+  assert.equal(browser.bridge.joins.length, 0);
+  assert.equal(browser.machines.created, 0);
+  await tab.start("  Maya  ");
+  assert.equal(tab.shows, "chat");
+  assert.equal(browser.bridge.joins[0]?.name, "Maya");
+  assert.equal(tab.chat.view.get().chat.name, "Maya (Guest)");
+});
+
+test("the keys are on disk before the bridge sees them", async () => {
+  const browser = new Browser();
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  const open = browser.shelf.hold();
+  await tab.start("Maya");
+  assert.equal(browser.bridge.joins.length, 0, "asked before the keys were stored");
+  open();
+  await settle();
+  assert.equal(browser.bridge.joins.length, 1);
+});
+
+test("neither token nor name stays in the tab after the join", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  assert.equal(tab.memory.get("token"), undefined);
+  assert.doesNotMatch(JSON.stringify([...browser.shelf.kept].map(([, { chat }]) => chat)), new RegExp(TOKEN));
+});
+
+test("a name that is none is refused before anything happens", async () => {
+  const browser = new Browser();
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  for (const name of ["", "   ", "x".repeat(41)]) {
+    await tab.start(name);
+    assert.deepEqual(tab.join.state.get(), { kind: "form", name, refused: true });
+  }
+  await tab.start("😀".repeat(40));
+  assert.equal(tab.shows, "chat");
+});
+
+test("a name that the bridge refuses can be typed again, with the same keys", async () => {
+  const browser = new Browser();
+  browser.bridge.joinErrors = ["bad_name"];
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  await tab.start("Maya");
+  assert.deepEqual(tab.join.state.get(), { kind: "form", name: "Maya", refused: true });
+  await tab.start("Maja");
+  assert.equal(tab.shows, "chat");
+  const [first, second] = browser.bridge.joins;
+  assert.deepEqual(first?.keys, second?.keys);
+  assert.equal(second?.name, "Maja");
+  assert.equal(browser.machines.created, 1);
+});
+
+for (const [code, screen] of [
+  ["link_unknown", "link-unknown"], ["link_used", "link-used"], ["link_expired", "link-expired"],
+  ["link_revoked", "link-revoked"],
+] as const) {
+  test(`${code} has its page, both when looking and when joining`, async () => {
+    const browser = new Browser();
+    browser.bridge.linkError = code;
+    const looking = browser.tab();
+    await looking.open(`#${TOKEN}`);
+    assert.equal(looking.shows, screen);
+
+    browser.bridge.linkError = null;
+    browser.bridge.joinErrors = [code];
+    const joining = browser.tab();
+    await joining.open(`#${TOKEN}`);
+    await joining.start("Maya");
+    assert.equal(joining.shows, screen);
+    assert.equal(browser.shelf.kept.size, 0, "keys that serve nobody are erased");
+  });
+}
+
+for (const [code, screen] of [["paused", "paused"], ["too_many_tries", "too-many-tries"]] as const) {
+  test(`${code} keeps the keys, and trying again goes on with them`, async () => {
+    const browser = new Browser();
+    browser.bridge.joinErrors = [code];
+    const tab = browser.tab();
+    await tab.open(`#${TOKEN}`);
+    await tab.start("Maya");
+    assert.equal(tab.shows, screen);
+    await tab.press();
+    assert.equal(tab.shows, "chat");
+    assert.deepEqual(browser.bridge.joins[0]?.keys, browser.bridge.joins[1]?.keys);
+    assert.equal(browser.machines.created, 1);
+  });
+}
+
+test("refused keys are thrown away, and the link can be opened once more", async () => {
+  const browser = new Browser();
+  browser.bridge.joinErrors = ["bad_keys"];
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  await tab.start("Maya");
+  assert.equal(tab.shows, "join-failed");
+  assert.equal(browser.shelf.kept.size, 0);
+});
+
+test("a lost answer is asked for again with the same keys, also over a reload", async () => {
+  const browser = new Browser();
+  browser.bridge.joinErrors = ["offline", "unavailable"];
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  await tab.start("Maya");
+  assert.deepEqual(tab.join.state.get(), { kind: "working", troubled: true });
+  await browser.clock.advance(1_000);
+  assert.equal(browser.bridge.joins.length, 2);
+  await tab.reload();
+  assert.equal(tab.shows, "chat");
+  assert.equal(browser.bridge.joins.length, 3);
+  assert.equal(browser.machines.created, 1);
+  const keys = browser.bridge.joins.map((join) => JSON.stringify([join.keys, join.device_id, join.token, join.name]));
+  assert.equal(new Set(keys).size, 1);
+});
+
+test("the network's return ends the wait", async () => {
+  const browser = new Browser();
+  browser.bridge.joinErrors = ["offline"];
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  await tab.start("Maya");
+  tab.tell("online");
+  await settle();
+  assert.equal(tab.shows, "chat");
+});
+
+test("a reload before the button was pressed shows the link again", async () => {
+  const browser = new Browser();
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  await tab.reload();
+  assert.equal(tab.shows, "join");
+});
+
+test("a bridge that doesn't answer has a page that tries again", async () => {
+  const browser = new Browser();
+  browser.bridge.linkError = "offline";
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  assert.equal(tab.shows, "unreachable");
+  browser.bridge.linkError = null;
+  await tab.press();
+  assert.equal(tab.shows, "join");
+});
+
+test("a browser that can't store shows so, and nothing was used", async () => {
+  const browser = new Browser();
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  browser.shelf.failing = true;
+  await tab.start("Maya");
+  assert.equal(tab.shows, "storage");
+  assert.equal(browser.bridge.joins.length, 0);
+});
+
+test("WebAssembly that doesn't load is a matter of the connection, not of lost keys", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  browser.machines.open = () => Promise.reject(new ApiError({ code: "offline", retryAfterMs: null }));
+  await tab.reload();
+  assert.equal(tab.shows, "unreachable");
+  assert.equal(browser.shelf.kept.size, 1);
+});
+
+test("the same link pressed in two tabs at once makes one chat", async () => {
+  const browser = new Browser();
+  const [one, two] = [browser.tab(), browser.tab()];
+  await one.open(`#${TOKEN}`);
+  await two.open(`#${TOKEN}`);
+  await one.start("Maya");
+  await two.start("Maya");
+  assert.equal(one.shows, "chat");
+  assert.equal(two.shows, "elsewhere");
+  assert.equal(browser.bridge.joins.length, 1);
+});
+
+test("a tab that still shows the form finds the chat that another tab began and closed", async () => {
+  const browser = new Browser();
+  const [one, two] = [browser.tab(), browser.tab()];
+  await one.open(`#${TOKEN}`);
+  await two.open(`#${TOKEN}`);
+  await one.start("Maya");
+  await one.reload();
+  one.chat.view.get();
+  // The first tab closes: its lock is free.
+  browser.locks.take = () => Promise.resolve(() => undefined);
+  await two.start("Maya");
+  assert.equal(two.shows, "chat");
+  assert.equal(browser.bridge.joins.length, 1);
+});

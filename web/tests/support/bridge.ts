@@ -1,0 +1,169 @@
+import type { ClientFrame, EndReason, JoinAnswer, JoinRequest, LinkInfo } from "../../src/protocol.ts";
+import { ApiError } from "../../src/domain/ports.ts";
+import type { Api, Socket, SocketEvents, Sockets } from "../../src/domain/ports.ts";
+
+export const HOST = "@alice:example.org";
+export const GHOST = "@_vestibule_1:example.org";
+export const DEADLINE = 1_796_228_370_566;
+
+type Numbered = Extract<ClientFrame, { n: number }>;
+type InboxBody = Record<string, unknown> & { type: string };
+
+/** Plays the bridge of `docs/protocol.md` for one chat, without a network. */
+export class FakeBridge implements Sockets, Api {
+  /** Every frame that arrived, over all connections. */
+  readonly heard: ClientFrame[] = [];
+  /** What was committed, by number. */
+  readonly committed = new Map<number, Numbered>();
+  /** Joins by device. */
+  readonly joins: JoinRequest[] = [];
+  lastN = 0;
+  acked = 0;
+  protocol = 1;
+  opening = false;
+  oneTimeKeys = 50;
+  /** Frames that get no answer, as when the connection dies right after them. */
+  deaf: (frame: ClientFrame) => boolean = () => false;
+  /** The error of the next numbered frame. */
+  refuseNext: { code: string; retry_after_ms?: number } | null = null;
+  linkError: string | null = null;
+  joinErrors: string[] = [];
+  unreachable = false;
+  connections = 0;
+  private inbox: (InboxBody & { seq: number })[] = [];
+  private seq = 0;
+  private line: { events: SocketEvents; greeted: boolean } | null = null;
+
+  link(): Promise<LinkInfo> {
+    if (this.linkError !== null) return Promise.reject(new ApiError({ code: this.linkError, retryAfterMs: null }));
+    const host = { userId: HOST, displayName: "Alice" };
+    return Promise.resolve({ host, ghost: GHOST, expiresAt: DEADLINE, idleLimitMs: 864_000_000 });
+  }
+
+  join(request: JoinRequest): Promise<JoinAnswer> {
+    this.joins.push(structuredClone(request));
+    const code = this.joinErrors.shift();
+    if (code !== undefined) return Promise.reject(new ApiError({ code, retryAfterMs: null }));
+    return Promise.resolve({ portal: "portal", name: `${request.name} (Guest)`, host: { userId: HOST, displayName: "Alice" } });
+  }
+
+  open(events: SocketEvents): Socket {
+    this.connections += 1;
+    const line = { events, greeted: false };
+    this.line = line;
+    setImmediate(() => {
+      if (this.unreachable) this.drop();
+      else this.say({ type: "challenge", nonce: `nonce${this.connections}`, protocol: this.protocol });
+    });
+    return {
+      send: (text) => this.line === line && this.hear(JSON.parse(text) as ClientFrame),
+      close: () => {
+        if (this.line === line) this.line = null;
+      },
+    };
+  }
+
+  /** The connection breaks. */
+  drop(): void {
+    const line = this.line;
+    this.line = null;
+    line?.events.closed();
+  }
+
+  get connected(): boolean {
+    return this.line?.greeted === true;
+  }
+
+  /** Puts a frame into the inbox, and sends it if somebody is there. */
+  put(body: InboxBody): number {
+    this.seq += 1;
+    const frame = { ...body, seq: this.seq };
+    this.inbox.push(frame);
+    if (this.connected) this.say(frame);
+    return this.seq;
+  }
+
+  /** Sends a frame as it is. */
+  say(frame: object): void {
+    const line = this.line;
+    if (line !== null) setImmediate(() => this.line === line && line.events.message(JSON.stringify(frame)));
+  }
+
+  event(id: string, ciphertext: string, extra: object = {}): InboxBody {
+    const event = { type: "m.room.encrypted", event_id: id, sender: HOST, origin_server_ts: 1_795_364_370_566, content: { ciphertext }, ...extra };
+    return { type: "event", event, deadline: DEADLINE };
+  }
+
+  key(key: string): InboxBody {
+    return { type: "to_device", event: { type: "m.room.encrypted", sender: HOST, content: { key } } };
+  }
+
+  end(reason: EndReason): void {
+    this.put({ type: "ended", reason });
+  }
+
+  welcome(): void {
+    this.say({
+      type: "welcome", room_id: "!room:example.org", ghost: GHOST, name: "Maya (Guest)",
+      host: { user_id: HOST, display_name: "Alice" }, host_joined: true, last_n: this.lastN, deadline: DEADLINE,
+      idle_limit_ms: 864_000_000, keys: { device_keys: {} }, one_time_keys: this.oneTimeKeys, fallback_unused: true,
+    });
+  }
+
+  /** The texts that reached the bridge, in the order of their numbers. */
+  texts(): string[] {
+    const sends = [...this.committed].sort(([a], [b]) => a - b).map(([, frame]) => frame);
+    return sends.flatMap((frame) => (frame.type === "send" ? [String(frame.content["ciphertext"]).replace(/^\d+:/, "")] : []));
+  }
+
+  private hear(frame: ClientFrame): void {
+    this.heard.push(frame);
+    if (this.deaf(frame)) return;
+    switch (frame.type) {
+      case "hello":
+        this.greet(frame);
+        return;
+      case "ack":
+        this.acked = frame.seq;
+        this.inbox = this.inbox.filter(({ seq }) => seq > frame.seq);
+        return;
+      case "leave":
+        this.end("guest");
+        return;
+      case "send":
+      case "to_device":
+        this.count(frame);
+        return;
+      default:
+        this.say({ type: "result", id: frame.id, ok: true, body: {} });
+    }
+  }
+
+  private greet(hello: Extract<ClientFrame, { type: "hello" }>): void {
+    const expected = `https://chat.example.org|portal|${hello.device}|nonce${this.connections}`;
+    if (hello.signature !== expected || hello.portal !== "portal") {
+      this.say({ type: "error", code: "bad_signature", message: "" });
+      return;
+    }
+    if (this.line !== null) this.line.greeted = true;
+    if (this.opening) this.say({ type: "opening" });
+    else this.welcome();
+    for (const frame of this.inbox) if (frame.seq > hello.last_seq) this.say(frame);
+  }
+
+  private count(frame: Numbered): void {
+    const refuse = this.refuseNext;
+    this.refuseNext = null;
+    if (refuse !== null) {
+      this.say({ type: "result", n: frame.n, ok: false, error: { message: "", ...refuse } });
+    } else if (frame.n > this.lastN + 1) {
+      this.say({ type: "result", n: frame.n, ok: false, error: { code: "gap", message: "" } });
+    } else {
+      if (frame.n === this.lastN + 1) {
+        this.lastN = frame.n;
+        this.committed.set(frame.n, frame);
+      }
+      this.say({ type: "result", n: frame.n, ok: true, deadline: DEADLINE });
+    }
+  }
+}

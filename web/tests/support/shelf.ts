@@ -1,0 +1,86 @@
+import { StoreError } from "../../src/domain/ports.ts";
+import type { ChatStore, ChatSummary, Shelf } from "../../src/domain/ports.ts";
+import type { Batch, Chat, Entry, Snapshot, Staged } from "../../src/domain/records.ts";
+import type { Changes } from "../../src/domain/machine.ts";
+
+interface Kept {
+  epoch: number;
+  chat: Chat;
+  records: Map<string, string>;
+  entries: Map<number, Entry>;
+  staged: Staged | null;
+}
+
+/** A disk: what a commit wrote is there, and nothing else. Commits can be held back, or fail. */
+export class MemoryShelf implements Shelf {
+  readonly kept = new Map<string, Kept>();
+  /** Each commit that reached the disk, in order. */
+  readonly commits: Batch[] = [];
+  failing = false;
+  private gate: Promise<void> = Promise.resolve();
+
+  /** Commits wait until the returned function is called. */
+  hold(): () => void {
+    let open: () => void = () => undefined;
+    this.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    return open;
+  }
+
+  list(): Promise<readonly ChatSummary[]> {
+    if (this.failing) return Promise.reject(new StoreError("failed"));
+    return Promise.resolve([...this.kept].map(([id, { chat }]) => ({ id, chat })));
+  }
+
+  add(id: string, chat: Chat, records: Changes): Promise<ChatStore> {
+    if (this.failing || this.kept.has(id)) return Promise.reject(new StoreError("failed"));
+    this.kept.set(id, { epoch: 1, chat, records: new Map(), entries: new Map(), staged: null });
+    const store = this.store(id, 1);
+    return store.commit({ records }).then(() => store);
+  }
+
+  take(id: string): Promise<{ store: ChatStore; snapshot: Snapshot } | null> {
+    const kept = this.kept.get(id);
+    if (kept === undefined) return Promise.resolve(null);
+    kept.epoch += 1;
+    const { chat, records, entries, staged } = structuredClone(kept);
+    return Promise.resolve({ store: this.store(id, kept.epoch), snapshot: { chat, records, entries: [...entries.values()], staged } });
+  }
+
+  erase(id: string): Promise<void> {
+    this.kept.delete(id);
+    return Promise.resolve();
+  }
+
+  only(): Kept {
+    const [kept] = this.kept.values();
+    if (kept === undefined || this.kept.size !== 1) throw new Error(`${this.kept.size} chats`);
+    return kept;
+  }
+
+  private store(id: string, epoch: number): ChatStore {
+    return {
+      commit: async (batch) => {
+        await this.gate;
+        if (this.failing) throw new StoreError("failed");
+        const kept = this.kept.get(id);
+        if (kept?.epoch !== epoch) throw new StoreError("superseded");
+        apply(kept, structuredClone(batch));
+        this.commits.push(batch);
+      },
+    };
+  }
+}
+
+function apply(kept: Kept, batch: Batch): void {
+  if (batch.chat !== undefined) kept.chat = batch.chat;
+  if (batch.dropRecords === true) kept.records.clear();
+  for (const [key, value] of batch.records ?? []) {
+    if (value === null) kept.records.delete(key);
+    else kept.records.set(key, value);
+  }
+  if (batch.dropEntries === true) kept.entries.clear();
+  for (const entry of batch.entries ?? []) kept.entries.set(entry.pos, entry);
+  if (batch.staged !== undefined) kept.staged = batch.staged;
+}
