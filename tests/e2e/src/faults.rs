@@ -11,16 +11,35 @@ use anyhow::{Context as _, Result};
 struct State {
     /// Method and path of every request, without the query.
     seen: Vec<String>,
-    /// The request that fails next, by how its line begins and holds; and how.
-    plan: Option<(Match, Fault)>,
-    hit: bool,
+    /// The request that fails next, and how.
+    plan: Option<(Call, Fault)>,
 }
 
-type Match = fn(&str) -> bool;
+/// One kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// `GET`, `PUT` and so on.
+    pub method: &'static str,
+    /// What its path holds.
+    pub path: &'static str,
+}
+
+impl Call {
+    /// A request whose path holds `path`.
+    #[must_use]
+    pub fn new(method: &'static str, path: &'static str) -> Self {
+        Self { method, path }
+    }
+
+    fn fits(self, line: &str) -> bool {
+        line.split_once(' ')
+            .is_some_and(|(method, path)| method == self.method && path.contains(self.path))
+    }
+}
 
 /// What happens to a request that is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub enum Fault {
     /// The homeserver never sees it.
     Before,
     /// The homeserver does it, and its answer is lost.
@@ -61,29 +80,18 @@ impl Faults {
         &self.address
     }
 
-    /// The next request that `chosen` says yes to is answered 500 and never reaches the homeserver.
-    pub fn refuse_next(&self, chosen: fn(&str) -> bool) {
-        self.plan(chosen, Fault::Before);
+    /// Has the next request of a kind fail, once.
+    pub fn plan(&self, call: Call, fault: Fault) {
+        self.state().plan = Some((call, fault));
     }
 
-    /// The next request that `chosen` says yes to is done, and its answer replaced by 500.
-    pub fn lose_next_answer(&self, chosen: fn(&str) -> bool) {
-        self.plan(chosen, Fault::After);
-    }
-
-    /// Whether the planned fault has happened.
+    /// Whether what was planned is still to come.
     #[must_use]
-    pub fn has_happened(&self) -> bool {
-        self.state().hit
+    pub fn is_pending(&self) -> bool {
+        self.state().plan.is_some()
     }
 
-    /// How many requests with such a method and path came, whatever became of them.
-    #[must_use]
-    pub fn count(&self, chosen: fn(&str) -> bool) -> usize {
-        self.state().seen.iter().filter(|line| chosen(line)).count()
-    }
-
-    /// Method and path of every request so far.
+    /// Method and path of every request so far, whatever became of them.
     #[must_use]
     pub fn seen(&self) -> Vec<String> {
         self.state().seen.clone()
@@ -93,19 +101,14 @@ impl Faults {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn plan(&self, chosen: Match, fault: Fault) {
-        let mut state = self.state();
-        state.plan = Some((chosen, fault));
-        state.hit = false;
-    }
-
     /// The fault for a request, if it is its turn.
     fn fault(&self, line: &str) -> Option<Fault> {
         let mut state = self.state();
         state.seen.push(line.to_owned());
-        let (_, fault) = state.plan.take_if(|(chosen, _)| chosen(line))?;
-        state.hit = true;
-        Some(fault)
+        state
+            .plan
+            .take_if(|(call, _)| call.fits(line))
+            .map(|(_, fault)| fault)
     }
 
     fn serve(&self, client: TcpStream, upstream: &str) -> Result<()> {

@@ -113,6 +113,19 @@ impl Guest {
         })
     }
 
+    /// Waits until the room is made and sealed, so that a message would leave at once.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn wait_open(&self) -> Result<()> {
+        let script = "const banner = document.querySelector('.banner');
+            return document.querySelector('[data-screen=chat]') !== null && banner !== null
+                && !['connecting', 'opening', 'offline'].includes(banner.dataset.banner)";
+        self.until("the open chat", || {
+            Ok((self.browser.session().run(script)? == true).then_some(()))
+        })
+    }
+
     /// All the text of the page.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result};
 use vestibule_lab::{Lab, Options, Venv};
 
 pub use browser::Browser;
-pub use faults::Faults;
+pub use faults::{Call, Fault, Faults};
 pub use guest::{Bubble, Guest};
 pub use meeting::{Meeting, numbered};
 pub use sdk::SdkHost;
@@ -38,5 +38,19 @@ pub fn bridge_binary() -> Result<PathBuf> {
 /// # Errors
 /// When one of them does not come up.
 pub fn lab() -> Result<Lab> {
-    Lab::start(Venv::shared()?, &bridge_binary()?, &Options::default())
+    lab_with(&Options::default())
+}
+
+/// The same with something different.
+///
+/// # Errors
+/// When one of them does not come up.
+pub fn lab_with(options: &Options) -> Result<Lab> {
+    Lab::start(Venv::shared()?, &bridge_binary()?, options)
+}
+
+/// Whether bytes occur in bytes.
+#[must_use]
+pub fn contains(hay: &[u8], needle: &[u8]) -> bool {
+    hay.windows(needle.len()).any(|window| window == needle)
 }

@@ -9,11 +9,14 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{Answer, Process, wait_for};
 
+type Environment = Vec<(&'static str, &'static str)>;
+
 /// A running `vestibule serve`.
 #[derive(Debug)]
 pub struct Bridge {
     binary: PathBuf,
     config: PathBuf,
+    environment: Environment,
     log: PathBuf,
     ops: String,
     process: Process,
@@ -46,11 +49,18 @@ impl Bridge {
     ///
     /// # Errors
     /// When it can't be started or does not answer within half a minute.
-    pub fn start(binary: &Path, config: &Path, log: &Path, ops: &str) -> Result<Self> {
-        let process = launch(binary, config, log)?;
+    pub fn start(
+        binary: &Path,
+        config: &Path,
+        environment: &[(&'static str, &'static str)],
+        log: &Path,
+        ops: &str,
+    ) -> Result<Self> {
+        let process = launch(binary, config, environment, log)?;
         let mut bridge = Self {
             binary: binary.to_owned(),
             config: config.to_owned(),
+            environment: environment.to_owned(),
             log: log.to_owned(),
             ops: ops.to_owned(),
             process,
@@ -75,7 +85,7 @@ impl Bridge {
     /// As [`Bridge::start`].
     pub fn start_again(&mut self) -> Result<()> {
         self.process.stop();
-        self.process = launch(&self.binary, &self.config, &self.log)?;
+        self.process = launch(&self.binary, &self.config, &self.environment, &self.log)?;
         self.wait_live()
     }
 
@@ -109,6 +119,12 @@ impl Bridge {
         Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Resident memory in KiB.
     #[must_use]
     pub fn resident_kib(&self) -> Option<u64> {
@@ -134,13 +150,18 @@ impl Bridge {
     }
 }
 
-fn launch(binary: &Path, config: &Path, log: &Path) -> Result<Process> {
+fn launch(
+    binary: &Path,
+    config: &Path,
+    environment: &[(&str, &str)],
+    log: &Path,
+) -> Result<Process> {
     let config = config.to_str().context("the path is not UTF-8")?;
     Process::start(
         "the bridge",
         binary,
         &["serve", "--config", config],
-        &[],
+        environment,
         log,
     )
 }

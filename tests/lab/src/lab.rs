@@ -26,10 +26,15 @@ pub struct Ports {
 /// What may differ from one lab to the next.
 #[derive(Debug, Default)]
 pub struct Options {
+    /// Synapse's port, when something must know it before.
+    pub homeserver_port: Option<u16>,
     /// Where the bridge believes the homeserver to be, when something stands in between.
     pub homeserver_address: Option<String>,
     /// A path prefix of the page, such as `/chat`.
     pub public_path: String,
+    /// More of the bridge's configuration, as the environment gives it: for example
+    /// `VESTIBULE__TELEMETRY__FILTER` and `debug`.
+    pub environment: Vec<(&'static str, &'static str)>,
 }
 
 /// A folder with the configuration of a homeserver and a bridge that know each other.
@@ -47,6 +52,7 @@ pub struct Lab {
     as_token: String,
     hs_token: String,
     public_url: String,
+    environment: Vec<(&'static str, &'static str)>,
     /// Dropped last, when nobody writes into it any more.
     dir: TempDir,
 }
@@ -66,7 +72,7 @@ impl Lab {
             .prefix("vestibule-lab-")
             .tempdir()?;
         let ports = Ports {
-            homeserver: free_port()?,
+            homeserver: options.homeserver_port.map_or_else(free_port, Ok)?,
             appservice: free_port()?,
             guests: free_port()?,
             ops: free_port()?,
@@ -80,6 +86,7 @@ impl Lab {
             as_token: secret()?,
             hs_token: secret()?,
             public_url: format!("http://127.0.0.1:{}{}", ports.guests, options.public_path),
+            environment: options.environment.clone(),
             dir,
         };
         lab.write_config(options)?;
@@ -117,7 +124,8 @@ impl Lab {
     /// As [`Bridge::start`].
     pub fn start_bridge(&mut self) -> Result<&mut Bridge> {
         let ops = format!("http://127.0.0.1:{}", self.ports.ops);
-        let bridge = Bridge::start(&self.binary, &self.config(), &self.bridge_log(), &ops)?;
+        let (config, log) = (self.config(), self.bridge_log());
+        let bridge = Bridge::start(&self.binary, &config, &self.environment, &log, &ops)?;
         Ok(self.bridge.insert(bridge))
     }
 
