@@ -7,6 +7,8 @@
     reason = "test support, each test uses a part"
 )]
 
+pub mod raw;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
