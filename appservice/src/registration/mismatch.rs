@@ -57,7 +57,7 @@ impl fmt::Display for Mismatch {
             Self::Ghosts { regex } => {
                 write!(
                     f,
-                    "`namespaces.users` must list {regex:?} with `exclusive: true`"
+                    "`namespaces.users` must list `{regex}` with `exclusive: true`"
                 )
             }
         }

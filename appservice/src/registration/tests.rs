@@ -29,6 +29,27 @@ fn load(text: &str) -> Result<Registration, RegistrationError> {
 fn the_file() {
     insta::assert_snapshot!(sample().to_yaml().unwrap(), @r"
     # Written by `vestibule registration`. It holds two secrets: only the homeserver may read it.
+    # Synapse wants it listed in homeserver.yaml, and two features that are off by default:
+    #   app_service_config_files: [/path/to/this/file]
+    #   experimental_features:
+    #     msc2409_to_device_messages_enabled: true
+    #     msc3202_transaction_extensions: true
+    id: vestibule
+    url: http://127.0.0.1:29300
+    as_token: as-token-0123456789
+    hs_token: hs-token-0123456789
+    sender_localpart: guestbot
+    rate_limited: false
+    namespaces:
+      users:
+      - exclusive: true
+        regex: ^@_vestibule_.*:example\.org$
+      aliases: []
+      rooms: []
+    receive_ephemeral: true
+    de.sorunome.msc2409.push_ephemeral: true
+    org.matrix.msc3202: true
+    io.element.msc4190: true
     ");
 }
 
@@ -49,12 +70,30 @@ fn every_difference_is_named() {
         "example.com",
         "_x_",
     );
-    insta::assert_snapshot!(words(&other.check(&sample())), @"");
+    insta::assert_snapshot!(words(&other.check(&sample())), @r#"
+    `id` is "other", but must be "vestibule"
+    `url` is "http://127.0.0.1:1", but must be "http://127.0.0.1:29300"
+    `as_token` is not the one of the configuration
+    `hs_token` is not the one of the configuration
+    `sender_localpart` is "bot", but must be "guestbot"
+    `namespaces.users` must list `^@_vestibule_.*:example\.org$` with `exclusive: true`
+    "#);
 }
 
 #[test]
 fn what_is_missing_is_named() {
-    insta::assert_snapshot!(words(&load("url: null\n").unwrap().check(&sample())), @"");
+    insta::assert_snapshot!(words(&load("url: null\n").unwrap().check(&sample())), @r#"
+    `id` is missing; it must be "vestibule"
+    `url` is missing; it must be "http://127.0.0.1:29300"
+    `as_token` is not the one of the configuration
+    `hs_token` is not the one of the configuration
+    `sender_localpart` is missing; it must be "guestbot"
+    `rate_limited` must be false
+    `namespaces.users` must list `^@_vestibule_.*:example\.org$` with `exclusive: true`
+    `receive_ephemeral` must be true
+    `org.matrix.msc3202` must be true
+    `io.element.msc4190` must be true
+    "#);
 }
 
 #[test]
