@@ -206,7 +206,10 @@ impl Prompt {
                 member,
                 membership,
             } => {
-                let left = membership == "leave" || membership == "ban";
+                // The bot leaves too, before the host comes; that is no news.
+                let one_of_two =
+                    member == self.host.user_id() || member.starts_with("@_vestibule_");
+                let left = one_of_two && (membership == "leave" || membership == "ban");
                 let chat = self.chats.iter().find(|chat| chat.room_id == room_id);
                 if let Some(name) = chat.filter(|_| left).map(|chat| chat.name.clone()) {
                     let name = if member == self.host.user_id() {

@@ -6,26 +6,15 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::run::{Workspace, finish, has};
+use crate::run::{Workspace, finish};
 
 /// What makes a stage's result: when this file changes, everything is built again.
 const RECIPE: &str = include_str!("page.rs");
-
-/// WebAssembly that Rust's target uses and an older wasm-opt doesn't expect by itself.
-const WASM_FEATURES: [&str; 6] = [
-    "--enable-bulk-memory",
-    "--enable-multivalue",
-    "--enable-mutable-globals",
-    "--enable-nontrapping-float-to-int",
-    "--enable-reference-types",
-    "--enable-sign-ext",
-];
 
 /// Builds `web/dist`, if anything that goes into it changed.
 pub fn build(workspace: &Workspace) -> Result<()> {
@@ -45,8 +34,7 @@ fn wasm(workspace: &Workspace) -> Result<()> {
         "web/wasm/Cargo.toml",
         "web/wasm/src",
     ];
-    let optimiser = wasm_opt_version();
-    let digest = digest(root, &sources, &[&optimiser])?;
+    let digest = digest(root, &sources, &[])?;
     if is_current(&pkg, &digest) {
         println!("      The WebAssembly is up to date.");
         return Ok(());
@@ -65,19 +53,6 @@ fn wasm(workspace: &Workspace) -> Result<()> {
         .remove_producers_section(true)
         .generate(&pkg)
         .context("wasm-bindgen failed")?;
-    if optimiser.is_empty() {
-        println!("      wasm-opt is not installed: the page is a little larger than it could be.");
-    } else {
-        let wasm = pkg.join("vestibule_web_bg.wasm");
-        finish(
-            Command::new("wasm-opt")
-                .arg("-Oz")
-                .args(WASM_FEATURES)
-                .arg(&wasm)
-                .arg("-o")
-                .arg(&wasm),
-        )?;
-    }
     set_current(&pkg, &digest)
 }
 
@@ -157,18 +132,6 @@ fn compress(file: &Path) -> Result<()> {
     writer.write_all(&content)?;
     writer.flush()?;
     Ok(())
-}
-
-/// The first line of `wasm-opt --version`; empty when there is none.
-fn wasm_opt_version() -> String {
-    if !has("wasm-opt") {
-        return String::new();
-    }
-    let output = Command::new("wasm-opt").arg("--version").output();
-    output.map_or_else(
-        |_| String::new(),
-        |o| String::from_utf8_lossy(&o.stdout).trim().to_owned(),
-    )
 }
 
 /// A digest over the names and contents of `sources` below `base`, and over `extras`.

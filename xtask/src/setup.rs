@@ -27,7 +27,7 @@ struct Item {
     what: &'static str,
 }
 
-const ITEMS: [Item; 8] = [
+const ITEMS: [Item; 7] = [
     Item {
         need: Need::Build,
         signs: &["c++"],
@@ -57,12 +57,6 @@ const ITEMS: [Item; 8] = [
         signs: &["npm"],
         packages: &["npm"],
         what: "npm, for the page's build",
-    },
-    Item {
-        need: Need::Build,
-        signs: &["wasm-opt"],
-        packages: &["binaryen"],
-        what: "wasm-opt, which makes the page smaller",
     },
     Item {
         need: Need::Demo,
