@@ -13,7 +13,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if dist.is_dir() {
         for entry in fs::read_dir(&dist)? {
             let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".br"));
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.strip_suffix(".br"));
             if let Some(name) = name {
                 files.push((name.to_owned(), path.clone()));
             }
@@ -21,11 +24,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     files.sort();
     if files.is_empty() {
-        println!("cargo::warning=the page is not built, so the bridge will have none: run `cargo xtask page`");
+        println!(
+            "cargo::warning=the page is not built, so the bridge will have none: run `cargo xtask page`"
+        );
     }
-    let mut source = String::from("/// The files that were there when the program was built.\nstatic EMBEDDED: &[Embedded] = &[\n");
+    let mut source = String::from(
+        "/// The files that were there when the program was built.\nstatic EMBEDDED: &[Embedded] = &[\n",
+    );
     for (name, path) in &files {
-        writeln!(source, "    Embedded {{ path: {name:?}, brotli: include_bytes!({:?}) }},", path.display().to_string())?;
+        writeln!(
+            source,
+            "    Embedded {{ path: {name:?}, brotli: include_bytes!({:?}) }},",
+            path.display().to_string()
+        )?;
     }
     source.push_str("];\n");
     fs::write(Path::new(&env::var("OUT_DIR")?).join("assets.rs"), source)?;

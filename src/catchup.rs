@@ -58,7 +58,13 @@ impl CatchUp {
     #[must_use]
     pub fn new(homeserver: Arc<Homeserver>, driver: Driver, store: Arc<RocksStore>) -> Self {
         let locks = std::array::from_fn(|_| Mutex::new(()));
-        Self { homeserver, driver, store, locks, turns: Semaphore::new(AT_ONCE) }
+        Self {
+            homeserver,
+            driver,
+            store,
+            locks,
+            turns: Semaphore::new(AT_ONCE),
+        }
     }
 
     /// Reads one portal's inbox to its end.
@@ -69,17 +75,29 @@ impl CatchUp {
             Some(lock) => Some(lock.lock().await),
             None => None,
         };
-        let Some(stored) = self.store.begin().portal(portal)? else { return Ok(Counts::default()) };
+        let Some(stored) = self.store.begin().portal(portal)? else {
+            return Ok(Counts::default());
+        };
         let mut since = self.store.begin().since(portal)?;
         loop {
             // Always on from the last answer: Synapse serves a repeated request from a cache for
             // two minutes, so only an empty answer to a new one means that there is no more.
-            let batch = self.homeserver.read_inbox(&stored, since.as_deref()).await?;
+            let batch = self
+                .homeserver
+                .read_inbox(&stored, since.as_deref())
+                .await?;
             if batch.events.is_empty() {
                 return Ok(batch.counts);
             }
-            let mut inputs: Vec<Input> = batch.events.into_iter().map(|event| inbox_event(&stored.ghost, &stored.visit.device, event)).collect();
-            inputs.push(Input::CaughtUp { portal, since: batch.next.clone() });
+            let mut inputs: Vec<Input> = batch
+                .events
+                .into_iter()
+                .map(|event| inbox_event(&stored.ghost, &stored.visit.device, event))
+                .collect();
+            inputs.push(Input::CaughtUp {
+                portal,
+                since: batch.next.clone(),
+            });
             self.driver.submit_all(inputs, None).await?;
             since = Some(batch.next);
         }
@@ -99,7 +117,10 @@ impl CatchUp {
             let portals = match this.store.begin().due(Timestamp(u64::MAX), usize::MAX) {
                 Ok(portals) => portals,
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the open portals can't be listed");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the open portals can't be listed"
+                    );
                     return;
                 }
             };
@@ -129,7 +150,11 @@ pub struct InboxEvent {
     pub content: serde_json::Value,
 }
 
-fn inbox_event(ghost: &vestibule_bridge::id::UserId, device: &vestibule_bridge::id::DeviceId, event: InboxEvent) -> Input {
+fn inbox_event(
+    ghost: &vestibule_bridge::id::UserId,
+    device: &vestibule_bridge::id::DeviceId,
+    event: InboxEvent,
+) -> Input {
     Input::ToDevice(ToDevice {
         ghost: ghost.clone(),
         device: device.clone(),

@@ -18,9 +18,14 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place where the machine's clock is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the machine's clock is read"
+    )]
     fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 }
@@ -50,7 +55,10 @@ impl Clock for MockClock {
 }
 
 /// A point on the machine's monotonic clock, for pauses and timeouts of the shell.
-#[expect(clippy::disallowed_methods, reason = "the one place where the monotonic clock is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the monotonic clock is read"
+)]
 #[must_use]
 pub fn monotonic() -> tokio::time::Instant {
     tokio::time::Instant::now()

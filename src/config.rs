@@ -156,7 +156,10 @@ pub struct Telemetry {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+        }
     }
 }
 
@@ -201,10 +204,18 @@ fn default_rate() -> f64 {
 impl Config {
     /// Reads the file, lays the environment over it, and checks the whole.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable { path: path.into(), source: Box::new(source) };
+        let unreadable = |source| ConfigError::Unreadable {
+            path: path.into(),
+            source: Box::new(source),
+        };
         let loaded = config::Config::builder()
             .add_source(File::from(path).format(FileFormat::Yaml))
-            .add_source(Environment::with_prefix("VESTIBULE").prefix_separator("__").separator("__").try_parsing(true))
+            .add_source(
+                Environment::with_prefix("VESTIBULE")
+                    .prefix_separator("__")
+                    .separator("__")
+                    .try_parsing(true),
+            )
             .build()
             .map_err(unreadable)?;
         let config: Self = loaded.try_deserialize().map_err(unreadable)?;
@@ -213,23 +224,44 @@ impl Config {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        let invalid = |key, problem: &str| Err(ConfigError::Invalid { key, problem: problem.to_owned() });
+        let invalid = |key, problem: &str| {
+            Err(ConfigError::Invalid {
+                key,
+                problem: problem.to_owned(),
+            })
+        };
         if !is_http_url(&self.homeserver.address) {
-            return invalid("homeserver.address", "must be a URL such as http://127.0.0.1:8008");
+            return invalid(
+                "homeserver.address",
+                "must be a URL such as http://127.0.0.1:8008",
+            );
         }
         if self.homeserver.domain.is_empty() || self.homeserver.domain.contains(['/', '@', ' ']) {
-            return invalid("homeserver.domain", "must be a server name such as example.org");
+            return invalid(
+                "homeserver.domain",
+                "must be a server name such as example.org",
+            );
         }
         if !is_http_url(&self.guests.public_url) || self.guests.public_url.contains(['#', '?']) {
-            return invalid("guests.public_url", "must be a URL such as https://chat.example.org, without # and ?");
+            return invalid(
+                "guests.public_url",
+                "must be a URL such as https://chat.example.org, without # and ?",
+            );
         }
         let localpart = &self.appservice.bot_localpart;
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._=-/+".contains(c);
+        let allowed =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._=-/+".contains(c);
         if localpart.is_empty() || !localpart.chars().all(allowed) {
-            return invalid("appservice.bot_localpart", "may hold a to z, 0 to 9 and ._=-/+");
+            return invalid(
+                "appservice.bot_localpart",
+                "may hold a to z, 0 to 9 and ._=-/+",
+            );
         }
         if localpart.starts_with(vestibule_bridge::ghost::LOCALPART_PREFIX) {
-            return invalid("appservice.bot_localpart", "must not begin like the ghosts of guests");
+            return invalid(
+                "appservice.bot_localpart",
+                "must not begin like the ghosts of guests",
+            );
         }
         self.tokens()?;
         days("guests.link_days", self.guests.link_days)?;
@@ -238,7 +270,10 @@ impl Config {
             return invalid("guests.burst", "must be at least 1");
         }
         if !(self.guests.messages_per_second > 0.0 && self.guests.messages_per_second <= 1000.0) {
-            return invalid("guests.messages_per_second", "must be above 0 and at most 1000");
+            return invalid(
+                "guests.messages_per_second",
+                "must be above 0 and at most 1000",
+            );
         }
         if !(1024..=60_000).contains(&self.guests.message_bytes) {
             return invalid("guests.message_bytes", "must be from 1024 to 60000");
@@ -249,8 +284,16 @@ impl Config {
     /// The two tokens, `as_token` first.
     pub fn tokens(&self) -> Result<(Secret, Secret), ConfigError> {
         let section = &self.appservice;
-        let as_token = Secret::resolve("appservice.as_token", section.as_token.as_ref(), section.as_token_file.as_deref())?;
-        let hs_token = Secret::resolve("appservice.hs_token", section.hs_token.as_ref(), section.hs_token_file.as_deref())?;
+        let as_token = Secret::resolve(
+            "appservice.as_token",
+            section.as_token.as_ref(),
+            section.as_token_file.as_deref(),
+        )?;
+        let hs_token = Secret::resolve(
+            "appservice.hs_token",
+            section.hs_token.as_ref(),
+            section.hs_token_file.as_deref(),
+        )?;
         Ok((as_token, hs_token))
     }
 
@@ -264,7 +307,10 @@ impl Config {
     /// The bot's user id.
     #[must_use]
     pub fn bot(&self) -> UserId {
-        UserId::new(format!("@{}:{}", self.appservice.bot_localpart, self.homeserver.domain))
+        UserId::new(format!(
+            "@{}:{}",
+            self.appservice.bot_localpart, self.homeserver.domain
+        ))
     }
 
     /// The rules, as the domain knows them.
@@ -297,7 +343,10 @@ fn days(key: &'static str, days: f64) -> Result<Duration, ConfigError> {
     if days > 0.0 && days <= 3650.0 {
         Ok(Duration::from_secs_f64(days * SECONDS))
     } else {
-        Err(ConfigError::Invalid { key, problem: "must be above 0 and at most 3650 days".to_owned() })
+        Err(ConfigError::Invalid {
+            key,
+            problem: "must be above 0 and at most 3650 days".to_owned(),
+        })
     }
 }
 

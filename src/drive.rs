@@ -75,16 +75,34 @@ pub struct Driver {
 
 impl Driver {
     /// Starts the driver on a thread of its own, because RocksDB blocks. The thread ends when the
-    /// last handle is dropped.
-    pub fn start<S, W>(store: Arc<S>, policy: Arc<Policy>, clock: Arc<dyn Clock>, rng: StdRng, wake: W) -> std::io::Result<Self>
+    /// last handle is dropped. `last_effect` is the greatest id that waits in the store: new ones
+    /// must come after it, also when the clock was set back meanwhile.
+    pub fn start<S, W>(
+        store: Arc<S>,
+        policy: Arc<Policy>,
+        clock: Arc<dyn Clock>,
+        rng: StdRng,
+        last_effect: Option<EffectId>,
+        wake: W,
+    ) -> std::io::Result<Self>
     where
         S: Store + Send + Sync + 'static,
         W: Wake,
     {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let healthy = Arc::new(AtomicBool::new(true));
-        let mut worker = Worker { store, policy, clock, rng, wake, last_effect: None, healthy: Arc::clone(&healthy) };
-        std::thread::Builder::new().name("driver".to_owned()).spawn(move || worker.run(queue))?;
+        let mut worker = Worker {
+            store,
+            policy,
+            clock,
+            rng,
+            wake,
+            last_effect,
+            healthy: Arc::clone(&healthy),
+        };
+        std::thread::Builder::new()
+            .name("driver".to_owned())
+            .spawn(move || worker.run(queue))?;
         Ok(Self { jobs, healthy })
     }
 
@@ -95,10 +113,21 @@ impl Driver {
     }
 
     /// Has inputs decided in order and stored as a whole; once for each transaction id.
-    pub async fn submit_all(&self, inputs: Vec<Input>, transaction: Option<String>) -> Result<Answers, DriveError> {
+    pub async fn submit_all(
+        &self,
+        inputs: Vec<Input>,
+        transaction: Option<String>,
+    ) -> Result<Answers, DriveError> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { inputs, transaction, reply };
-        self.jobs.send(job).await.map_err(|_| DriveError::Stopping)?;
+        let job = Job {
+            inputs,
+            transaction,
+            reply,
+        };
+        self.jobs
+            .send(job)
+            .await
+            .map_err(|_| DriveError::Stopping)?;
         answer.await.map_err(|_| DriveError::Stopping)?
     }
 
@@ -145,7 +174,10 @@ impl<S: Store, W: Wake> Worker<S, W> {
             Err(_) if round.len() > 1 => round.into_iter().for_each(|job| self.settle(vec![job])),
             Err(error) => {
                 self.healthy.store(false, Ordering::Relaxed);
-                tracing::error!(error = &error as &dyn std::error::Error, "an input could not be stored");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "an input could not be stored"
+                );
                 let error = DriveError::Store(Arc::new(error));
                 for job in round {
                     let _gone = job.reply.send(Err(error.clone()));
@@ -154,29 +186,49 @@ impl<S: Store, W: Wake> Worker<S, W> {
         }
     }
 
-    fn attempt<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>) -> Result<Vec<Answers>, StoreError> {
+    fn attempt<'a>(
+        &mut self,
+        jobs: impl Iterator<Item = &'a Job>,
+    ) -> Result<Vec<Answers>, StoreError> {
         let store = Arc::clone(&self.store);
         let mut round = store.begin();
         let mut news = News::default();
-        let answers = jobs.map(|job| self.decide_job(job, &mut round, &mut news)).collect::<Result<_, _>>()?;
+        let answers = jobs
+            .map(|job| self.decide_job(job, &mut round, &mut news))
+            .collect::<Result<_, _>>()?;
         round.commit()?;
         self.wake.committed(news);
         Ok(answers)
     }
 
-    fn decide_job(&mut self, job: &Job, round: &mut S::Transaction<'_>, news: &mut News) -> Result<Answers, StoreError> {
+    fn decide_job(
+        &mut self,
+        job: &Job,
+        round: &mut S::Transaction<'_>,
+        news: &mut News,
+    ) -> Result<Answers, StoreError> {
         if let Some(transaction) = &job.transaction {
             if round.transaction_seen(transaction)? {
                 return Ok(Answers::new());
             }
-            round.apply(&Changes(vec![Change::RememberTransaction(transaction.clone())]))?;
+            round.apply(&Changes(vec![Change::RememberTransaction(
+                transaction.clone(),
+            )]))?;
         }
         let mut answers = Answers::new();
         for input in &job.inputs {
             let now = self.clock.now();
-            let context = Context { now, rng: &mut self.rng, last_effect: &mut self.last_effect };
+            let context = Context {
+                now,
+                rng: &mut self.rng,
+                last_effect: &mut self.last_effect,
+            };
             match decide(input.clone(), round, &self.policy, context) {
-                Ok(Decision { changes, unstored, answer }) => {
+                Ok(Decision {
+                    changes,
+                    unstored,
+                    answer,
+                }) => {
                     round.apply(&changes)?;
                     news.note(&changes);
                     news.unstored.extend(unstored);

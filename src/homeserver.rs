@@ -57,20 +57,30 @@ pub struct Homeserver {
 
 impl Homeserver {
     /// A client for the homeserver at this base URL.
-    pub fn new(address: &str, as_token: &str, policy: &Policy, metrics: Arc<Metrics>) -> Result<Self, SetupError> {
+    pub fn new(
+        address: &str,
+        as_token: &str,
+        policy: &Policy,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, SetupError> {
         Ok(Self {
             client: intent::Homeserver::new(address, as_token, TIMEOUT)?,
             address: address.to_owned(),
             bot: policy.bot.clone(),
             metrics,
-            problem: Mutex::new(Some(format!("The homeserver at {address} was not reached yet."))),
+            problem: Mutex::new(Some(format!(
+                "The homeserver at {address} was not reached yet."
+            ))),
         })
     }
 
     /// What is wrong with the homeserver, in plain words; none while it answers.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until the homeserver answers and knows our token, and says so when it takes long.
@@ -80,7 +90,10 @@ impl Homeserver {
             if !said {
                 said = true;
                 let problem = self.problem().unwrap_or_default();
-                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the homeserver. {problem}");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "waiting for the homeserver. {problem}"
+                );
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -93,31 +106,61 @@ impl Homeserver {
 
     /// Gives the bot a name, for which nothing waits.
     pub async fn name_bot(&self) {
-        if let Err(error) = self.counted("name_bot", self.as_bot().set_display_name(BOT_NAME).await) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the bot could not be named");
+        if let Err(error) = self.counted("name_bot", self.as_bot().set_display_name(BOT_NAME).await)
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the bot could not be named"
+            );
         }
     }
 
     /// The answer of `/keys/query` for the portal's host, and nobody else.
     pub async fn host_keys(&self, portal: &Portal) -> Result<Value, CallFailed> {
-        self.counted("keys_query", self.as_device(portal).keys_query(portal.host.as_str()).await)
+        self.counted(
+            "keys_query",
+            self.as_device(portal)
+                .keys_query(portal.host.as_str())
+                .await,
+        )
     }
 
     /// The answer of `/keys/claim` for devices of the portal's host.
-    pub async fn claim_host_keys(&self, portal: &Portal, devices: &[DeviceId]) -> Result<Value, CallFailed> {
+    pub async fn claim_host_keys(
+        &self,
+        portal: &Portal,
+        devices: &[DeviceId],
+    ) -> Result<Value, CallFailed> {
         let devices: Vec<&str> = devices.iter().map(DeviceId::as_str).collect();
-        self.counted("keys_claim", self.as_device(portal).keys_claim(portal.host.as_str(), &devices).await)
+        self.counted(
+            "keys_claim",
+            self.as_device(portal)
+                .keys_claim(portal.host.as_str(), &devices)
+                .await,
+        )
     }
 
     /// Uploads new keys of the portal's ghost; gives how many one-time keys are there now.
-    pub async fn upload_ghost_keys(&self, portal: &Portal, one_time: Value, fallback: Value) -> Result<u64, CallFailed> {
-        let uploaded = self.as_device(portal).upload_keys(None, Some(&one_time), Some(&fallback)).await;
+    pub async fn upload_ghost_keys(
+        &self,
+        portal: &Portal,
+        one_time: Value,
+        fallback: Value,
+    ) -> Result<u64, CallFailed> {
+        let uploaded = self
+            .as_device(portal)
+            .upload_keys(None, Some(&one_time), Some(&fallback))
+            .await;
         self.counted("keys_upload", uploaded)
     }
 
     /// Reads the to-device inbox of the portal's ghost from `since` on, which also acknowledges
     /// everything before.
-    pub async fn read_inbox(&self, portal: &Portal, since: Option<&str>) -> Result<Inbox, CallFailed> {
+    pub async fn read_inbox(
+        &self,
+        portal: &Portal,
+        since: Option<&str>,
+    ) -> Result<Inbox, CallFailed> {
         let batch = self.counted("sync", self.as_device(portal).sync_to_device(since).await)?;
         let events = batch.to_device.into_iter();
         let events = events.map(|event| InboxEvent {
@@ -146,11 +189,16 @@ impl Homeserver {
     }
 
     fn as_device<'a>(&'a self, portal: &'a Portal) -> Intent<'a> {
-        self.as_ghost(&portal.ghost).with_device(portal.visit.device.as_str())
+        self.as_ghost(&portal.ghost)
+            .with_device(portal.visit.device.as_str())
     }
 
     /// Counts a call and remembers whether the homeserver is well.
-    fn counted<T>(&self, call: &'static str, result: Result<T, CallError>) -> Result<T, CallFailed> {
+    fn counted<T>(
+        &self,
+        call: &'static str,
+        result: Result<T, CallError>,
+    ) -> Result<T, CallFailed> {
         let (counted, problem) = match &result {
             Ok(_) => ("ok", None),
             Err(error) => match error.kind() {
@@ -167,7 +215,9 @@ impl Homeserver {
 
 /// To-device messages in the shape of the client-server API: user, device, content.
 fn addressed(host: &UserId, messages: &BTreeMap<DeviceId, Value>) -> Value {
-    let by_device: serde_json::Map<String, Value> =
-        messages.iter().map(|(device, content)| (device.as_str().to_owned(), content.clone())).collect();
+    let by_device: serde_json::Map<String, Value> = messages
+        .iter()
+        .map(|(device, content)| (device.as_str().to_owned(), content.clone()))
+        .collect();
     json!({ host.as_str(): by_device })
 }

@@ -33,7 +33,15 @@ pub fn router(app: &Arc<App>) -> Router {
         // Without the slash at its end the page's relative paths would lead beside it.
         let with_slash = format!("{prefix}/");
         router = router
-            .route(&prefix, get(move || async move { (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, with_slash)]) }))
+            .route(
+                &prefix,
+                get(move || async move {
+                    (
+                        StatusCode::PERMANENT_REDIRECT,
+                        [(header::LOCATION, with_slash)],
+                    )
+                }),
+            )
             .nest(&format!("{prefix}/"), routes());
     }
     router
@@ -57,7 +65,11 @@ async fn index(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     app.assets.serve("", &headers)
 }
 
-async fn file(State(app): State<Arc<App>>, Path(file): Path<String>, headers: HeaderMap) -> Response {
+async fn file(
+    State(app): State<Arc<App>>,
+    Path(file): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     app.assets.serve(&file, &headers)
 }
 
@@ -68,7 +80,10 @@ async fn secured(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         response.headers_mut().insert(name, value.clone());
     }
     // Answers of the API tell of one link; only the page's files may be kept.
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(headers::NO_STORE);
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(headers::NO_STORE);
     response
 }
 
@@ -95,6 +110,10 @@ impl GuestSide {
         };
         let origin = format!("{scheme}://{host}{port}");
         let headers = headers::security(&origin)?;
-        Ok(Self { origin, prefix: uri.path().trim_end_matches('/').to_owned(), headers })
+        Ok(Self {
+            origin,
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+            headers,
+        })
     }
 }

@@ -74,12 +74,22 @@ impl Hub {
         if inner.stopping {
             let _closed = sender.try_send(Signal::Stopping);
         }
-        let entry = Entry { number, wake: Arc::clone(&wake), signals: sender };
+        let entry = Entry {
+            number,
+            wake: Arc::clone(&wake),
+            signals: sender,
+        };
         if let Some(old) = inner.sockets.insert(portal, entry) {
             let _closed = old.signals.try_send(Signal::Replaced);
         }
         drop(inner);
-        Seat { hub: Arc::clone(self), portal, number, wake, signals }
+        Seat {
+            hub: Arc::clone(self),
+            portal,
+            number,
+            wake,
+            signals,
+        }
     }
 
     /// Something new is in the store for this portal.
@@ -121,7 +131,11 @@ impl Hub {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut inner = self.hub.inner();
-        if inner.sockets.get(&self.portal).is_some_and(|entry| entry.number == self.number) {
+        if inner
+            .sockets
+            .get(&self.portal)
+            .is_some_and(|entry| entry.number == self.number)
+        {
             inner.sockets.remove(&self.portal);
         }
     }

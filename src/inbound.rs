@@ -28,23 +28,45 @@ impl TransactionHandler for Inbound {
 impl Inbound {
     async fn take(&self, transaction: Transaction) -> Result<(), HandlerError> {
         let app = &self.0;
-        let to_device = transaction.to_device.iter().map(|event| Input::ToDevice(to_device_event(event)));
-        let events = transaction.events.iter().filter_map(room_event).map(Input::Room);
+        let to_device = transaction
+            .to_device
+            .iter()
+            .map(|event| Input::ToDevice(to_device_event(event)));
+        let events = transaction
+            .events
+            .iter()
+            .filter_map(room_event)
+            .map(Input::Room);
         let inputs: Vec<Input> = to_device.chain(events).collect();
         if transaction.skipped > 0 {
-            tracing::warn!(transaction = transaction.id, skipped = transaction.skipped, "events that don't read were left out");
+            tracing::warn!(
+                transaction = transaction.id,
+                skipped = transaction.skipped,
+                "events that don't read were left out"
+            );
         }
-        if let Err(error) = app.driver.submit_all(inputs, Some(transaction.id.clone())).await {
+        if let Err(error) = app
+            .driver
+            .submit_all(inputs, Some(transaction.id.clone()))
+            .await
+        {
             app.metrics.failed_transactions.inc();
             // The homeserver repeats the room events, but not the room keys beside them.
             app.catchup.read_all_later();
-            tracing::error!(transaction = transaction.id, error = &error as &dyn std::error::Error, "a transaction was not stored");
+            tracing::error!(
+                transaction = transaction.id,
+                error = &error as &dyn std::error::Error,
+                "a transaction was not stored"
+            );
             return Err(HandlerError::Unavailable);
         }
         app.metrics.transactions.inc();
         if let Err(error) = self.signal(&transaction) {
             // Signals are of the moment: a browser asks for all of this itself when it connects.
-            tracing::warn!(error = &error as &dyn std::error::Error, "browsers could not be told of keys");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "browsers could not be told of keys"
+            );
         }
         Ok(())
     }
@@ -71,11 +93,25 @@ impl Inbound {
             if !is_ghost(&user, &app.policy.server_name) {
                 continue;
             }
-            let Some(portal) = rows.portal_by_ghost(&user)? else { continue };
-            let Some(count) = devices.get(portal.visit.device.as_str()) else { continue };
-            let unused = transaction.unused_fallback.get(user.as_str()).and_then(|devices| devices.get(portal.visit.device.as_str()));
-            let fallback_unused = unused.is_none_or(|algorithms| algorithms.iter().any(|name| name == "signed_curve25519"));
-            app.hub.signal(portal.id, Signal::OneTimeKeys { count: *count, fallback_unused });
+            let Some(portal) = rows.portal_by_ghost(&user)? else {
+                continue;
+            };
+            let Some(count) = devices.get(portal.visit.device.as_str()) else {
+                continue;
+            };
+            let unused = transaction
+                .unused_fallback
+                .get(user.as_str())
+                .and_then(|devices| devices.get(portal.visit.device.as_str()));
+            let fallback_unused = unused
+                .is_none_or(|algorithms| algorithms.iter().any(|name| name == "signed_curve25519"));
+            app.hub.signal(
+                portal.id,
+                Signal::OneTimeKeys {
+                    count: *count,
+                    fallback_unused,
+                },
+            );
         }
         Ok(())
     }
@@ -93,7 +129,9 @@ fn to_device_event(event: &transaction::ToDevice) -> ToDevice {
 
 /// The event as the domain knows it; none when its ids are no Matrix ids.
 fn room_event(event: &transaction::RoomEvent) -> Option<RoomEvent> {
-    let is_id = event.room_id.starts_with('!') && event.event_id.starts_with('$') && event.sender.starts_with('@');
+    let is_id = event.room_id.starts_with('!')
+        && event.event_id.starts_with('$')
+        && event.sender.starts_with('@');
     is_id.then(|| RoomEvent {
         room: RoomId::new(event.room_id.as_str()),
         event_id: EventId::new(event.event_id.as_str()),
@@ -114,10 +152,15 @@ fn kind(event: &transaction::RoomEvent) -> RoomEventKind {
                 Some("knock") => Membership::Knock,
                 _ => Membership::Leave,
             };
-            RoomEventKind::Member { target: UserId::new(target), membership }
+            RoomEventKind::Member {
+                target: UserId::new(target),
+                membership,
+            }
         }
         (_, Some(_)) => RoomEventKind::State,
-        ("m.room.encrypted", None) => RoomEventKind::Encrypted { content: event.content.clone() },
+        ("m.room.encrypted", None) => RoomEventKind::Encrypted {
+            content: event.content.clone(),
+        },
         ("m.room.message", None) => RoomEventKind::Message {
             msgtype: text("msgtype").unwrap_or_default().to_owned(),
             body: text("body").unwrap_or_default().to_owned(),
@@ -125,7 +168,9 @@ fn kind(event: &transaction::RoomEvent) -> RoomEventKind {
         },
         // Room version 11 moved the field into the content (MSC2174); the server still sends both.
         ("m.room.redaction", None) => match event.redacts.as_deref().or_else(|| text("redacts")) {
-            Some(redacts) => RoomEventKind::Redaction { redacts: EventId::new(redacts) },
+            Some(redacts) => RoomEventKind::Redaction {
+                redacts: EventId::new(redacts),
+            },
             None => RoomEventKind::Other,
         },
         (_, None) => RoomEventKind::Other,

@@ -92,41 +92,90 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, St
     let mut tasks = JoinSet::new();
 
     let (_, hs_token) = config.tokens()?;
-    let homeserver_side = vestibule_appservice::http::router(hs_token.reveal(), Arc::new(Inbound(Arc::clone(&app))));
+    let homeserver_side =
+        vestibule_appservice::http::router(hs_token.reveal(), Arc::new(Inbound(Arc::clone(&app))));
     let listener = bind("appservice.listen", config.appservice.listen).await?;
     let appservice = serve(&mut tasks, listener, homeserver_side, stopping.clone())?;
     let listener = bind("guests.listen", config.guests.listen).await?;
-    let guests = serve(&mut tasks, listener, crate::http::router(&app), stopping.clone())?;
+    let guests = serve(
+        &mut tasks,
+        listener,
+        crate::http::router(&app),
+        stopping.clone(),
+    )?;
     let ops = match config.ops.listen {
         Some(address) => {
             let listener = bind("ops.listen", address).await?;
-            Some(serve(&mut tasks, listener, crate::ops::router(Arc::clone(&app)), stopping.clone())?)
+            Some(serve(
+                &mut tasks,
+                listener,
+                crate::ops::router(Arc::clone(&app)),
+                stopping.clone(),
+            )?)
         }
         None => None,
     };
     tasks.spawn(until_stopped(stopping.clone(), tick(Arc::clone(&app))));
-    tasks.spawn(until_stopped(stopping, greet_homeserver(Arc::clone(&app), config.appservice.id.clone())));
+    tasks.spawn(until_stopped(
+        stopping,
+        greet_homeserver(Arc::clone(&app), config.appservice.id.clone()),
+    ));
     tracing::info!(%guests, %appservice, ops = ?ops, "the bridge is running");
-    Ok(Running { app, guests, appservice, ops, stop, tasks })
+    Ok(Running {
+        app,
+        guests,
+        appservice,
+        ops,
+        stop,
+        tasks,
+    })
 }
 
 fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
-    let system = |what| move |source: std::io::Error| StartError::System { what, source: source.into() };
-    let random = |source: rand::rngs::SysError| StartError::System { what: "randomness", source: Box::new(source) };
+    let system = |what| {
+        move |source: std::io::Error| StartError::System {
+            what,
+            source: source.into(),
+        }
+    };
+    let random = |source: rand::rngs::SysError| StartError::System {
+        what: "randomness",
+        source: Box::new(source),
+    };
     let policy = Arc::new(config.policy()?);
     let metrics = Arc::new(Metrics::default());
     let store = Arc::new(RocksStore::open(&config.store.path)?);
     let hub = Arc::new(Hub::default());
     let (as_token, _) = config.tokens()?;
-    let homeserver = Homeserver::new(&config.homeserver.address, as_token.reveal(), &policy, Arc::clone(&metrics))?;
+    let homeserver = Homeserver::new(
+        &config.homeserver.address,
+        as_token.reveal(),
+        &policy,
+        Arc::clone(&metrics),
+    )?;
     let homeserver = Arc::new(homeserver);
     let (outbox, unstarted) = Outbox::new();
-    let wakeup = Wakeup { hub: Arc::clone(&hub), outbox: outbox.clone(), metrics: Arc::clone(&metrics) };
+    let wakeup = Wakeup {
+        hub: Arc::clone(&hub),
+        outbox: outbox.clone(),
+        metrics: Arc::clone(&metrics),
+    };
     let rng = seeded_rng().map_err(random)?;
-    let driver = Driver::start(Arc::clone(&store), Arc::clone(&policy), Arc::clone(&clock), rng, wakeup)
-        .map_err(system("a thread"))?;
+    let driver = Driver::start(
+        Arc::clone(&store),
+        Arc::clone(&policy),
+        Arc::clone(&clock),
+        rng,
+        store.last_effect()?,
+        wakeup,
+    )
+    .map_err(system("a thread"))?;
     unstarted.start(Arc::clone(&store), driver.clone(), Arc::clone(&homeserver))?;
-    let catchup = Arc::new(CatchUp::new(Arc::clone(&homeserver), driver.clone(), Arc::clone(&store)));
+    let catchup = Arc::new(CatchUp::new(
+        Arc::clone(&homeserver),
+        driver.clone(),
+        Arc::clone(&store),
+    ));
     Ok(Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
         assets: Assets::load().map_err(system("to unpack the page"))?,
@@ -144,7 +193,13 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen {
+            key,
+            address,
+            source,
+        })
 }
 
 fn serve(
@@ -153,7 +208,10 @@ fn serve(
     router: Router,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<SocketAddr, StartError> {
-    let address = listener.local_addr().map_err(|source| StartError::System { what: "an address", source: source.into() })?;
+    let address = listener.local_addr().map_err(|source| StartError::System {
+        what: "an address",
+        source: source.into(),
+    })?;
     tasks.spawn(async move {
         let stopped = async move {
             let _gone = stopping.wait_for(|stop| *stop).await;
@@ -178,7 +236,10 @@ async fn tick(app: Arc<App>) {
     loop {
         ticks.tick().await;
         if let Err(error) = app.driver.submit(Input::Tick).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "deadlines could not be looked at");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "deadlines could not be looked at"
+            );
         }
     }
 }
@@ -240,6 +301,11 @@ pub fn write_secret_file(path: &std::path::Path, text: &str) -> Result<(), Write
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o640);
-    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|source| WriteError { path: path.to_owned(), source })
+    let written = options
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|source| WriteError {
+        path: path.to_owned(),
+        source,
+    })
 }

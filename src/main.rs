@@ -15,9 +15,14 @@ use vestibule_appservice::registration::Registration;
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
-        Command::Serve { config, registration } => serve(&config, registration.as_deref()),
+        Command::Serve {
+            config,
+            registration,
+        } => serve(&config, registration.as_deref()),
         Command::Registration { config, out } => write_registration(&config, out.as_deref()),
-        Command::Config { action: ConfigAction::Check { config } } => check(&config),
+        Command::Config {
+            action: ConfigAction::Check { config },
+        } => check(&config),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,7 +45,9 @@ fn serve(path: &Path, registration: Option<&Path>) -> Result<(), Box<dyn Error>>
             return Err("the registration does not fit the configuration; write it again with `vestibule registration` and restart the homeserver".into());
         }
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -32,12 +32,22 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     if !app.assets.built() {
         problems.push("The program was built without its page.".to_owned());
     }
-    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": problems.is_empty(), "problems": problems }))).into_response()
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(json!({ "ready": problems.is_empty(), "problems": problems })),
+    )
+        .into_response()
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    app.metrics.outbox.set(i64::try_from(app.outbox.waiting()).unwrap_or(i64::MAX));
+    app.metrics
+        .outbox
+        .set(i64::try_from(app.outbox.waiting()).unwrap_or(i64::MAX));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], app.metrics.text()).into_response()
 }

@@ -36,7 +36,13 @@ pub struct Later {
 pub trait Perform: Send + Sync + 'static {
     /// One try. `repeated` says that an earlier try may have reached the homeserver without its
     /// answer reaching us; `words` are what was decided with the effect and never stored.
-    fn perform(&self, id: EffectId, effect: &Effect, repeated: bool, words: Option<&Words>) -> impl Future<Output = Result<Outcome, Later>> + Send;
+    fn perform(
+        &self,
+        id: EffectId,
+        effect: &Effect,
+        repeated: bool,
+        words: Option<&Words>,
+    ) -> impl Future<Output = Result<Outcome, Later>> + Send;
 }
 
 /// Tells the outbox of new effects.
@@ -47,7 +53,10 @@ pub struct Outbox {
 }
 
 enum News {
-    New { effects: Vec<(EffectId, Lane)>, unstored: Vec<(EffectId, Words)> },
+    New {
+        effects: Vec<(EffectId, Lane)>,
+        unstored: Vec<(EffectId, Words)>,
+    },
     Finished(Lane),
 }
 
@@ -64,7 +73,10 @@ impl Outbox {
     pub fn new() -> (Self, Unstarted) {
         // Unbounded, because it holds ids of what already lies on disk and the driver must not wait.
         let (sender, news) = mpsc::unbounded_channel();
-        let outbox = Self { news: sender, waiting: Arc::default() };
+        let outbox = Self {
+            news: sender,
+            waiting: Arc::default(),
+        };
         (outbox.clone(), Unstarted { outbox, news })
     }
 
@@ -84,11 +96,22 @@ impl Outbox {
 impl Unstarted {
     /// Reads what an earlier run left, then performs until the program ends. To be called before
     /// anything can be decided.
-    pub fn start<P: Perform>(self, store: Arc<RocksStore>, driver: Driver, perform: Arc<P>) -> Read<()> {
+    pub fn start<P: Perform>(
+        self,
+        store: Arc<RocksStore>,
+        driver: Driver,
+        perform: Arc<P>,
+    ) -> Read<()> {
         let left = left_over(&store)?;
         let resumed = left.iter().map(|(id, _)| *id).collect();
         self.outbox.push(left, Vec::new());
-        let shared = Shared { store, driver, perform, calls: Semaphore::new(AT_ONCE), resumed };
+        let shared = Shared {
+            store,
+            driver,
+            perform,
+            calls: Semaphore::new(AT_ONCE),
+            resumed,
+        };
         tokio::spawn(dispatch(self.news, self.outbox, Arc::new(shared)));
         Ok(())
     }
@@ -115,7 +138,11 @@ struct Shared<P> {
     resumed: HashSet<EffectId>,
 }
 
-async fn dispatch<P: Perform>(mut news: mpsc::UnboundedReceiver<News>, outbox: Outbox, shared: Arc<Shared<P>>) {
+async fn dispatch<P: Perform>(
+    mut news: mpsc::UnboundedReceiver<News>,
+    outbox: Outbox,
+    shared: Arc<Shared<P>>,
+) {
     let mut lanes: HashMap<Lane, VecDeque<EffectId>> = HashMap::new();
     let mut busy: HashSet<Lane> = HashSet::new();
     let mut words: HashMap<EffectId, Words> = HashMap::new();
@@ -170,7 +197,14 @@ impl<P: Perform> Shared<P> {
         };
         let outcome = self.outcome(id, &effect, words).await;
         let mut tries = 0;
-        while let Err(error) = self.driver.submit(Input::Done { effect: id, outcome: outcome.clone() }).await {
+        while let Err(error) = self
+            .driver
+            .submit(Input::Done {
+                effect: id,
+                outcome: outcome.clone(),
+            })
+            .await
+        {
             tracing::error!(effect = %id, error = &error as &dyn std::error::Error, "an outcome can't be stored");
             pause(&mut tries, None).await;
         }

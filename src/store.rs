@@ -6,7 +6,9 @@ mod rows;
 
 use std::path::{Path, PathBuf};
 
-use rocksdb::{ColumnFamilyDescriptor, DB, DBCompressionType, Options, WriteBatch, WriteOptions};
+use rocksdb::{
+    ColumnFamilyDescriptor, DB, DBCompressionType, IteratorMode, Options, WriteBatch, WriteOptions,
+};
 use vestibule_bridge::effect::Effect;
 use vestibule_bridge::frame::InboxFrame;
 use vestibule_bridge::host::{Host, ManagementRoom};
@@ -18,7 +20,10 @@ use vestibule_bridge::store::{
 };
 use vestibule_bridge::time::Timestamp;
 
-use codec::{after_prefix, backend, decode, encode, id_pair, id_prefix, joined, trailing_id, trailing_number, whole_id};
+use codec::{
+    after_prefix, backend, decode, encode, id_pair, id_prefix, joined, trailing_id,
+    trailing_number, whole_id,
+};
 use families::Family;
 use rows::{Overlay, Rows, handle};
 
@@ -60,20 +65,27 @@ pub struct RocksStore {
 impl RocksStore {
     /// Opens the store in this folder, and makes it when there is none.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let other = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Backend { path: path.into(), source };
+        let other = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Backend {
+            path: path.into(),
+            source,
+        };
         std::fs::create_dir_all(path).map_err(|source| other(source.into()))?;
-        let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options()));
-        let db = DB::open_cf_descriptors(&database_options(), path, families).map_err(|source| {
-            // RocksDB holds a lock file and has no error kind for "it is held".
-            if source.to_string().to_ascii_lowercase().contains("lock") {
-                OpenError::InUse { path: path.into() }
-            } else {
-                other(source.into())
-            }
-        })?;
+        let families =
+            Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options()));
+        let db =
+            DB::open_cf_descriptors(&database_options(), path, families).map_err(|source| {
+                // RocksDB holds a lock file and has no error kind for "it is held".
+                if source.to_string().to_ascii_lowercase().contains("lock") {
+                    OpenError::InUse { path: path.into() }
+                } else {
+                    other(source.into())
+                }
+            })?;
         let store = Self { db };
         match store.schema().map_err(|source| other(source.into()))? {
-            None => store.write_schema().map_err(|source| other(source.into()))?,
+            None => store
+                .write_schema()
+                .map_err(|source| other(source.into()))?,
             Some(SCHEMA) => {}
             Some(_) => return Err(OpenError::TooNew { path: path.into() }),
         }
@@ -86,10 +98,25 @@ impl RocksStore {
         self.begin()
     }
 
+    /// The greatest id of all effects that wait.
+    pub fn last_effect(&self) -> Read<Option<EffectId>> {
+        let family = Family::EffectidEffect;
+        let last = self
+            .db
+            .iterator_cf(handle(&self.db, family)?, IteratorMode::End)
+            .next();
+        let last = last.transpose().map_err(|source| backend(family, source))?;
+        last.map(|(key, _)| whole_id(family, &key).map(EffectId::from_u128))
+            .transpose()
+    }
+
     fn schema(&self) -> Read<Option<u64>> {
-        let row = self.db.get_cf(handle(&self.db, Family::GlobalSchema)?, SCHEMA_KEY);
+        let row = self
+            .db
+            .get_cf(handle(&self.db, Family::GlobalSchema)?, SCHEMA_KEY);
         let row = row.map_err(|source| backend(Family::GlobalSchema, source))?;
-        row.map(|bytes| decode(Family::GlobalSchema, &bytes)).transpose()
+        row.map(|bytes| decode(Family::GlobalSchema, &bytes))
+            .transpose()
     }
 
     fn write_schema(&self) -> Read<()> {
@@ -99,7 +126,9 @@ impl RocksStore {
             SCHEMA_KEY,
             encode(Family::GlobalSchema, &SCHEMA)?,
         );
-        self.db.write_opt(batch, &durable()).map_err(|source| backend(Family::GlobalSchema, source))
+        self.db
+            .write_opt(batch, &durable())
+            .map_err(|source| backend(Family::GlobalSchema, source))
     }
 }
 
@@ -134,7 +163,12 @@ impl Store for RocksStore {
     type Transaction<'a> = RocksTransaction<'a>;
 
     fn begin(&self) -> RocksTransaction<'_> {
-        RocksTransaction { rows: Rows { db: &self.db, overlay: Overlay::new() } }
+        RocksTransaction {
+            rows: Rows {
+                db: &self.db,
+                overlay: Overlay::new(),
+            },
+        }
     }
 }
 
@@ -145,7 +179,10 @@ pub struct RocksTransaction<'a> {
 
 impl RocksTransaction<'_> {
     fn row<T: serde::de::DeserializeOwned>(&self, family: Family, key: &[u8]) -> Read<Option<T>> {
-        self.rows.get(family, key)?.map(|bytes| decode(family, &bytes)).transpose()
+        self.rows
+            .get(family, key)?
+            .map(|bytes| decode(family, &bytes))
+            .transpose()
     }
 
     fn portal_by(&self, index: Family, key: &str) -> Read<Option<Portal>> {
@@ -158,36 +195,73 @@ impl RocksTransaction<'_> {
     /// The ids behind all keys `host … id` of an index.
     fn ids_of(&self, index: Family, host: &UserId) -> Read<Vec<u128>> {
         let rows = self.rows.prefix(index, &id_prefix(host.as_str()))?;
-        rows.iter().map(|(key, _)| trailing_id(index, key)).collect()
+        rows.iter()
+            .map(|(key, _)| trailing_id(index, key))
+            .collect()
     }
 
-    fn put<T: serde::Serialize>(&mut self, family: Family, key: impl Into<Vec<u8>>, row: &T) -> Read<()> {
+    fn put<T: serde::Serialize>(
+        &mut self,
+        family: Family,
+        key: impl Into<Vec<u8>>,
+        row: &T,
+    ) -> Read<()> {
         self.rows.put(family, key, encode(family, row)?);
         Ok(())
     }
 
     fn put_link(&mut self, link: &Link) -> Read<()> {
         let id = link.id.as_u128();
+        // A link whose words were lost gets a new token; the old one must lead nowhere.
+        if let Some(before) = self.link(link.id)?
+            && before.token_hash != link.token_hash
+        {
+            self.rows
+                .delete(Family::TokenhashLinkid, before.token_hash.0);
+        }
         self.put(Family::LinkidLink, id.to_be_bytes(), link)?;
-        self.rows.put(Family::TokenhashLinkid, link.token_hash.0, id.to_be_bytes());
-        self.rows.put(Family::HostidLinkid, id_pair(link.host.as_str(), id), []);
+        self.rows
+            .put(Family::TokenhashLinkid, link.token_hash.0, id.to_be_bytes());
+        self.rows
+            .put(Family::HostidLinkid, id_pair(link.host.as_str(), id), []);
         Ok(())
     }
 
-    fn put_portal(&mut self, portal: &Portal, was_due: Option<Timestamp>, due: Option<Timestamp>) -> Read<()> {
+    fn put_portal(
+        &mut self,
+        portal: &Portal,
+        was_due: Option<Timestamp>,
+        due: Option<Timestamp>,
+    ) -> Read<()> {
         let id = portal.id.as_u128();
         self.put(Family::PortalidPortal, id.to_be_bytes(), portal)?;
-        self.rows.put(Family::GhostidPortalid, portal.ghost.as_str(), id.to_be_bytes());
-        self.rows.put(Family::HostidPortalid, id_pair(portal.host.as_str(), id), []);
+        self.rows.put(
+            Family::GhostidPortalid,
+            portal.ghost.as_str(),
+            id.to_be_bytes(),
+        );
+        self.rows.put(
+            Family::HostidPortalid,
+            id_pair(portal.host.as_str(), id),
+            [],
+        );
         if let Some(room) = portal.room() {
-            self.rows.put(Family::RoomidPortalid, room.as_str(), id.to_be_bytes());
+            self.rows
+                .put(Family::RoomidPortalid, room.as_str(), id.to_be_bytes());
         }
         if was_due != due {
             if let Some(was_due) = was_due {
-                self.rows.delete(Family::DeadlinePortalid, joined(&was_due.0.to_be_bytes(), &id.to_be_bytes()));
+                self.rows.delete(
+                    Family::DeadlinePortalid,
+                    joined(&was_due.0.to_be_bytes(), &id.to_be_bytes()),
+                );
             }
             if let Some(due) = due {
-                self.rows.put(Family::DeadlinePortalid, joined(&due.0.to_be_bytes(), &id.to_be_bytes()), []);
+                self.rows.put(
+                    Family::DeadlinePortalid,
+                    joined(&due.0.to_be_bytes(), &id.to_be_bytes()),
+                    [],
+                );
             }
         }
         Ok(())
@@ -199,7 +273,10 @@ impl RocksTransaction<'_> {
             Some(next) => Some(joined(&portal, &next.to_be_bytes())),
             None => after_prefix(&portal),
         };
-        for (key, _) in self.rows.range(Family::PortalSeqFrame, &portal, end.as_deref(), usize::MAX)? {
+        for (key, _) in
+            self.rows
+                .range(Family::PortalSeqFrame, &portal, end.as_deref(), usize::MAX)?
+        {
             self.rows.delete(Family::PortalSeqFrame, key);
         }
         Ok(())
@@ -216,7 +293,9 @@ impl RocksTransaction<'_> {
         self.put(Family::GlobalSchema, *b"transactions", &next)?;
         self.rows.put(Family::TxnidNumber, txn, next.to_be_bytes());
         self.rows.put(Family::NumberTxnid, next.to_be_bytes(), txn);
-        let Some(oldest) = next.checked_sub(REMEMBERED_TRANSACTIONS) else { return Ok(()) };
+        let Some(oldest) = next.checked_sub(REMEMBERED_TRANSACTIONS) else {
+            return Ok(());
+        };
         if let Some(forgotten) = self.rows.get(Family::NumberTxnid, &oldest.to_be_bytes())? {
             self.rows.delete(Family::TxnidNumber, forgotten);
             self.rows.delete(Family::NumberTxnid, oldest.to_be_bytes());
@@ -227,9 +306,15 @@ impl RocksTransaction<'_> {
     fn apply_one(&mut self, change: &Change) -> Read<()> {
         match change {
             Change::PutLink(link) => self.put_link(link),
-            Change::PutPortal { portal, was_due, due } => self.put_portal(portal, *was_due, *due),
+            Change::PutPortal {
+                portal,
+                was_due,
+                due,
+            } => self.put_portal(portal, *was_due, *due),
             Change::PutHost(host) => self.put(Family::HostidHost, host.user.as_str(), host),
-            Change::PutManagementRoom(room) => self.put(Family::RoomidManagement, room.room.as_str(), room),
+            Change::PutManagementRoom(room) => {
+                self.put(Family::RoomidManagement, room.room.as_str(), room)
+            }
             Change::DeleteManagementRoom(room) => {
                 self.rows.delete(Family::RoomidManagement, room.as_str());
                 Ok(())
@@ -239,14 +324,21 @@ impl RocksTransaction<'_> {
                 self.put(Family::PortalSeqFrame, key, frame)
             }
             Change::DeleteFrames { portal, through } => self.delete_frames(*portal, *through),
-            Change::PutEffect { id, effect } => self.put(Family::EffectidEffect, id.as_u128().to_be_bytes(), effect),
+            Change::PutEffect { id, effect } => {
+                self.put(Family::EffectidEffect, id.as_u128().to_be_bytes(), effect)
+            }
             Change::DeleteEffect(id) => {
-                self.rows.delete(Family::EffectidEffect, id.as_u128().to_be_bytes());
+                self.rows
+                    .delete(Family::EffectidEffect, id.as_u128().to_be_bytes());
                 Ok(())
             }
             Change::RememberTransaction(txn) => self.remember_transaction(txn),
             Change::RememberDigest { portal, digest } => {
-                self.rows.put(Family::PortalDigestSeen, joined(&portal.as_u128().to_be_bytes(), &digest.0), []);
+                self.rows.put(
+                    Family::PortalDigestSeen,
+                    joined(&portal.as_u128().to_be_bytes(), &digest.0),
+                    [],
+                );
                 Ok(())
             }
             Change::PutSince { portal, since } => {
@@ -262,7 +354,9 @@ impl Facts for RocksTransaction<'_> {
     }
 
     fn link_by_token(&self, hash: &TokenHash) -> Read<Option<Link>> {
-        let Some(id) = self.rows.get(Family::TokenhashLinkid, &hash.0)? else { return Ok(None) };
+        let Some(id) = self.rows.get(Family::TokenhashLinkid, &hash.0)? else {
+            return Ok(None);
+        };
         let link = self.link(LinkId::from_u128(whole_id(Family::TokenhashLinkid, &id)?))?;
         // Looking a key up compares bytes until they differ; this comparison takes the same time
         // for every hash.
@@ -271,7 +365,9 @@ impl Facts for RocksTransaction<'_> {
 
     fn links_of_host(&self, host: &UserId) -> Read<Vec<Link>> {
         let ids = self.ids_of(Family::HostidLinkid, host)?;
-        ids.into_iter().filter_map(|id| self.link(LinkId::from_u128(id)).transpose()).collect()
+        ids.into_iter()
+            .filter_map(|id| self.link(LinkId::from_u128(id)).transpose())
+            .collect()
     }
 
     fn portal(&self, id: PortalId) -> Read<Option<Portal>> {
@@ -288,13 +384,22 @@ impl Facts for RocksTransaction<'_> {
 
     fn portals_of_host(&self, host: &UserId) -> Read<Vec<Portal>> {
         let ids = self.ids_of(Family::HostidPortalid, host)?;
-        ids.into_iter().filter_map(|id| self.portal(PortalId::from_u128(id)).transpose()).collect()
+        ids.into_iter()
+            .filter_map(|id| self.portal(PortalId::from_u128(id)).transpose())
+            .collect()
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Read<Vec<PortalId>> {
         let end = now.0.checked_add(1).map(u64::to_be_bytes);
-        let rows = self.rows.range(Family::DeadlinePortalid, &[], end.as_ref().map(<[u8; 8]>::as_slice), limit)?;
-        rows.iter().map(|(key, _)| trailing_id(Family::DeadlinePortalid, key).map(PortalId::from_u128)).collect()
+        let rows = self.rows.range(
+            Family::DeadlinePortalid,
+            &[],
+            end.as_ref().map(<[u8; 8]>::as_slice),
+            limit,
+        )?;
+        rows.iter()
+            .map(|(key, _)| trailing_id(Family::DeadlinePortalid, key).map(PortalId::from_u128))
+            .collect()
     }
 
     fn host(&self, user: &UserId) -> Read<Option<Host>> {
@@ -310,8 +415,12 @@ impl Facts for RocksTransaction<'_> {
     }
 
     fn effects(&self, after: Option<EffectId>, limit: usize) -> Read<Vec<(EffectId, Effect)>> {
-        let Some(first) = after.map_or(Some(0), |id| id.as_u128().checked_add(1)) else { return Ok(Vec::new()) };
-        let rows = self.rows.range(Family::EffectidEffect, &first.to_be_bytes(), None, limit)?;
+        let Some(first) = after.map_or(Some(0), |id| id.as_u128().checked_add(1)) else {
+            return Ok(Vec::new());
+        };
+        let rows = self
+            .rows
+            .range(Family::EffectidEffect, &first.to_be_bytes(), None, limit)?;
         rows.iter()
             .map(|(key, value)| {
                 let id = EffectId::from_u128(whole_id(Family::EffectidEffect, key)?);
@@ -321,19 +430,32 @@ impl Facts for RocksTransaction<'_> {
     }
 
     fn frames(&self, portal: PortalId, after: u64, limit: usize) -> Read<Vec<(u64, InboxFrame)>> {
-        let Some(first) = after.checked_add(1) else { return Ok(Vec::new()) };
+        let Some(first) = after.checked_add(1) else {
+            return Ok(Vec::new());
+        };
         let prefix = portal.as_u128().to_be_bytes();
         let from = joined(&prefix, &first.to_be_bytes());
-        let rows = self.rows.range(Family::PortalSeqFrame, &from, after_prefix(&prefix).as_deref(), limit)?;
+        let rows = self.rows.range(
+            Family::PortalSeqFrame,
+            &from,
+            after_prefix(&prefix).as_deref(),
+            limit,
+        )?;
         rows.iter()
             .map(|(key, value)| {
-                Ok((trailing_number(Family::PortalSeqFrame, key)?, decode(Family::PortalSeqFrame, value)?))
+                Ok((
+                    trailing_number(Family::PortalSeqFrame, key)?,
+                    decode(Family::PortalSeqFrame, value)?,
+                ))
             })
             .collect()
     }
 
     fn transaction_seen(&self, txn: &str) -> Read<bool> {
-        Ok(self.rows.get(Family::TxnidNumber, txn.as_bytes())?.is_some())
+        Ok(self
+            .rows
+            .get(Family::TxnidNumber, txn.as_bytes())?
+            .is_some())
     }
 
     fn digest_seen(&self, portal: PortalId, digest: Digest) -> Read<bool> {
@@ -348,13 +470,18 @@ impl Facts for RocksTransaction<'_> {
 
 impl StoreTransaction for RocksTransaction<'_> {
     fn apply(&mut self, changes: &Changes) -> Read<()> {
-        changes.0.iter().try_for_each(|change| self.apply_one(change))
+        changes
+            .0
+            .iter()
+            .try_for_each(|change| self.apply_one(change))
     }
 
     fn commit(self) -> Read<()> {
         let mut batch = WriteBatch::default();
         for ((number, key), value) in &self.rows.overlay {
-            let Some(family) = Family::ALL.get(*number) else { continue };
+            let Some(family) = Family::ALL.get(*number) else {
+                continue;
+            };
             let handle = self.rows.handle(*family)?;
             match value {
                 Some(value) => batch.put_cf(handle, key, value),
@@ -364,6 +491,9 @@ impl StoreTransaction for RocksTransaction<'_> {
         if batch.is_empty() {
             return Ok(());
         }
-        self.rows.db.write_opt(batch, &durable()).map_err(|source| backend(Family::GlobalSchema, source))
+        self.rows
+            .db
+            .write_opt(batch, &durable())
+            .map_err(|source| backend(Family::GlobalSchema, source))
     }
 }

@@ -19,7 +19,9 @@ pub struct FilterError(#[from] tracing_subscriber::filter::ParseError);
 /// Starts logging to standard error. Once a process.
 pub fn start_logging(section: &Telemetry) -> Result<(), FilterError> {
     let filter = EnvFilter::try_new(&section.filter)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // Fails only when logging was started before, as tests in one process do.
     let _started_before = match section.format {
         LogFormat::Text => lines.with_ansi(false).try_init(),
@@ -72,7 +74,9 @@ impl Metrics {
     /// Counts messages.
     pub fn messages(&self, from: &'static str, count: u64) {
         if count > 0 {
-            self.messages.get_or_create(&Direction { from }).inc_by(count);
+            self.messages
+                .get_or_create(&Direction { from })
+                .inc_by(count);
         }
     }
 
@@ -80,13 +84,33 @@ impl Metrics {
     #[must_use]
     pub fn text(&self) -> String {
         let mut registry = Registry::with_prefix("vestibule");
-        registry.register("transactions", "Transactions stored and answered", self.transactions.clone());
-        registry.register("failed_transactions", "Transactions that could not be stored", self.failed_transactions.clone());
-        registry.register("messages", "Messages stored, by who wrote them", self.messages.clone());
-        registry.register("homeserver_calls", "Calls to the homeserver, by kind and result", self.calls.clone());
+        registry.register(
+            "transactions",
+            "Transactions stored and answered",
+            self.transactions.clone(),
+        );
+        registry.register(
+            "failed_transactions",
+            "Transactions that could not be stored",
+            self.failed_transactions.clone(),
+        );
+        registry.register(
+            "messages",
+            "Messages stored, by who wrote them",
+            self.messages.clone(),
+        );
+        registry.register(
+            "homeserver_calls",
+            "Calls to the homeserver, by kind and result",
+            self.calls.clone(),
+        );
         registry.register("joins", "Links used by a guest", self.joins.clone());
         registry.register("open_sockets", "Browsers connected", self.sockets.clone());
-        registry.register("outbox", "Effects that wait or are being performed", self.outbox.clone());
+        registry.register(
+            "outbox",
+            "Effects that wait or are being performed",
+            self.outbox.clone(),
+        );
         let mut text = String::new();
         match prometheus_client::encoding::text::encode(&mut text, &registry) {
             Ok(()) => text,

@@ -20,13 +20,25 @@ impl Secret {
     }
 
     /// The one that is given, directly or in a file.
-    pub(super) fn resolve(key: &'static str, direct: Option<&Self>, file: Option<&Path>) -> Result<Self, ConfigError> {
-        let invalid = |problem: &str| Err(ConfigError::Invalid { key, problem: problem.to_owned() });
+    pub(super) fn resolve(
+        key: &'static str,
+        direct: Option<&Self>,
+        file: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
+        let invalid = |problem: &str| {
+            Err(ConfigError::Invalid {
+                key,
+                problem: problem.to_owned(),
+            })
+        };
         let secret = match (direct, file) {
             (Some(secret), None) => secret.clone(),
             (None, Some(path)) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::SecretFile { path: path.to_owned(), source })?;
+                let text =
+                    std::fs::read_to_string(path).map_err(|source| ConfigError::SecretFile {
+                        path: path.to_owned(),
+                        source,
+                    })?;
                 Self(text.trim().to_owned())
             }
             (None, None) => return invalid("is missing; give it here or as a file with _file"),

@@ -29,7 +29,13 @@ fn the_sample_is_valid_and_defaults_are_those_of_the_product() {
     assert_eq!(policy.link_lifetime, Duration::from_secs(7 * 86_400));
     assert_eq!(policy.idle_limit, Duration::from_secs(10 * 86_400));
     assert_eq!((policy.open_links, policy.open_chats), (20, 50));
-    assert_eq!(policy.guest_rate, GuestRate { burst: 10, interval: Duration::from_secs(1) });
+    assert_eq!(
+        policy.guest_rate,
+        GuestRate {
+            burst: 10,
+            interval: Duration::from_secs(1)
+        }
+    );
 }
 
 #[test]
@@ -37,9 +43,18 @@ fn roles_and_urls_come_through() {
     let config = load(GOOD).unwrap();
     let policy = config.policy().unwrap();
     assert_eq!(policy.public_url, "https://chat.example.org/guest");
-    assert_eq!(policy.permissions.role(&UserId::new("@a:example.org")), Role::Host);
-    assert_eq!(policy.permissions.role(&UserId::new("@root:example.org")), Role::Admin);
-    assert_eq!(policy.permissions.role(&UserId::new("@a:example.org:8448")), Role::None);
+    assert_eq!(
+        policy.permissions.role(&UserId::new("@a:example.org")),
+        Role::Host
+    );
+    assert_eq!(
+        policy.permissions.role(&UserId::new("@root:example.org")),
+        Role::Admin
+    );
+    assert_eq!(
+        policy.permissions.role(&UserId::new("@a:example.org:8448")),
+        Role::None
+    );
     assert_eq!(config.appservice_url(), "http://127.0.0.1:9000");
     assert_eq!(config.bot().as_str(), "@guestbot:example.org");
 }
@@ -47,16 +62,38 @@ fn roles_and_urls_come_through() {
 #[test]
 fn each_mistake_names_its_key() {
     for (from, to, key) in [
-        ("http://127.0.0.1:8008", "127.0.0.1:8008", "homeserver.address"),
+        (
+            "http://127.0.0.1:8008",
+            "127.0.0.1:8008",
+            "homeserver.address",
+        ),
         ("domain: example.org", "domain: \"\"", "homeserver.domain"),
-        ("https://chat.example.org/guest/", "ftp://chat", "guests.public_url"),
+        (
+            "https://chat.example.org/guest/",
+            "ftp://chat",
+            "guests.public_url",
+        ),
         ("0123456789abcdef-as", "short", "appservice.as_token"),
-        ("as_token: 0123456789abcdef-as", "bot_localpart: _vestibule_bot, as_token: 0123456789abcdef-as", "appservice.bot_localpart"),
+        (
+            "as_token: 0123456789abcdef-as",
+            "bot_localpart: _vestibule_bot, as_token: 0123456789abcdef-as",
+            "appservice.bot_localpart",
+        ),
         ("as_token: 0123456789abcdef-as, ", "", "appservice.as_token"),
-        ("listen: \"127.0.0.1:9001\"", "listen: \"127.0.0.1:9001\", idle_days: 0", "guests.idle_days"),
-        ("listen: \"127.0.0.1:9001\"", "listen: \"127.0.0.1:9001\", burst: 0", "guests.burst"),
+        (
+            "listen: \"127.0.0.1:9001\"",
+            "listen: \"127.0.0.1:9001\", idle_days: 0",
+            "guests.idle_days",
+        ),
+        (
+            "listen: \"127.0.0.1:9001\"",
+            "listen: \"127.0.0.1:9001\", burst: 0",
+            "guests.burst",
+        ),
     ] {
-        let error = load(&GOOD.replace(from, to)).err().unwrap_or_else(|| panic!("{key} was accepted"));
+        let error = load(&GOOD.replace(from, to))
+            .err()
+            .unwrap_or_else(|| panic!("{key} was accepted"));
         assert!(error.to_string().starts_with(key), "{key}: {error}");
     }
 }
@@ -71,8 +108,14 @@ fn an_unknown_key_is_refused() {
 fn a_secret_can_stand_in_a_file_and_is_never_shown() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "from-a-file-0123456789").unwrap();
-    let text = GOOD.replace("as_token: 0123456789abcdef-as", &format!("as_token_file: {}", file.path().display()));
+    let text = GOOD.replace(
+        "as_token: 0123456789abcdef-as",
+        &format!("as_token_file: {}", file.path().display()),
+    );
     let config = load(&text).unwrap();
-    assert_eq!(config.tokens().unwrap().0.reveal(), "from-a-file-0123456789");
+    assert_eq!(
+        config.tokens().unwrap().0.reveal(),
+        "from-a-file-0123456789"
+    );
     assert!(!format!("{:?}", load(GOOD).unwrap()).contains("0123456789abcdef"));
 }

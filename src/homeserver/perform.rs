@@ -18,7 +18,13 @@ const DEVICE_NAME: &str = "Guest browser";
 const TOKEN_PAUSE: Duration = Duration::from_secs(10);
 
 impl Perform for Homeserver {
-    async fn perform(&self, id: EffectId, effect: &Effect, repeated: bool, words: Option<&Words>) -> Result<Outcome, Later> {
+    async fn perform(
+        &self,
+        id: EffectId,
+        effect: &Effect,
+        repeated: bool,
+        words: Option<&Words>,
+    ) -> Result<Outcome, Later> {
         settled(self.attempt(id, effect, repeated, words).await)
     }
 }
@@ -29,71 +35,155 @@ fn settled(tried: Result<Outcome, CallFailed>) -> Result<Outcome, Later> {
         Ok(outcome) => Ok(outcome),
         Err(failed) => match failed.source.kind() {
             CallErrorKind::Refused { errcode } => Ok(Outcome::Refused { errcode }),
-            CallErrorKind::Later { after } => Err(Later { after, why: failed.source.to_string() }),
-            CallErrorKind::Unauthorized => Err(Later { after: Some(TOKEN_PAUSE), why: failed.source.to_string() }),
+            CallErrorKind::Later { after } => Err(Later {
+                after,
+                why: failed.source.to_string(),
+            }),
+            CallErrorKind::Unauthorized => Err(Later {
+                after: Some(TOKEN_PAUSE),
+                why: failed.source.to_string(),
+            }),
         },
     }
 }
 
 impl Homeserver {
-    async fn attempt(&self, id: EffectId, effect: &Effect, repeated: bool, words: Option<&Words>) -> Result<Outcome, CallFailed> {
+    async fn attempt(
+        &self,
+        id: EffectId,
+        effect: &Effect,
+        repeated: bool,
+        words: Option<&Words>,
+    ) -> Result<Outcome, CallFailed> {
         let transaction = id.to_string();
         let name = effect.name();
         let done = |(): ()| Outcome::Done;
         match effect {
             Effect::RegisterGhost { ghost, .. } => self.register(ghost).await,
-            Effect::NameGhost { ghost, name: guest, .. } => {
-                self.counted(name, self.as_ghost(ghost).set_display_name(&guest.labelled()).await).map(done)
-            }
-            Effect::PutDevice { ghost, device, .. } => {
-                self.counted(name, self.as_ghost(ghost).put_device(device.as_str(), DEVICE_NAME).await).map(done)
-            }
-            Effect::UploadKeys { ghost, device, keys, .. } => {
+            Effect::NameGhost {
+                ghost, name: guest, ..
+            } => self
+                .counted(
+                    name,
+                    self.as_ghost(ghost)
+                        .set_display_name(&guest.labelled())
+                        .await,
+                )
+                .map(done),
+            Effect::PutDevice { ghost, device, .. } => self
+                .counted(
+                    name,
+                    self.as_ghost(ghost)
+                        .put_device(device.as_str(), DEVICE_NAME)
+                        .await,
+                )
+                .map(done),
+            Effect::UploadKeys {
+                ghost,
+                device,
+                keys,
+                ..
+            } => {
                 let ghost = self.as_ghost(ghost).with_device(device.as_str());
-                let uploaded = ghost.upload_keys(Some(&keys.device_keys), Some(&keys.one_time_keys), Some(&keys.fallback_keys));
+                let uploaded = ghost.upload_keys(
+                    Some(&keys.device_keys),
+                    Some(&keys.one_time_keys),
+                    Some(&keys.fallback_keys),
+                );
                 self.counted(name, uploaded.await).map(|_| Outcome::Done)
             }
             Effect::UploadCrossSigning { ghost, keys, .. } => {
                 let ghost = self.as_ghost(ghost);
-                let uploaded = ghost.upload_cross_signing(&keys.master_key, &keys.self_signing_key, &keys.user_signing_key);
+                let uploaded = ghost.upload_cross_signing(
+                    &keys.master_key,
+                    &keys.self_signing_key,
+                    &keys.user_signing_key,
+                );
                 self.counted(name, uploaded.await).map(done)
             }
-            Effect::UploadSignatures { ghost, device, device_keys, .. } => {
+            Effect::UploadSignatures {
+                ghost,
+                device,
+                device_keys,
+                ..
+            } => {
                 let signatures = json!({ ghost.as_str(): { device.as_str(): device_keys } });
-                self.counted(name, self.as_ghost(ghost).upload_signatures(&signatures).await).map(done)
+                self.counted(
+                    name,
+                    self.as_ghost(ghost).upload_signatures(&signatures).await,
+                )
+                .map(done)
             }
-            Effect::CreateRoom { portal, host, ghost } => self.create_room(*portal, host, ghost, repeated).await,
-            Effect::GhostJoins(step) => {
-                self.counted(name, self.as_ghost(&step.ghost).join(step.room.as_str()).await).map(done)
-            }
+            Effect::CreateRoom {
+                portal,
+                host,
+                ghost,
+            } => self.create_room(*portal, host, ghost, repeated).await,
+            Effect::GhostJoins(step) => self
+                .counted(
+                    name,
+                    self.as_ghost(&step.ghost).join(step.room.as_str()).await,
+                )
+                .map(done),
             Effect::BotLeaves(step) => self.bot_leaves(name, &step.room, repeated).await,
             Effect::InviteHost(step) => self.invite_host(step, repeated).await,
             Effect::GiveUpPower(step) => self.give_up_power(step, repeated).await,
             Effect::VerifySeal(step) => self.verify_seal(step).await,
-            Effect::SendEvent { ghost, device, room, content, .. } => {
+            Effect::SendEvent {
+                ghost,
+                device,
+                room,
+                content,
+                ..
+            } => {
                 let ghost = self.as_ghost(ghost).with_device(device.as_str());
-                let sent = ghost.send_event(room.as_str(), "m.room.encrypted", &transaction, content).await;
-                self.counted(name, sent).map(|event_id| Outcome::Sent(EventId::new(event_id)))
+                let sent = ghost
+                    .send_event(room.as_str(), "m.room.encrypted", &transaction, content)
+                    .await;
+                self.counted(name, sent)
+                    .map(|event_id| Outcome::Sent(EventId::new(event_id)))
             }
-            Effect::SendToDevice { ghost, device, host, event_type, messages, .. } => {
+            Effect::SendToDevice {
+                ghost,
+                device,
+                host,
+                event_type,
+                messages,
+                ..
+            } => {
                 let ghost = self.as_ghost(ghost).with_device(device.as_str());
-                let sent = ghost.send_to_device(event_type, &transaction, &addressed(host, messages)).await;
+                let sent = ghost
+                    .send_to_device(event_type, &transaction, &addressed(host, messages))
+                    .await;
                 self.counted(name, sent).map(done)
             }
-            Effect::GhostLeaves { ghost, room, reason, .. } => {
-                self.counted(name, self.as_ghost(ghost).leave(room.as_str(), Some(reason)).await).map(done)
-            }
+            Effect::GhostLeaves {
+                ghost,
+                room,
+                reason,
+                ..
+            } => self
+                .counted(
+                    name,
+                    self.as_ghost(ghost)
+                        .leave(room.as_str(), Some(reason))
+                        .await,
+                )
+                .map(done),
             Effect::BotLeavesUnused { room, .. } => self.bot_leaves(name, room, repeated).await,
-            Effect::DeleteDevice { ghost, device, .. } => {
-                self.counted(name, self.as_ghost(ghost).delete_device(device.as_str()).await).map(done)
-            }
-            Effect::Deactivate { ghost, .. } => {
-                self.counted(name, self.as_ghost(ghost).deactivate(true).await).map(done)
-            }
+            Effect::DeleteDevice { ghost, device, .. } => self
+                .counted(
+                    name,
+                    self.as_ghost(ghost).delete_device(device.as_str()).await,
+                )
+                .map(done),
+            Effect::Deactivate { ghost, .. } => self
+                .counted(name, self.as_ghost(ghost).deactivate(true).await)
+                .map(done),
             Effect::BotJoins { room, .. } => self.bot_joins(room).await,
-            Effect::BotDeclines { room } => {
-                self.counted(name, self.as_bot().leave(room.as_str(), None).await).map(done)
-            }
+            Effect::BotDeclines { room } => self
+                .counted(name, self.as_bot().leave(room.as_str(), None).await)
+                .map(done),
             Effect::FetchHostName { host, .. } => {
                 let profile = self.counted(name, self.as_bot().display_name(host.as_str()).await);
                 profile.map(Outcome::HostName)
@@ -106,9 +196,19 @@ impl Homeserver {
         }
     }
 
-    async fn say(&self, name: &'static str, room: &RoomId, transaction: &str, text: &Words) -> Result<Outcome, CallFailed> {
-        let sent = self.as_bot().send_event(room.as_str(), "m.room.message", transaction, &notice(text)).await;
-        self.counted(name, sent).map(|event_id| Outcome::Sent(EventId::new(event_id)))
+    async fn say(
+        &self,
+        name: &'static str,
+        room: &RoomId,
+        transaction: &str,
+        text: &Words,
+    ) -> Result<Outcome, CallFailed> {
+        let sent = self
+            .as_bot()
+            .send_event(room.as_str(), "m.room.message", transaction, &notice(text))
+            .await;
+        self.counted(name, sent)
+            .map(|event_id| Outcome::Sent(EventId::new(event_id)))
     }
 
     /// A name that is taken is ours: nobody else may register in the ghosts' namespace, and the
@@ -121,7 +221,13 @@ impl Homeserver {
         }
     }
 
-    async fn create_room(&self, portal: PortalId, host: &UserId, ghost: &UserId, repeated: bool) -> Result<Outcome, CallFailed> {
+    async fn create_room(
+        &self,
+        portal: PortalId,
+        host: &UserId,
+        ghost: &UserId,
+        repeated: bool,
+    ) -> Result<Outcome, CallFailed> {
         // `createRoom` has no transaction id: a room whose making was not answered would be made twice.
         if repeated && let Some(room) = self.find_room(portal).await? {
             return Ok(Outcome::RoomCreated(room));
@@ -135,7 +241,10 @@ impl Homeserver {
     async fn find_room(&self, portal: PortalId) -> Result<Option<RoomId>, CallFailed> {
         let portal = portal.to_string();
         for room in self.counted("joined_rooms", self.as_bot().joined_rooms().await)? {
-            let create = self.as_bot().get_state_event(&room, "m.room.create", "").await;
+            let create = self
+                .as_bot()
+                .get_state_event(&room, "m.room.create", "")
+                .await;
             match self.counted("get_state", create) {
                 Ok(create) if create.get(seal::MARKER).and_then(Value::as_str) == Some(&portal) => {
                     return Ok(Some(RoomId::new(room)));
@@ -149,7 +258,12 @@ impl Homeserver {
         Ok(None)
     }
 
-    async fn bot_leaves(&self, name: &'static str, room: &RoomId, repeated: bool) -> Result<Outcome, CallFailed> {
+    async fn bot_leaves(
+        &self,
+        name: &'static str,
+        room: &RoomId,
+        repeated: bool,
+    ) -> Result<Outcome, CallFailed> {
         match self.counted(name, self.as_bot().leave(room.as_str(), None).await) {
             // It left at an earlier try; the seal is read back anyway.
             Err(failed) if repeated && failed.errcode().is_some() => Ok(Outcome::Done),
@@ -158,9 +272,17 @@ impl Homeserver {
     }
 
     async fn invite_host(&self, step: &InRoom, repeated: bool) -> Result<Outcome, CallFailed> {
-        let content = json!({ "membership": "invite", "is_direct": true, "reason": seal::INVITE_REASON });
+        let content =
+            json!({ "membership": "invite", "is_direct": true, "reason": seal::INVITE_REASON });
         let ghost = self.as_ghost(&step.ghost);
-        let invited = ghost.put_state(step.room.as_str(), "m.room.member", step.host.as_str(), &content).await;
+        let invited = ghost
+            .put_state(
+                step.room.as_str(),
+                "m.room.member",
+                step.host.as_str(),
+                &content,
+            )
+            .await;
         match self.counted("invite_host", invited) {
             // Invited at an earlier try, and the host has accepted since.
             Err(failed) if repeated && failed.errcode().is_some() => Ok(Outcome::Done),
@@ -171,9 +293,17 @@ impl Homeserver {
     async fn give_up_power(&self, step: &InRoom, repeated: bool) -> Result<Outcome, CallFailed> {
         let ghost = self.as_ghost(&step.ghost);
         let room = step.room.as_str();
-        let stored = self.counted("get_state", ghost.get_state_event(room, "m.room.power_levels", "").await)?;
+        let stored = self.counted(
+            "get_state",
+            ghost.get_state_event(room, "m.room.power_levels", "").await,
+        )?;
         let content = seal::without_power(stored, &step.host);
-        match self.counted("give_up_power", ghost.put_state(room, "m.room.power_levels", "", &content).await) {
+        match self.counted(
+            "give_up_power",
+            ghost
+                .put_state(room, "m.room.power_levels", "", &content)
+                .await,
+        ) {
             // Given up at an earlier try; the seal is read back anyway.
             Err(failed) if repeated && failed.errcode().is_some() => Ok(Outcome::Done),
             other => other.map(|_| Outcome::Done),
@@ -181,7 +311,9 @@ impl Homeserver {
     }
 
     async fn verify_seal(&self, step: &InRoom) -> Result<Outcome, CallFailed> {
-        let state = self.room_state(self.as_ghost(&step.ghost), &step.room).await?;
+        let state = self
+            .room_state(self.as_ghost(&step.ghost), &step.room)
+            .await?;
         Ok(match seal::verify(&state, step, &self.bot) {
             Ok(host_joined) => Outcome::Sealed { host_joined },
             Err(broken) => {
@@ -199,12 +331,18 @@ impl Homeserver {
             event.event_type == "m.room.member" && matches!(membership, Some("join" | "invite"))
         };
         Ok(Outcome::Joined {
-            encrypted: state.iter().any(|event| event.event_type == "m.room.encryption"),
+            encrypted: state
+                .iter()
+                .any(|event| event.event_type == "m.room.encryption"),
             members: state.iter().filter(present).count(),
         })
     }
 
-    async fn room_state(&self, reader: vestibule_appservice::intent::Intent<'_>, room: &RoomId) -> Result<Vec<StateEvent>, CallFailed> {
+    async fn room_state(
+        &self,
+        reader: vestibule_appservice::intent::Intent<'_>,
+        room: &RoomId,
+    ) -> Result<Vec<StateEvent>, CallFailed> {
         let state = self.counted("get_state", reader.get_state(room.as_str()).await)?;
         let state = state.into_iter().map(|event| StateEvent {
             event_type: event.event_type,

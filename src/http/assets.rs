@@ -36,9 +36,18 @@ impl Assets {
         let unpack = |file: &'static Embedded| {
             let mut plain = Vec::new();
             brotli::Decompressor::new(file.brotli, 4096).read_to_end(&mut plain)?;
-            Ok(Asset { path: file.path, content_type: content_type(file.path), brotli: file.brotli, plain: plain.into() })
+            Ok(Asset {
+                path: file.path,
+                content_type: content_type(file.path),
+                brotli: file.brotli,
+                plain: plain.into(),
+            })
         };
-        EMBEDDED.iter().map(unpack).collect::<std::io::Result<_>>().map(Self)
+        EMBEDDED
+            .iter()
+            .map(unpack)
+            .collect::<std::io::Result<_>>()
+            .map(Self)
     }
 
     /// Whether the program was built with the page.
@@ -52,13 +61,24 @@ impl Assets {
     pub fn serve(&self, path: &str, request: &HeaderMap) -> Response {
         let path = if path.is_empty() { "index.html" } else { path };
         let Some(asset) = self.0.iter().find(|asset| asset.path == path) else {
-            return if path == "index.html" { not_built() } else { ApiError::not_found().into_response() };
+            return if path == "index.html" {
+                not_built()
+            } else {
+                ApiError::not_found().into_response()
+            };
         };
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(asset.content_type),
+        );
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
         // Every file but the entry carries a hash in its name, so it never changes.
-        let cache = if path == "index.html" { "no-cache" } else { "public, max-age=31536000, immutable" };
+        let cache = if path == "index.html" {
+            "no-cache"
+        } else {
+            "public, max-age=31536000, immutable"
+        };
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
         if takes_brotli(request) {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
@@ -75,10 +95,14 @@ fn not_built() -> Response {
 }
 
 fn takes_brotli(request: &HeaderMap) -> bool {
-    let lists = request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let lists = request
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        name.trim().eq_ignore_ascii_case("br") && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+        name.trim().eq_ignore_ascii_case("br")
+            && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
     })
 }
 

@@ -27,17 +27,29 @@ impl ApiError {
 
     /// The body is larger than is read.
     pub fn too_large() -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request is too large.")
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "The request is too large.",
+        )
     }
 
     /// Nothing can be stored or asked at the moment.
     pub fn unavailable() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "This does not work at the moment. Please try again soon.")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "This does not work at the moment. Please try again soon.",
+        )
     }
 
     /// Another site tries to open a socket.
     pub fn wrong_origin() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "wrong_origin", "Only the page itself may connect.")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "wrong_origin",
+            "Only the page itself may connect.",
+        )
     }
 
     /// There is nothing under this path.
@@ -46,15 +58,28 @@ impl ApiError {
     }
 
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, body: ErrorBody { code, message: message.into(), retry_after_ms: None } }
+        Self {
+            status,
+            body: ErrorBody {
+                code,
+                message: message.into(),
+                retry_after_ms: None,
+            },
+        }
     }
 }
 
 /// The body for a refusal.
 #[must_use]
 pub fn refusal_body(refusal: &Refusal) -> ErrorBody {
-    let retry_after_ms = refusal.retry_after().and_then(|after| u64::try_from(after.as_millis()).ok());
-    ErrorBody { code: refusal.code(), message: refusal.to_string(), retry_after_ms }
+    let retry_after_ms = refusal
+        .retry_after()
+        .and_then(|after| u64::try_from(after.as_millis()).ok());
+    ErrorBody {
+        code: refusal.code(),
+        message: refusal.to_string(),
+        retry_after_ms,
+    }
 }
 
 impl From<Refusal> for ApiError {
@@ -73,7 +98,10 @@ impl From<Refusal> for ApiError {
             | Refusal::NotEncrypted
             | Refusal::BadRequest => StatusCode::BAD_REQUEST,
         };
-        Self { status, body: refusal_body(&refusal) }
+        Self {
+            status,
+            body: refusal_body(&refusal),
+        }
     }
 }
 

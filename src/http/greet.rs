@@ -26,21 +26,52 @@ pub struct Greeted {
 /// Sends the challenge and checks the hello.
 pub async fn greet(socket: &mut WebSocket, app: &App) -> Result<Greeted, Closing> {
     let nonce = app.nonce();
-    send(socket, &ServerFrame::Challenge { nonce: nonce.clone(), protocol: PROTOCOL }).await?;
-    let message = tokio::time::timeout(PATIENCE, next_text(socket)).await.map_err(|_| Closing::NotGreeted)??;
+    send(
+        socket,
+        &ServerFrame::Challenge {
+            nonce: nonce.clone(),
+            protocol: PROTOCOL,
+        },
+    )
+    .await?;
+    let message = tokio::time::timeout(PATIENCE, next_text(socket))
+        .await
+        .map_err(|_| Closing::NotGreeted)??;
     let (portal, device, signature, last_seq) = match serde_json::from_str(&message) {
-        Ok(ClientFrame::Hello { portal, device, signature, last_seq }) => (portal, device, signature, last_seq),
+        Ok(ClientFrame::Hello {
+            portal,
+            device,
+            signature,
+            last_seq,
+        }) => (portal, device, signature, last_seq),
         Ok(_) => return Err(Closing::NotGreeted),
         Err(_) => return Err(Closing::BadFrame),
     };
-    let stored = app.store.begin().portal(portal).map_err(Closing::Store)?.ok_or(Closing::UnknownChat)?;
+    let stored = app
+        .store
+        .begin()
+        .portal(portal)
+        .map_err(Closing::Store)?
+        .ok_or(Closing::UnknownChat)?;
     let proven = stored.visit.device == device && signed(&stored, app, &device, &nonce, &signature);
-    if proven { Ok(Greeted { portal, last_seq }) } else { Err(Closing::BadSignature) }
+    if proven {
+        Ok(Greeted { portal, last_seq })
+    } else {
+        Err(Closing::BadSignature)
+    }
 }
 
 fn signed(stored: &Portal, app: &App, device: &DeviceId, nonce: &str, signature: &str) -> bool {
     let portal = stored.id.to_string();
-    verify_hello(&stored.visit.ed25519, &app.guests.origin, &portal, device.as_str(), nonce, signature).is_ok()
+    verify_hello(
+        &stored.visit.ed25519,
+        &app.guests.origin,
+        &portal,
+        device.as_str(),
+        nonce,
+        signature,
+    )
+    .is_ok()
 }
 
 async fn next_text(socket: &mut WebSocket) -> Result<String, Closing> {
@@ -57,7 +88,12 @@ async fn next_text(socket: &mut WebSocket) -> Result<String, Closing> {
 
 /// Reads what the push path may have lost, asks for the host's keys, and puts the welcome
 /// together.
-pub async fn welcome(app: &App, portal: &Portal, room: &RoomId, host_joined: bool) -> Result<ServerFrame, Closing> {
+pub async fn welcome(
+    app: &App,
+    portal: &Portal,
+    room: &RoomId,
+    host_joined: bool,
+) -> Result<ServerFrame, Closing> {
     let unavailable = |what: &'static str| {
         move |error: crate::homeserver::CallFailed| {
             tracing::warn!(portal = %portal.id, error = &error as &dyn std::error::Error, what, "a browser has to wait");
@@ -68,15 +104,29 @@ pub async fn welcome(app: &App, portal: &Portal, room: &RoomId, host_joined: boo
         tracing::warn!(portal = %portal.id, error = &error as &dyn std::error::Error, "a browser has to wait");
         Closing::Unavailable
     })?;
-    let keys = app.homeserver.host_keys(portal).await.map_err(unavailable("keys_query"))?;
-    let host = app.store.begin().host(&portal.host).map_err(Closing::Store)?;
-    let display_name = host.map_or_else(|| portal.host.localpart().to_owned(), |host| host.shown_name().to_owned());
+    let keys = app
+        .homeserver
+        .host_keys(portal)
+        .await
+        .map_err(unavailable("keys_query"))?;
+    let host = app
+        .store
+        .begin()
+        .host(&portal.host)
+        .map_err(Closing::Store)?;
+    let display_name = host.map_or_else(
+        || portal.host.localpart().to_owned(),
+        |host| host.shown_name().to_owned(),
+    );
     let deadline = portal.deadline().ok_or(Closing::Unavailable)?;
     Ok(ServerFrame::Welcome(Box::new(Welcome {
         room_id: room.clone(),
         ghost: portal.ghost.clone(),
         name: portal.name.labelled(),
-        host: HostView { user_id: portal.host.clone(), display_name },
+        host: HostView {
+            user_id: portal.host.clone(),
+            display_name,
+        },
         host_joined,
         last_n: portal.visit.last_n,
         deadline,

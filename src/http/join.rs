@@ -31,10 +31,17 @@ pub struct Request {
 }
 
 /// Lets the guest in, once.
-pub async fn join(State(app): State<Arc<App>>, body: Result<Json<Request>, JsonRejection>) -> Result<Json<Value>, ApiError> {
+pub async fn join(
+    State(app): State<Arc<App>>,
+    body: Result<Json<Request>, JsonRejection>,
+) -> Result<Json<Value>, ApiError> {
     let request = readable(body)?;
     let token_hash = Token::parse(&request.token)?.hash();
-    let link = app.store.begin().link_by_token(&token_hash).map_err(|error| undecided(&error.into()))?;
+    let link = app
+        .store
+        .begin()
+        .link_by_token(&token_hash)
+        .map_err(|error| undecided(&error.into()))?;
     let link = link.ok_or(Refusal::LinkUnknown)?;
     let device = DeviceId::new(request.device_id);
     // The answer is the domain's, but whoever can't get in must not cost us fifty signatures.
@@ -63,11 +70,12 @@ pub async fn join(State(app): State<Arc<App>>, body: Result<Json<Request>, JsonR
     match app.driver.submit(Input::Join(Box::new(join))).await {
         Ok(Ok(Answer::Joined(joined))) => {
             app.metrics.joins.inc();
-            Ok(Json(json!({ "portal": joined.portal, "name": joined.name, "host": joined.host })))
+            Ok(Json(
+                json!({ "portal": joined.portal, "name": joined.name, "host": joined.host }),
+            ))
         }
-        Ok(Ok(Answer::Stored | Answer::Counted { .. })) | Err(DriveError::Store(_) | DriveError::Stopping) => {
-            Err(ApiError::unavailable())
-        }
+        Ok(Ok(Answer::Stored | Answer::Counted { .. }))
+        | Err(DriveError::Store(_) | DriveError::Stopping) => Err(ApiError::unavailable()),
         Ok(Err(refusal)) => Err(refusal.into()),
     }
 }
@@ -76,9 +84,11 @@ pub async fn join(State(app): State<Arc<App>>, body: Result<Json<Request>, JsonR
 fn may_enter(app: &App, link: &Link, device: &DeviceId) -> Read<bool> {
     match link.state {
         LinkState::Open => Ok(app.clock.now() < link.expires_at),
-        LinkState::Used { portal, .. } => {
-            Ok(app.store.begin().portal(portal)?.is_some_and(|portal| portal.visit.device == *device))
-        }
+        LinkState::Used { portal, .. } => Ok(app
+            .store
+            .begin()
+            .portal(portal)?
+            .is_some_and(|portal| portal.visit.device == *device)),
         LinkState::Revoked { .. } => Ok(false),
     }
 }
@@ -87,11 +97,15 @@ fn may_enter(app: &App, link: &Link, device: &DeviceId) -> Read<bool> {
 pub fn readable<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, ApiError> {
     match body {
         Ok(Json(request)) => Ok(request),
-        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::too_large()),
-        Err(JsonRejection::MissingJsonContentType(_)) => {
-            Err(ApiError::bad_request("The content type must be application/json."))
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(ApiError::too_large())
         }
-        Err(_) => Err(ApiError::bad_request("The body is not the JSON that is expected here.")),
+        Err(JsonRejection::MissingJsonContentType(_)) => Err(ApiError::bad_request(
+            "The content type must be application/json.",
+        )),
+        Err(_) => Err(ApiError::bad_request(
+            "The body is not the JSON that is expected here.",
+        )),
     }
 }
 
@@ -100,7 +114,10 @@ pub fn undecided(error: &Undecided) -> ApiError {
     match error {
         Undecided::Refused(refusal) => (*refusal).into(),
         Undecided::Store(_) => {
-            tracing::error!(error = error as &dyn std::error::Error, "a request could not be answered");
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "a request could not be answered"
+            );
             ApiError::unavailable()
         }
     }

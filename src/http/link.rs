@@ -21,8 +21,12 @@ pub struct Request {
 }
 
 /// Answers who invites, or why the link can't be used.
-pub async fn look(State(app): State<Arc<App>>, body: Result<Json<Request>, JsonRejection>) -> Result<Json<Value>, ApiError> {
+pub async fn look(
+    State(app): State<Arc<App>>,
+    body: Result<Json<Request>, JsonRejection>,
+) -> Result<Json<Value>, ApiError> {
     let hash = Token::parse(&readable(body)?.token)?.hash();
-    let view = look_at(&app.store.begin(), &hash, &app.policy, app.clock.now()).map_err(|error| undecided(&error))?;
+    let view = look_at(&app.store.begin(), &hash, &app.policy, app.clock.now())
+        .map_err(|error| undecided(&error))?;
     Ok(Json(json!(view)))
 }

@@ -26,7 +26,10 @@ use crate::app::App;
 /// How many questions of one browser are asked at the homeserver at once.
 const QUESTIONS: usize = 4;
 /// How often a browser may ask: a page that was changed must not drain the host's one-time keys.
-const QUESTION_RATE: GuestRate = GuestRate { burst: 20, interval: Duration::from_secs(2) };
+const QUESTION_RATE: GuestRate = GuestRate {
+    burst: 20,
+    interval: Duration::from_secs(2),
+};
 /// How many devices of a host are served; more than any person has.
 const DEVICES: usize = 100;
 
@@ -43,29 +46,64 @@ pub struct Relay {
 enum Question {
     HostKeys,
     Claim(Vec<vestibule_bridge::id::DeviceId>),
-    Upload { one_time_keys: Value, fallback_keys: Value },
+    Upload {
+        one_time_keys: Value,
+        fallback_keys: Value,
+    },
 }
 
 impl Relay {
     /// The relay, and where answers come out that took a homeserver call.
     pub fn new(app: Arc<App>, portal: PortalId) -> (Self, mpsc::Receiver<ServerFrame>) {
         let (results, answers) = mpsc::channel(QUESTIONS);
-        (Self { app, portal, results, asking: Arc::default(), asked: Timestamp(0) }, answers)
+        (
+            Self {
+                app,
+                portal,
+                results,
+                asking: Arc::default(),
+                asked: Timestamp(0),
+            },
+            answers,
+        )
     }
 
     /// Deals with one frame; what it gives back is the answer, unless that comes later or never.
     pub async fn take(&mut self, frame: ClientFrame) -> Result<Option<ServerFrame>, Closing> {
         let portal = self.portal;
         match frame {
-            ClientFrame::Send { n, content } => self.numbered(n, Input::Send { portal, n, content }).await,
-            ClientFrame::ToDevice { n, event_type, messages } => {
-                self.numbered(n, Input::SendToDevice { portal, n, event_type, messages }).await
+            ClientFrame::Send { n, content } => {
+                self.numbered(n, Input::Send { portal, n, content }).await
+            }
+            ClientFrame::ToDevice {
+                n,
+                event_type,
+                messages,
+            } => {
+                self.numbered(
+                    n,
+                    Input::SendToDevice {
+                        portal,
+                        n,
+                        event_type,
+                        messages,
+                    },
+                )
+                .await
             }
             ClientFrame::KeysQuery { id } => self.question(id, Question::HostKeys),
             ClientFrame::KeysClaim { id, devices } => self.question(id, Question::Claim(devices)),
-            ClientFrame::KeysUpload { id, one_time_keys, fallback_keys } => {
-                self.question(id, Question::Upload { one_time_keys, fallback_keys })
-            }
+            ClientFrame::KeysUpload {
+                id,
+                one_time_keys,
+                fallback_keys,
+            } => self.question(
+                id,
+                Question::Upload {
+                    one_time_keys,
+                    fallback_keys,
+                },
+            ),
             ClientFrame::Leave => {
                 let stored = self.app.driver.submit(Input::Leave { portal }).await;
                 // Leaving twice is no mistake; the end is told by its own frame.
@@ -76,7 +114,10 @@ impl Relay {
     }
 
     async fn numbered(&self, n: u64, input: Input) -> Result<Option<ServerFrame>, Closing> {
-        let mut result = ResultFrame { n: Some(n), ..ResultFrame::default() };
+        let mut result = ResultFrame {
+            n: Some(n),
+            ..ResultFrame::default()
+        };
         match self.app.driver.submit(input).await {
             Ok(Ok(answer)) => {
                 result.ok = true;
@@ -96,9 +137,16 @@ impl Relay {
             return refused(refusal_body(&refusal));
         }
         if self.asking.load(Ordering::Relaxed) >= QUESTIONS {
-            return refused(refusal_body(&Refusal::RateLimited { retry_after: Duration::from_secs(1) }));
+            return refused(refusal_body(&Refusal::RateLimited {
+                retry_after: Duration::from_secs(1),
+            }));
         }
-        let stored = self.app.store.begin().portal(self.portal).map_err(Closing::Store)?;
+        let stored = self
+            .app
+            .store
+            .begin()
+            .portal(self.portal)
+            .map_err(Closing::Store)?;
         let stored = stored.ok_or(Closing::UnknownChat)?;
         match stored.state {
             PortalState::Open { .. } => {}
@@ -106,7 +154,11 @@ impl Relay {
             PortalState::Closed { .. } => return refused(refusal_body(&Refusal::Ended)),
         }
         self.asking.fetch_add(1, Ordering::Relaxed);
-        let (app, results, asking) = (Arc::clone(&self.app), self.results.clone(), Arc::clone(&self.asking));
+        let (app, results, asking) = (
+            Arc::clone(&self.app),
+            self.results.clone(),
+            Arc::clone(&self.asking),
+        );
         tokio::spawn(async move {
             let body = ask(&app, &stored, question).await;
             asking.fetch_sub(1, Ordering::Relaxed);
@@ -125,7 +177,10 @@ async fn ask(app: &App, portal: &Portal, question: Question) -> Result<Value, Er
             }
             app.homeserver.claim_host_keys(portal, &devices).await
         }
-        Question::Upload { one_time_keys, fallback_keys } => {
+        Question::Upload {
+            one_time_keys,
+            fallback_keys,
+        } => {
             let visit = &portal.visit;
             let checked = verify_one_time_keys(
                 &visit.ed25519,
@@ -137,7 +192,10 @@ async fn ask(app: &App, portal: &Portal, question: Question) -> Result<Value, Er
             if checked.is_err() {
                 return Err(refusal_body(&Refusal::BadKeys));
             }
-            let count = app.homeserver.upload_ghost_keys(portal, one_time_keys, fallback_keys).await;
+            let count = app
+                .homeserver
+                .upload_ghost_keys(portal, one_time_keys, fallback_keys)
+                .await;
             count.map(|count| json!({ "one_time_keys": count }))
         }
     };
@@ -150,12 +208,25 @@ async fn ask(app: &App, portal: &Portal, question: Question) -> Result<Value, Er
 fn answer(id: u64, body: Result<Value, ErrorBody>) -> ServerFrame {
     let id = Some(id);
     ServerFrame::Result(match body {
-        Ok(body) => ResultFrame { id, ok: true, body: Some(body), ..ResultFrame::default() },
-        Err(error) => ResultFrame { id, error: Some(error), ..ResultFrame::default() },
+        Ok(body) => ResultFrame {
+            id,
+            ok: true,
+            body: Some(body),
+            ..ResultFrame::default()
+        },
+        Err(error) => ResultFrame {
+            id,
+            error: Some(error),
+            ..ResultFrame::default()
+        },
     })
 }
 
 fn unavailable() -> ErrorBody {
     let message = "This does not work at the moment.".to_owned();
-    ErrorBody { code: "unavailable", message, retry_after_ms: Some(1000) }
+    ErrorBody {
+        code: "unavailable",
+        message,
+        retry_after_ms: Some(1000),
+    }
 }

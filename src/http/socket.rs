@@ -40,8 +40,14 @@ const FAREWELL: Duration = Duration::from_secs(10);
 const PAGE: usize = 32;
 
 /// Accepts the connection of the page itself, and of no other site.
-pub async fn open(State(app): State<Arc<App>>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+pub async fn open(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let origin = headers
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok());
     if origin != Some(app.guests.origin.as_str()) {
         return ApiError::wrong_origin().into_response();
     }
@@ -99,21 +105,28 @@ impl Closing {
         Some(match self {
             Self::Gone => return None,
             Self::NotGreeted => ("not_greeted", "The first frame must be a hello."),
-            Self::BadSignature => ("bad_signature", "This browser could not prove that the chat is its own."),
+            Self::BadSignature => (
+                "bad_signature",
+                "This browser could not prove that the chat is its own.",
+            ),
             Self::UnknownChat => ("unknown_chat", "This chat is not known here."),
             Self::BadFrame => ("bad_frame", "This frame is not understood."),
             Self::TooLarge => ("too_large", "This frame is too large."),
             Self::Replaced => ("replaced", "The chat is open in another place."),
             Self::TooSlow => ("too_slow", "The connection does not keep up."),
             Self::Stopping => ("stopping", "The bridge restarts; please connect again."),
-            Self::Unavailable | Self::Store(_) => ("unavailable", "This does not work at the moment."),
+            Self::Unavailable | Self::Store(_) => {
+                ("unavailable", "This does not work at the moment.")
+            }
         })
     }
 }
 
 /// Sends one frame, or finds that the browser is gone or too slow.
 pub async fn send<T: Serialize>(socket: &mut WebSocket, frame: &T) -> Result<(), Closing> {
-    let Ok(text) = serde_json::to_string(frame) else { return Err(Closing::Unavailable) };
+    let Ok(text) = serde_json::to_string(frame) else {
+        return Err(Closing::Unavailable);
+    };
     match timeout(SLOWEST, socket.send(Message::Text(text.into()))).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Closing::Gone),
@@ -124,16 +137,33 @@ pub async fn send<T: Serialize>(socket: &mut WebSocket, frame: &T) -> Result<(),
 async fn converse(mut socket: WebSocket, app: Arc<App>) {
     app.metrics.sockets.inc();
     let closing = match greet(&mut socket, &app).await {
-        Ok(greeted) => Chat::new(Arc::clone(&app), &greeted).run(&mut socket, greeted.last_seq).await,
+        Ok(greeted) => {
+            Chat::new(Arc::clone(&app), &greeted)
+                .run(&mut socket, greeted.last_seq)
+                .await
+        }
         Err(closing) => closing,
     };
     if let Closing::Store(error) = &closing {
-        tracing::error!(error = error as &dyn std::error::Error, "a socket had to be closed");
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "a socket had to be closed"
+        );
     }
     if let Some((code, message)) = closing.words() {
-        let _gone = send(&mut socket, &ServerFrame::Error { code, message: message.to_owned() }).await;
+        let _gone = send(
+            &mut socket,
+            &ServerFrame::Error {
+                code,
+                message: message.to_owned(),
+            },
+        )
+        .await;
     }
-    let close = CloseFrame { code: axum::extract::ws::close_code::NORMAL, reason: "".into() };
+    let close = CloseFrame {
+        code: axum::extract::ws::close_code::NORMAL,
+        reason: "".into(),
+    };
     let _gone = timeout(SLOWEST, socket.send(Message::Close(Some(close)))).await;
     app.metrics.sockets.dec();
 }
@@ -182,7 +212,17 @@ impl Chat {
 
     async fn run(mut self, socket: &mut WebSocket, last_seq: u64) -> Closing {
         // What the browser says it has stored counts as acknowledged: an ack may have been lost.
-        if last_seq > 0 && self.app.driver.submit(Input::Ack { portal: self.portal, seq: last_seq }).await.is_err() {
+        if last_seq > 0
+            && self
+                .app
+                .driver
+                .submit(Input::Ack {
+                    portal: self.portal,
+                    seq: last_seq,
+                })
+                .await
+                .is_err()
+        {
             return Closing::Unavailable;
         }
         let mut heartbeat = interval(HEARTBEAT);
@@ -200,7 +240,12 @@ impl Chat {
 
     /// Sends whatever the store has and the browser hasn't.
     async fn catch_up_socket(&mut self, socket: &mut WebSocket) -> Result<(), Closing> {
-        let stored = self.app.store.begin().portal(self.portal).map_err(Closing::Store)?;
+        let stored = self
+            .app
+            .store
+            .begin()
+            .portal(self.portal)
+            .map_err(Closing::Store)?;
         let stored = stored.ok_or(Closing::UnknownChat)?;
         match &stored.state {
             PortalState::Opening { .. } => {
@@ -223,16 +268,29 @@ impl Chat {
     }
 
     /// Sends the frames that are left, the end among them.
-    async fn say_farewell(&mut self, socket: &mut WebSocket, stored: &Portal) -> Result<(), Closing> {
+    async fn say_farewell(
+        &mut self,
+        socket: &mut WebSocket,
+        stored: &Portal,
+    ) -> Result<(), Closing> {
         let sent_end = self.flush(socket).await?;
         if sent_end || self.farewell.is_some() {
             self.farewell.get_or_insert(monotonic() + FAREWELL);
             return Ok(());
         }
         // The browser acknowledged the end before and asks again.
-        let PortalState::Closed { reason, .. } = stored.state else { return Ok(()) };
+        let PortalState::Closed { reason, .. } = stored.state else {
+            return Ok(());
+        };
         let frame = InboxFrame::Ended { reason };
-        send(socket, &Numbered { seq: stored.last_seq, frame: &frame }).await?;
+        send(
+            socket,
+            &Numbered {
+                seq: stored.last_seq,
+                frame: &frame,
+            },
+        )
+        .await?;
         Err(Closing::Gone)
     }
 
@@ -240,7 +298,12 @@ impl Chat {
     async fn flush(&mut self, socket: &mut WebSocket) -> Result<bool, Closing> {
         let mut ended = false;
         loop {
-            let frames = self.app.store.begin().frames(self.portal, self.cursor, PAGE).map_err(Closing::Store)?;
+            let frames = self
+                .app
+                .store
+                .begin()
+                .frames(self.portal, self.cursor, PAGE)
+                .map_err(Closing::Store)?;
             if frames.is_empty() {
                 return Ok(ended);
             }
@@ -253,7 +316,11 @@ impl Chat {
     }
 
     /// Waits for whatever comes next, and deals with it.
-    async fn wait(&mut self, socket: &mut WebSocket, heartbeat: &mut Interval) -> Result<(), Closing> {
+    async fn wait(
+        &mut self,
+        socket: &mut WebSocket,
+        heartbeat: &mut Interval,
+    ) -> Result<(), Closing> {
         let farewell = self.farewell;
         tokio::select! {
             biased;
@@ -266,11 +333,27 @@ impl Chat {
         }
     }
 
-    async fn signalled(&mut self, socket: &mut WebSocket, signal: Option<Signal>) -> Result<(), Closing> {
+    async fn signalled(
+        &mut self,
+        socket: &mut WebSocket,
+        signal: Option<Signal>,
+    ) -> Result<(), Closing> {
         match signal {
-            Some(Signal::KeysChanged) if self.welcomed => send(socket, &ServerFrame::KeysChanged).await,
-            Some(Signal::OneTimeKeys { count, fallback_unused }) if self.welcomed => {
-                send(socket, &ServerFrame::OneTimeKeys { count, fallback_unused }).await
+            Some(Signal::KeysChanged) if self.welcomed => {
+                send(socket, &ServerFrame::KeysChanged).await
+            }
+            Some(Signal::OneTimeKeys {
+                count,
+                fallback_unused,
+            }) if self.welcomed => {
+                send(
+                    socket,
+                    &ServerFrame::OneTimeKeys {
+                        count,
+                        fallback_unused,
+                    },
+                )
+                .await
             }
             Some(Signal::KeysChanged | Signal::OneTimeKeys { .. }) => Ok(()),
             // The sender is gone when the place was given to another socket.
@@ -294,7 +377,11 @@ impl Chat {
         }
     }
 
-    async fn received(&mut self, socket: &mut WebSocket, message: Option<Result<Message, axum::Error>>) -> Result<(), Closing> {
+    async fn received(
+        &mut self,
+        socket: &mut WebSocket,
+        message: Option<Result<Message, axum::Error>>,
+    ) -> Result<(), Closing> {
         self.heard = monotonic();
         let text = match message {
             Some(Ok(Message::Text(text))) => text,
@@ -316,8 +403,21 @@ impl Chat {
         if seq > self.cursor {
             return Err(Closing::BadFrame);
         }
-        let stored = self.app.driver.submit(Input::Ack { portal: self.portal, seq }).await;
-        stored.map_err(|_| Closing::Unavailable)?.map_err(|_| Closing::BadFrame)?;
-        if self.farewell.is_some() && seq == self.cursor { Err(Closing::Gone) } else { Ok(()) }
+        let stored = self
+            .app
+            .driver
+            .submit(Input::Ack {
+                portal: self.portal,
+                seq,
+            })
+            .await;
+        stored
+            .map_err(|_| Closing::Unavailable)?
+            .map_err(|_| Closing::BadFrame)?;
+        if self.farewell.is_some() && seq == self.cursor {
+            Err(Closing::Gone)
+        } else {
+            Ok(())
+        }
     }
 }

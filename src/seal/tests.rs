@@ -18,26 +18,70 @@ fn step() -> InRoom {
 }
 
 fn event(event_type: &str, state_key: &str, sender: &str, content: Value) -> StateEvent {
-    StateEvent { event_type: event_type.into(), state_key: state_key.into(), sender: sender.into(), content }
+    StateEvent {
+        event_type: event_type.into(),
+        state_key: state_key.into(),
+        sender: sender.into(),
+        content,
+    }
 }
 
 /// The state that Synapse makes of our request and the four steps after it.
 fn sealed() -> Vec<StateEvent> {
-    let body = create_room(PortalId::from_u128(1), &UserId::new(HOST), &UserId::new(GHOST));
+    let body = create_room(
+        PortalId::from_u128(1),
+        &UserId::new(HOST),
+        &UserId::new(GHOST),
+    );
     let mut power = body["power_level_content_override"].clone();
     power["historical"] = json!(100);
     let mut create = body["creation_content"].clone();
     create["room_version"] = json!("12");
     vec![
         event("m.room.create", "", BOT, create),
-        event("m.room.encryption", "", BOT, json!({ "algorithm": "m.megolm.v1.aes-sha2" })),
-        event("m.room.history_visibility", "", BOT, json!({ "history_visibility": "invited" })),
-        event("m.room.guest_access", "", BOT, json!({ "guest_access": "forbidden" })),
-        event("m.room.join_rules", "", BOT, json!({ "join_rule": "invite" })),
-        event("m.room.power_levels", "", GHOST, without_power(power, &UserId::new(HOST))),
+        event(
+            "m.room.encryption",
+            "",
+            BOT,
+            json!({ "algorithm": "m.megolm.v1.aes-sha2" }),
+        ),
+        event(
+            "m.room.history_visibility",
+            "",
+            BOT,
+            json!({ "history_visibility": "invited" }),
+        ),
+        event(
+            "m.room.guest_access",
+            "",
+            BOT,
+            json!({ "guest_access": "forbidden" }),
+        ),
+        event(
+            "m.room.join_rules",
+            "",
+            BOT,
+            json!({ "join_rule": "invite" }),
+        ),
+        event(
+            "m.room.power_levels",
+            "",
+            GHOST,
+            without_power(power, &UserId::new(HOST)),
+        ),
         event("m.room.member", BOT, BOT, json!({ "membership": "leave" })),
-        event("m.room.member", GHOST, GHOST, json!({ "membership": "join" })),
-        event("m.room.member", HOST, GHOST, json!({ "membership": "invite" })),
+        event(
+            "m.room.member",
+            GHOST,
+            GHOST,
+            json!({ "membership": "join" }),
+        ),
+        event(
+            "m.room.member",
+            HOST,
+            GHOST,
+            json!({ "membership": "invite" }),
+        ),
     ]
 }
 
@@ -75,14 +119,21 @@ fn each_loosened_level_breaks_the_seal() {
         ("state_default", json!(50)),
         ("invite", json!(50)),
         ("invite", json!("100")),
-        ("events", json!({ "m.room.encrypted": 0, "m.room.message": 0, "m.room.redaction": 0, "m.reaction": 0 })),
+        (
+            "events",
+            json!({ "m.room.encrypted": 0, "m.room.message": 0, "m.room.redaction": 0, "m.reaction": 0 }),
+        ),
         ("events", json!({ "m.room.encrypted": 0 })),
         ("historical", json!(0)),
         ("redact", json!(0)),
     ] {
         let mut state = sealed();
         state[5].content[name] = level.clone();
-        assert_eq!(check(&state), Err(Broken("m.room.power_levels")), "{name}: {level}");
+        assert_eq!(
+            check(&state),
+            Err(Broken("m.room.power_levels")),
+            "{name}: {level}"
+        );
     }
 }
 
@@ -93,11 +144,21 @@ fn anybody_else_breaks_the_seal() {
     assert!(check(&bot_stays).is_err());
     for membership in ["join", "invite", "knock"] {
         let mut third = sealed();
-        third.push(event("m.room.member", "@eve:example.org", "@eve:example.org", json!({ "membership": membership })));
+        third.push(event(
+            "m.room.member",
+            "@eve:example.org",
+            "@eve:example.org",
+            json!({ "membership": membership }),
+        ));
         assert!(check(&third).is_err(), "{membership}");
     }
     let mut gone = sealed();
-    gone.push(event("m.room.member", "@eve:example.org", HOST, json!({ "membership": "ban" })));
+    gone.push(event(
+        "m.room.member",
+        "@eve:example.org",
+        HOST,
+        json!({ "membership": "ban" }),
+    ));
     assert_eq!(check(&gone), Ok(false));
 }
 

@@ -24,7 +24,10 @@ pub fn encode<T: Serialize>(family: Family, row: &T) -> Read<Vec<u8>> {
 pub fn decode<T: DeserializeOwned>(family: Family, bytes: &[u8]) -> Read<T> {
     match bytes.split_first() {
         Some((&ROW_VERSION, json)) => serde_json::from_slice(json).map_err(|_| damaged(family)),
-        Some((&version, _)) if version > ROW_VERSION => Err(StoreError::TooNew { family: family.name(), version }),
+        Some((&version, _)) if version > ROW_VERSION => Err(StoreError::TooNew {
+            family: family.name(),
+            version,
+        }),
         _ => Err(damaged(family)),
     }
 }
@@ -53,17 +56,25 @@ pub fn joined(first: &[u8], second: &[u8]) -> Vec<u8> {
 
 /// The 16 bytes at the end of a key.
 pub fn trailing_id(family: Family, key: &[u8]) -> Read<u128> {
-    key.last_chunk::<16>().map(|bytes| u128::from_be_bytes(*bytes)).ok_or_else(|| damaged(family))
+    key.last_chunk::<16>()
+        .map(|bytes| u128::from_be_bytes(*bytes))
+        .ok_or_else(|| damaged(family))
 }
 
 /// The 16 bytes of a value or key that is an id.
 pub fn whole_id(family: Family, bytes: &[u8]) -> Read<u128> {
-    bytes.try_into().map(u128::from_be_bytes).map_err(|_| damaged(family))
+    bytes
+        .try_into()
+        .map(u128::from_be_bytes)
+        .map_err(|_| damaged(family))
 }
 
 /// The number in the 8 bytes at the end of a key or value.
 pub fn trailing_number(family: Family, bytes: &[u8]) -> Read<u64> {
-    bytes.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes)).ok_or_else(|| damaged(family))
+    bytes
+        .last_chunk::<8>()
+        .map(|bytes| u64::from_be_bytes(*bytes))
+        .ok_or_else(|| damaged(family))
 }
 
 /// The smallest key above all keys with this prefix; none when there is no such key.
@@ -81,12 +92,20 @@ pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 
 /// A row that doesn't read.
 pub fn damaged(family: Family) -> StoreError {
-    StoreError::Damaged { family: family.name() }
+    StoreError::Damaged {
+        family: family.name(),
+    }
 }
 
 /// A failure below the rows.
-pub fn backend(family: Family, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
-    StoreError::Backend { family: family.name(), source: Box::new(source) }
+pub fn backend(
+    family: Family,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> StoreError {
+    StoreError::Backend {
+        family: family.name(),
+        source: Box::new(source),
+    }
 }
 
 #[cfg(test)]
@@ -98,9 +117,20 @@ mod tests {
     fn a_row_comes_back_and_a_damaged_one_is_named() {
         let bytes = encode(Family::HostidHost, &"row").unwrap();
         assert_eq!(decode::<String>(Family::HostidHost, &bytes).unwrap(), "row");
-        assert!(matches!(decode::<String>(Family::HostidHost, b"\x01{"), Err(StoreError::Damaged { family: "hostid_host" })));
-        assert!(matches!(decode::<String>(Family::HostidHost, b""), Err(StoreError::Damaged { .. })));
-        assert!(matches!(decode::<String>(Family::HostidHost, b"\x02\"row\""), Err(StoreError::TooNew { version: 2, .. })));
+        assert!(matches!(
+            decode::<String>(Family::HostidHost, b"\x01{"),
+            Err(StoreError::Damaged {
+                family: "hostid_host"
+            })
+        ));
+        assert!(matches!(
+            decode::<String>(Family::HostidHost, b""),
+            Err(StoreError::Damaged { .. })
+        ));
+        assert!(matches!(
+            decode::<String>(Family::HostidHost, b"\x02\"row\""),
+            Err(StoreError::TooNew { version: 2, .. })
+        ));
     }
 
     #[test]

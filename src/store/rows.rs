@@ -26,23 +26,36 @@ impl Rows<'_> {
         if let Some(changed) = self.overlay.get(&(family as usize, key.to_vec())) {
             return Ok(changed.clone());
         }
-        self.db.get_cf(self.handle(family)?, key).map_err(|source| backend(family, source))
+        self.db
+            .get_cf(self.handle(family)?, key)
+            .map_err(|source| backend(family, source))
     }
 
     /// Up to `limit` rows whose keys lie from `from` on and below `to`, in order.
-    pub fn range(&self, family: Family, from: &[u8], to: Option<&[u8]>, limit: usize) -> Read<Vec<(Vec<u8>, Vec<u8>)>> {
+    pub fn range(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: Option<&[u8]>,
+        limit: usize,
+    ) -> Read<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(from);
         if let Some(to) = to {
             options.set_iterate_upper_bound(to);
         }
-        let mut stored = self.db.iterator_cf_opt(self.handle(family)?, options, IteratorMode::Start).peekable();
+        let mut stored = self
+            .db
+            .iterator_cf_opt(self.handle(family)?, options, IteratorMode::Start)
+            .peekable();
         let upper = match to {
             Some(to) => Bound::Excluded((family as usize, to.to_vec())),
             None => Bound::Excluded((family as usize + 1, Vec::new())),
         };
-        let mut changed =
-            self.overlay.range((Bound::Included((family as usize, from.to_vec())), upper)).peekable();
+        let mut changed = self
+            .overlay
+            .range((Bound::Included((family as usize, from.to_vec())), upper))
+            .peekable();
 
         let mut rows = Vec::new();
         while rows.len() < limit {
@@ -79,7 +92,8 @@ impl Rows<'_> {
 
     /// Puts a row.
     pub fn put(&mut self, family: Family, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.overlay.insert((family as usize, key.into()), Some(value.into()));
+        self.overlay
+            .insert((family as usize, key.into()), Some(value.into()));
     }
 
     /// Deletes a row.
@@ -95,7 +109,9 @@ impl Rows<'_> {
 
 /// The column family's handle.
 pub fn handle(db: &DB, family: Family) -> Read<&rocksdb::ColumnFamily> {
-    db.cf_handle(family.name()).ok_or(StoreError::Damaged { family: family.name() })
+    db.cf_handle(family.name()).ok_or(StoreError::Damaged {
+        family: family.name(),
+    })
 }
 
 type Changed<'a> = (&'a (usize, Vec<u8>), &'a Option<Vec<u8>>);
