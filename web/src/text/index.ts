@@ -29,9 +29,9 @@ export interface Dates {
 }
 
 export function datesFor(words: Catalogue, locale: string | undefined): Dates {
-  const time = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
+  const time = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
   const day = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
-  const moment = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" });
+  const moment = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", hour: "numeric", minute: "2-digit" });
   const dayKey = (ms: number): string => new Date(ms).toDateString();
   return {
     time: (ms) => time.format(ms),

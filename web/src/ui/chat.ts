@@ -40,7 +40,7 @@ export function chatScreen(context: Context, chat: ChatModel, erase: () => void,
     head.show(view);
     field.element.hidden = end !== null;
     caption.hidden = end !== null;
-    caption.replaceChildren(guest(context, view));
+    caption.replaceChildren(...guest(context, view));
     ending.hidden = end === null;
     if (end === shown) return;
     shown = end;
@@ -65,10 +65,8 @@ function endingWords({ words }: Context, { chat }: ChatView, erase: () => void):
 }
 
 /** Under whose name one writes, and how long that goes. */
-function guest({ words }: Context, { chat }: ChatView): DocumentFragment {
-  const line = sentence(words.chat.you, chat.name);
-  line.append(" · ", words.chat.idle(chat.idleLimitMs));
-  return line;
+function guest({ words }: Context, { chat }: ChatView): (Node | string)[] {
+  return [h("span", {}, sentence(words.chat.you, chat.name)), " ", h("span", {}, words.chat.idle(chat.idleLimitMs))];
 }
 
 interface Header extends View {

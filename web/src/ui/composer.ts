@@ -3,22 +3,22 @@
 import type { ChatModel } from "../domain/chat.ts";
 import { isTooLong } from "../domain/text.ts";
 import type { Context } from "./context.ts";
-import { h, setText } from "./dom.ts";
+import { h, isTouch, setText } from "./dom.ts";
 import type { View } from "./dom.ts";
 import { icon } from "./icons.ts";
 
 export function composer({ words }: Context, chat: ChatModel, said: () => void): View {
-  const fine = matchMedia("(pointer: fine)").matches;
+  const touch = isTouch();
   const field = h("textarea", {
     id: "message",
     rows: "1",
     dir: "auto",
     autocomplete: "off",
-    enterkeyhint: fine ? "send" : "enter",
+    enterkeyhint: touch ? "enter" : "send",
     "aria-label": words.chat.field,
     "aria-describedby": "message-help",
     placeholder: words.chat.field,
-    "data-focus": fine,
+    "data-focus": !touch,
   });
   const help = h("p", { id: "message-help", class: "help wrong", role: "status" });
   const button = h("button", { type: "submit", class: "send", "aria-label": words.chat.send, disabled: true }, icon("send"));
@@ -48,8 +48,7 @@ export function composer({ words }: Context, chat: ChatModel, said: () => void):
   };
   field.addEventListener("input", check);
   field.addEventListener("keydown", (event) => {
-    // On a touch keyboard Enter is the only way to a new line, and the button is near.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || !fine) return;
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || touch) return;
     event.preventDefault();
     void send();
   });

@@ -44,6 +44,11 @@ export function sentence(build: (name: string) => string, person: string): Docum
   return fragment;
 }
 
+/** On a touch screen the keyboard covers half of the page, and its Enter is the only way to a new line. */
+export function isTouch(): boolean {
+  return matchMedia("(pointer: coarse)").matches;
+}
+
 /** A view: its element, and what ends its subscriptions. */
 export interface View {
   readonly element: HTMLElement;

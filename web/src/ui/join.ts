@@ -2,7 +2,7 @@
 
 import type { Join, JoinState } from "../domain/join.ts";
 import type { Context } from "./context.ts";
-import { h, sentence, setAttribute, setText } from "./dom.ts";
+import { h, isTouch, sentence, setAttribute, setText } from "./dom.ts";
 import type { View } from "./dom.ts";
 import { card } from "./screens.ts";
 
@@ -21,7 +21,7 @@ export function joinScreen({ words, clock }: Context, join: Join, named: (name: 
     dir: "auto",
     required: true,
     "aria-describedby": "name-help",
-    "data-focus": matchMedia("(pointer: fine)").matches,
+    "data-focus": !isTouch(),
   });
   const help = h("p", { id: "name-help", class: "help", "aria-live": "polite" });
   const button = h("button", { type: "submit", class: "button" }, text.start);

@@ -23,16 +23,31 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
   const bubbles = new Map<number, Bubble>();
   let lastDay = "";
 
-  const hello = h("p", { class: "hello" }, icon("lock"), sentence(words.chat.empty, chat.view.get().chat.host.displayName));
+  const invitation = h("span", {}, sentence(words.chat.empty, chat.view.get().chat.host.displayName));
+  const hello = h("p", { class: "hello" }, icon("lock"), invitation);
   const list = h("div", { class: "messages", role: "log", "aria-label": words.chat.log, tabindex: "0" });
   const newer = h("button", { type: "button", class: "newer", hidden: true }, icon("down"), words.chat.newer);
   const element = h("div", { class: "scroll" }, hello, list, newer);
 
-  const nearEnd = (): boolean => list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_PX;
+  // Whoever reads the end goes on reading the end, when messages come and when the keyboard of a
+  // phone takes half of the list away. Only a scroll of their own, at the same height, changes that.
+  let following = true;
+  let height = 0;
   const toEnd = (): void => {
     list.scrollTop = list.scrollHeight;
+    height = list.clientHeight;
+    following = true;
     newer.hidden = true;
   };
+  const scrolled = (): void => {
+    if (list.clientHeight !== height) return;
+    following = list.scrollHeight - list.scrollTop - height < NEAR_PX;
+    if (following) newer.hidden = true;
+  };
+  const resized = new ResizeObserver(() => {
+    height = list.clientHeight;
+    if (following) toEnd();
+  });
 
   const put = (entry: Entry): void => {
     const known = bubbles.get(entry.pos);
@@ -50,11 +65,10 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
     list.append(made.element);
   };
   const show = (entries: readonly Entry[]): void => {
-    const follow = nearEnd();
     const theirs = entries.some((entry) => entry.kind === "theirs" && !bubbles.has(entry.pos));
     entries.forEach(put);
     hello.hidden = bubbles.size > 0 || chat.view.get().chat.ending !== null;
-    if (follow) toEnd();
+    if (following) toEnd();
     else if (theirs) newer.hidden = false;
   };
   const refresh = (): void => {
@@ -68,18 +82,11 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
     show(history);
   };
 
-  list.addEventListener("scroll", () => {
-    if (nearEnd()) newer.hidden = true;
-  });
+  list.addEventListener("scroll", scrolled, { passive: true });
   newer.addEventListener("click", toEnd);
-  // The keyboard of a phone makes the list smaller: who read the end goes on reading the end.
-  let atEnd = true;
-  list.addEventListener("scroll", () => (atEnd = nearEnd()), { passive: true });
-  const resized = new ResizeObserver(() => atEnd && toEnd());
   resized.observe(list);
 
   show(chat.history());
-  requestAnimationFrame(toEnd);
   const cancel = chat.entries.subscribe(show);
   const close = (): void => {
     cancel();

@@ -1,0 +1,128 @@
+// Drives a headless Chromium over its own protocol; needs `node --experimental-websocket`.
+
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const FLAGS = [
+  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
+];
+
+export async function launch() {
+  const profile = await mkdtemp(join(tmpdir(), "vestibule-chromium-"));
+  const chromium = spawn(process.env.CHROMIUM ?? "chromium", [...FLAGS, `--user-data-dir=${profile}`, "about:blank"], { stdio: ["ignore", "ignore", "pipe"] });
+  const endpoint = await new Promise((resolve, reject) => {
+    let output = "";
+    chromium.stderr.on("data", (chunk) => {
+      output += chunk;
+      const found = /DevTools listening on (ws:\S+)/.exec(output);
+      if (found) resolve(found[1]);
+    });
+    chromium.on("exit", () => reject(new Error(`Chromium did not start: ${output}`)));
+  });
+  const connection = await connect(endpoint);
+  return {
+    tab: (options) => newTab(connection, options),
+    async close() {
+      await connection.call("Browser.close").catch(() => undefined);
+      await new Promise((resolve) => (chromium.exitCode === null ? chromium.once("exit", resolve) : resolve()));
+      await rm(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+async function connect(endpoint) {
+  const socket = new WebSocket(endpoint);
+  await new Promise((resolve, reject) => {
+    socket.onopen = resolve;
+    socket.onerror = reject;
+  });
+  const calls = new Map();
+  const listeners = new Set();
+  let last = 0;
+  socket.onmessage = ({ data }) => {
+    const message = JSON.parse(data);
+    const call = calls.get(message.id);
+    calls.delete(message.id);
+    if (call === undefined) for (const listener of listeners) listener(message);
+    else if (message.error) call.reject(new Error(message.error.message));
+    else call.resolve(message.result);
+  };
+  const call = (method, params = {}, sessionId = undefined) =>
+    new Promise((resolve, reject) => {
+      last += 1;
+      calls.set(last, { resolve, reject });
+      socket.send(JSON.stringify({ id: last, method, params, sessionId }));
+    });
+  return { call, listen: (listener) => listeners.add(listener) };
+}
+
+/** `options`: width, height, dark, touch, context (a tab's `context`: the same browser profile). */
+async function newTab({ call, listen }, { width = 1280, height = 800, dark = false, touch = false, context = undefined } = {}) {
+  const browserContextId = context ?? (await call("Target.createBrowserContext")).browserContextId;
+  const { targetId } = await call("Target.createTarget", { url: "about:blank", browserContextId });
+  const { sessionId } = await call("Target.attachToTarget", { targetId, flatten: true });
+  const send = (method, params) => call(method, params, sessionId);
+  const problems = [];
+  listen((message) => {
+    if (message.sessionId !== sessionId) return;
+    const { method, params } = message;
+    if (method === "Runtime.exceptionThrown") problems.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
+    if (method === "Log.entryAdded" && params.entry.level === "error") problems.push(params.entry.text);
+    if (method === "Runtime.consoleAPICalled" && params.type === "error") problems.push(params.args.map((a) => a.description ?? a.value).join(" "));
+  });
+  await send("Page.enable");
+  await send("Runtime.enable");
+  await send("Log.enable");
+  await send("Accessibility.enable");
+  await send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 2, mobile: touch });
+  if (touch) await send("Emulation.setTouchEmulationEnabled", { enabled: true });
+  await send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }] });
+
+  const evaluate = async (expression) => {
+    const { result, exceptionDetails } = await send("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true });
+    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    return result.value;
+  };
+  const until = async (expression, what = expression) => {
+    const end = Date.now() + 10_000;
+    while (Date.now() < end) {
+      const value = await evaluate(expression).catch(() => false);
+      if (value) return value;
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+    throw new Error(`not within 10 s: ${what}\n${await evaluate("document.body.innerText")}\n${problems.join("\n")}`);
+  };
+  const press = async (key) => {
+    for (const type of ["keyDown", "keyUp"]) {
+      await send("Input.dispatchKeyEvent", { type, key, code: key, windowsVirtualKeyCode: key === "Enter" ? 13 : 27, ...(key === "Enter" && type === "keyDown" ? { text: "\r" } : {}) });
+    }
+  };
+  return {
+    context: browserContextId,
+    problems,
+    evaluate,
+    until,
+    press,
+    goto: (url) => send("Page.navigate", { url }),
+    reload: () => send("Page.reload"),
+    type: (text) => send("Input.insertText", { text }),
+    click: (selector) => evaluate(`document.querySelector(${JSON.stringify(selector)}).click()`),
+    focus: (selector) => evaluate(`document.querySelector(${JSON.stringify(selector)}).focus()`),
+    screen: (name) => until(`document.getElementById("root")?.dataset.screen === ${JSON.stringify(name)}`, `screen ${name}`),
+    /** Whether the accessibility tree holds such a node. */
+    async has(role, name) {
+      const { root } = await send("DOM.getDocument");
+      const { nodes } = await send("Accessibility.queryAXTree", { nodeId: root.nodeId, role, accessibleName: name });
+      return nodes.some((node) => !node.ignored);
+    },
+    async shoot(path) {
+      await new Promise((resolve) => setTimeout(resolve, 350));
+      const { data } = await send("Page.captureScreenshot", { format: "png" });
+      await writeFile(path, Buffer.from(data, "base64"));
+    },
+    close: () => call("Target.closeTarget", { targetId }),
+  };
+}

@@ -1,0 +1,181 @@
+// The built page over a bridge and a host that are played here: to look at the page, and to try it,
+// without a homeserver. `node tests/preview/serve.mjs [port]` prints a link. The host answers each
+// message; some words make more happen (see REPLIES).
+
+import { createServer } from "node:http";
+import { readFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Host } from "./host.mjs";
+import { accept } from "./websocket.mjs";
+
+const DIST = new URL("../../dist/", import.meta.url);
+const PREFIX = "/guests/";
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".wasm": "application/wasm", ".svg": "image/svg+xml" };
+const HEADERS = {
+  "content-security-policy":
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+  "cache-control": "no-store",
+};
+const HOST = { user_id: "@alice:example.org", display_name: "Alice Moreau" };
+const ROOM = "!room:example.org";
+const IDLE = 864_000_000;
+const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+
+/** Tokens whose links don't work: the last of the 26 characters says how. */
+const BROKEN = { 1: ["link_unknown", 404], 2: ["link_used", 409], 3: ["link_expired", 410], 4: ["link_revoked", 410], 5: ["paused", 503], 6: ["too_many_tries", 429] };
+
+/** What the host does on a word of the guest, besides answering. */
+const REPLIES = {
+  bye: (portal) => portal.put({ type: "ended", reason: "host" }),
+  plain: (portal) => portal.event({ type: "m.room.message", content: {}, unencrypted: true }),
+  drop: (portal) => portal.line?.close(),
+};
+
+export function newToken(last = "0") {
+  return [...randomBytes(25)].map((byte) => ALPHABET[byte % 32]).join("") + last;
+}
+
+class Portal {
+  constructor(token) {
+    this.token = token;
+    this.id = `portal${randomBytes(4).toString("hex")}`;
+    this.ghost = `@_vestibule_${this.id}:example.org`;
+    this.host = new Host(HOST.user_id, this.ghost, ROOM);
+    this.joined = null;
+    this.inbox = [];
+    this.seq = 0;
+    this.lastN = 0;
+    this.texts = [];
+    this.hostJoined = true;
+    this.answers = true;
+  }
+
+  put(body) {
+    this.seq += 1;
+    const frame = { ...body, seq: this.seq };
+    this.inbox.push(frame);
+    this.line?.send(JSON.stringify(frame));
+  }
+
+  event(extra) {
+    const event = { type: "m.room.encrypted", event_id: `$${this.seq}`, sender: HOST.user_id, origin_server_ts: Date.now(), ...extra };
+    this.put({ type: "event", event, deadline: Date.now() + IDLE });
+  }
+
+  say(text) {
+    const { toDevice, content } = this.host.writes(text);
+    for (const olm of toDevice) this.put({ type: "to_device", event: { type: "m.room.encrypted", sender: HOST.user_id, content: olm } });
+    this.event({ content });
+  }
+
+  take(frame) {
+    if (frame.n !== this.lastN + 1) return;
+    this.lastN = frame.n;
+    if (frame.type === "to_device") {
+      for (const content of Object.values(frame.messages)) this.host.takesKey(content);
+      return;
+    }
+    const text = this.host.reads(frame.content, `$guest${frame.n}`);
+    this.texts.push(text);
+    this.put({ type: "delivered", n: frame.n, event_id: `$guest${frame.n}` });
+    const word = text.trim().toLowerCase();
+    if (word in REPLIES) REPLIES[word](this);
+    else if (this.answers) this.say(`You said: ${text}`);
+  }
+}
+
+/** Starts listening; gives the address, the portals by token, and what ends it. */
+export async function serve(port = 0) {
+  const portals = new Map();
+  const portalOf = (token) => {
+    if (!portals.has(token)) portals.set(token, new Portal(token));
+    return portals.get(token);
+  };
+  const state = { unreachable: false };
+
+  const server = createServer(async (request, response) => {
+    const path = new URL(request.url, "http://x").pathname;
+    if (!path.startsWith(PREFIX)) return void response.writeHead(404).end();
+    const name = path.slice(PREFIX.length) || "index.html";
+    if (request.method === "POST") return void answer(response, name, JSON.parse(await text(request)), portalOf);
+    try {
+      const body = await readFile(new URL(name, DIST));
+      response.writeHead(200, { ...HEADERS, "content-type": TYPES[extname(name)] ?? "application/octet-stream" }).end(body);
+    } catch {
+      response.writeHead(404, HEADERS).end();
+    }
+  });
+  server.on("upgrade", (request, socket) => {
+    if (state.unreachable) socket.destroy();
+    else converse(request, socket, portals);
+  });
+  await new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));
+  const base = `http://127.0.0.1:${server.address().port}${PREFIX}`;
+  return { base, portals, portalOf, state, close: () => server.closeAllConnections() || server.close() };
+}
+
+function answer(response, name, body, portalOf) {
+  const json = (status, value) => response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
+  const broken = BROKEN[body.token?.at(-1)];
+  if (broken !== undefined) return json(broken[1], { error: { code: broken[0], message: "" } });
+  const portal = portalOf(body.token);
+  if (name === "api/v1/link") {
+    if (portal.joined !== null) return json(409, { error: { code: "link_used", message: "" } });
+    return json(200, { host: HOST, ghost: portal.ghost, expires_at: Date.now() + 6.5 * 86_400_000, idle_limit_ms: IDLE });
+  }
+  portal.joined ??= { device: body.device_id, name: `${body.name} (Guest)` };
+  portal.host.meets(body.device_id, body.keys);
+  return json(200, { portal: portal.id, name: portal.joined.name, host: HOST });
+}
+
+function converse(request, socket, portals) {
+  let portal = null;
+  const line = accept(request, socket, (raw) => hear(JSON.parse(raw)), () => {
+    if (portal?.line === line) portal.line = null;
+  });
+  const say = (frame) => line.send(JSON.stringify(frame));
+  say({ type: "challenge", nonce: randomBytes(16).toString("base64"), protocol: 1 });
+
+  function hear(frame) {
+    switch (frame.type) {
+      case "hello":
+        portal = [...portals.values()].find(({ id }) => id === frame.portal) ?? null;
+        if (portal === null) return say({ type: "error", code: "unknown_chat", message: "" });
+        portal.line = line;
+        say({
+          type: "welcome", room_id: ROOM, ghost: portal.ghost, name: portal.joined.name, host: HOST, host_joined: portal.hostJoined,
+          last_n: portal.lastN, deadline: Date.now() + IDLE, idle_limit_ms: IDLE, keys: portal.host.query(), one_time_keys: 49, fallback_unused: true,
+        });
+        for (const missed of portal.inbox) if (missed.seq > frame.last_seq) say(missed);
+        return;
+      case "ack":
+        portal.inbox = portal.inbox.filter(({ seq }) => seq > frame.seq);
+        return;
+      case "leave":
+        return portal.put({ type: "ended", reason: "guest" });
+      case "keys_query":
+        return say({ type: "result", id: frame.id, ok: true, body: portal.host.query() });
+      case "keys_claim":
+        return say({ type: "result", id: frame.id, ok: true, body: portal.host.claim() });
+      case "keys_upload":
+        return say({ type: "result", id: frame.id, ok: true, body: { one_time_keys: 50 } });
+      default:
+        // Answered before the host acts on it, as the real bridge does.
+        say({ type: "result", n: frame.n, ok: true, deadline: Date.now() + IDLE });
+        setTimeout(() => portal.take(frame), 30);
+    }
+  }
+}
+
+async function text(request) {
+  let body = "";
+  for await (const chunk of request) body += chunk;
+  return body;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { base } = await serve(Number(process.argv[2] ?? 0));
+  console.log(`${base}#${newToken()}`);
+}

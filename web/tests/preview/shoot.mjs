@@ -1,0 +1,89 @@
+// Takes pictures of the page's screens: `node --experimental-websocket tests/preview/shoot.mjs FOLDER`.
+
+import { mkdir } from "node:fs/promises";
+import { launch } from "./browser.mjs";
+import { newToken, serve } from "./serve.mjs";
+
+const folder = process.argv[2];
+if (folder === undefined) throw new Error("say where the pictures go");
+await mkdir(folder, { recursive: true });
+
+const { base, portalOf, state, close } = await serve();
+const browser = await launch();
+const SIZES = { phone: { width: 390, height: 844, touch: true }, desk: { width: 1280, height: 800 } };
+
+for (const [size, shape] of Object.entries(SIZES)) {
+  for (const dark of [false, true]) {
+    const shoot = (tab, name) => tab.shoot(`${folder}/${size}-${dark ? "dark" : "light"}-${name}.png`);
+    const tab = await browser.tab({ ...shape, dark });
+    await chat(tab, shoot);
+    for (const [last, screen] of [["2", "link-used"], ["5", "paused"]]) {
+      const other = await browser.tab({ ...shape, dark });
+      await other.goto(`${base}#${newToken(last)}`);
+      await other.screen(screen);
+      await shoot(other, screen);
+    }
+    const second = await browser.tab({ ...shape, dark, context: tab.context });
+    await second.goto(base);
+    await second.until(`!document.getElementById("root").matches("[data-screen=loading]")`);
+    await shoot(second, "elsewhere-or-ended");
+    if (tab.problems.length > 0) console.error(size, dark, tab.problems);
+  }
+}
+await browser.close();
+close();
+
+async function chat(tab, shoot) {
+  const token = newToken();
+  const portal = portalOf(token);
+  portal.answers = false;
+  portal.hostJoined = false;
+  await tab.goto(`${base}#${token}`);
+  await tab.screen("landing");
+  await shoot(tab, "landing");
+  await tab.click("[type=submit]");
+  await shoot(tab, "landing-refused");
+  await tab.focus("#name");
+  await tab.type("Maya");
+  await tab.click("[type=submit]");
+  await tab.screen("chat");
+  await tab.until(`document.querySelector("[data-banner=invited]")`);
+  await shoot(tab, "chat-empty");
+  const say = async (text) => {
+    await tab.focus("#message");
+    await tab.type(text);
+    await tab.click(".send");
+    await tab.until(`[...document.querySelectorAll("[data-from=me]")].at(-1)?.dataset.state === "delivered"`);
+  };
+  await say("Hi Alice, this is Maya from the front desk.");
+  await say("Your parcel came today. Should I keep it here?");
+  portal.put({ type: "host", joined: true });
+  portal.say("Hello Maya! Yes please, that would be wonderful 🙏");
+  portal.say("I'm back on Thursday, probably around ten. Is somebody there to hand it over?");
+  await tab.until(`document.querySelectorAll("[data-from=host]").length === 2`);
+  await say("Sure. I'm in from 8 until 4.");
+  portal.event({ type: "m.room.message", content: {}, unencrypted: true });
+  portal.say("Great:\n– Thursday, 10:00\n– room 4.12\nhttps://example.org/a/very/long/path/that/has/to/break/somewhere/0123456789012345678901234567890123456789");
+  await tab.until(`document.querySelectorAll("[data-from=host]").length === 4`);
+  await shoot(tab, "chat");
+  await tab.click(".icon-button");
+  await shoot(tab, "menu");
+  await tab.click(".panel .danger");
+  await shoot(tab, "dialog");
+  await tab.press("Escape");
+  state.unreachable = true;
+  portal.line.close();
+  await tab.until(`document.querySelector("[data-banner=offline]")`);
+  await tab.focus("#message");
+  await tab.type("See you then");
+  await tab.click(".send");
+  await tab.focus("#message");
+  await tab.type("And one more thing, while I'm writing:\nthe side door is the one that's open\non weekdays.");
+  await shoot(tab, "offline");
+  state.unreachable = false;
+  await tab.evaluate(`dispatchEvent(new Event("online"))`);
+  await tab.until(`[...document.querySelectorAll("[data-from=me]")].at(-1)?.dataset.state === "delivered"`);
+  portal.put({ type: "ended", reason: "host" });
+  await tab.screen("ended");
+  await shoot(tab, "ended");
+}
