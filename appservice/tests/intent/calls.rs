@@ -607,3 +607,16 @@ async fn arguments_stay_in_their_segment() {
         format!("GET /_matrix/client/v3/profile/@a%252fb:example.org/displayname?{AS_BOT}")
     );
 }
+
+/// Calls are made from tasks that wander between threads, through references only.
+#[tokio::test]
+async fn calls_may_wander() {
+    let (_server, homeserver) = ok(json!({ "room_id": ROOM })).await;
+    let homeserver = std::sync::Arc::new(homeserver);
+    let task = tokio::spawn(async move {
+        let body = done();
+        let ghost = homeserver.as_user(GHOST).with_device("B");
+        ghost.create_room(&body).await
+    });
+    assert_eq!(task.await.unwrap().unwrap(), ROOM);
+}
