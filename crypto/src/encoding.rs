@@ -27,16 +27,22 @@ pub(crate) fn ed25519(text: &str) -> Option<Ed25519PublicKey> {
     Ed25519PublicKey::from_slice(&key_bytes(text)?).ok()
 }
 
-/// A Curve25519 key from base64, refused if it is of small order: an exchange with such a key
-/// yields the same secret whatever the other side holds.
+/// A Curve25519 key from base64, refused if it is of small order (an exchange with such a key
+/// yields the same secret whatever the other side holds) or not canonical.
 pub(crate) fn curve25519(text: &str) -> Option<Curve25519PublicKey> {
     // A scalar is a multiple of eight, so any of them takes a key of small order to zero.
     const PROBE: [u8; 32] = [8; 32];
     let key = Curve25519PublicKey::from_bytes(key_bytes(text)?);
-    vodozemac::Curve25519SecretKey::from_slice(&PROBE)
-        .diffie_hellman(&key)
-        .is_some()
-        .then_some(key)
+    let probe = vodozemac::Curve25519SecretKey::from_slice(&PROBE);
+    (is_canonical(&key) && probe.diffie_hellman(&key).is_some()).then_some(key)
+}
+
+/// Whether the key is written as the smallest number it stands for. X25519 takes a number modulo
+/// 2^255 - 19 and drops the highest bit, so each key has others that act alike and compare unequal
+/// (RFC 7748, section 5).
+pub(crate) fn is_canonical(key: &Curve25519PublicKey) -> bool {
+    let [low, middle @ .., high] = key.as_bytes();
+    *high < 0x7f || (*high == 0x7f && (*low < 0xed || middle.iter().any(|byte| *byte != 0xff)))
 }
 
 /// An Ed25519 signature from base64.
@@ -65,6 +71,23 @@ mod tests {
         let text = encode_base64(&[9; 32]);
         assert!(curve25519(&text).is_some());
         assert!(curve25519(&format!("{text}=")).is_none());
+    }
+
+    #[test]
+    fn curve25519_keys_are_canonical() {
+        let mut bytes = [0xff; 32];
+        bytes[31] = 0x7f;
+        for (low, canonical) in [(0xec, true), (0xed, false), (0xee, false), (0xff, false)] {
+            bytes[0] = low;
+            assert_eq!(
+                is_canonical(&Curve25519PublicKey::from_bytes(bytes)),
+                canonical
+            );
+        }
+        let mut key = [9; 32];
+        assert!(curve25519(&encode_base64(&key)).is_some());
+        key[31] |= 0x80;
+        assert!(curve25519(&encode_base64(&key)).is_none());
     }
 
     #[test]

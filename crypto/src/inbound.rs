@@ -8,6 +8,7 @@ use vodozemac::megolm::{
 use zeroize::Zeroizing;
 
 use crate::content::{Envelope, Item, Undecryptable};
+use crate::encoding;
 use crate::error::{OpenError, Refused};
 use crate::identity::elapsed;
 use crate::object::{Object, list, number, owned, text};
@@ -222,8 +223,12 @@ impl Inbound {
         envelope: &Envelope,
         changes: &mut Changes,
     ) -> Result<Item, Undecryptable> {
-        let message =
-            MegolmMessage::from_base64(ciphertext).map_err(|_| Undecryptable::Malformed)?;
+        let bytes = encoding::decode_base64(ciphertext).ok_or(Undecryptable::Malformed)?;
+        let message = MegolmMessage::from_bytes(&bytes).map_err(|_| Undecryptable::Malformed)?;
+        // Only the parts that were understood are authenticated; there must be no others.
+        if message.to_bytes() != bytes {
+            return Err(Undecryptable::Malformed);
+        }
         let position = self
             .position(room_id, session_id)
             .ok_or(Undecryptable::NoKey)?;

@@ -5,6 +5,7 @@ use vodozemac::Curve25519PublicKey;
 use vodozemac::olm::{Account, EncryptionError, OlmMessage, PreKeyMessage, Session, SessionConfig};
 use zeroize::Zeroizing;
 
+use crate::encoding::is_canonical;
 use crate::error::{OpenError, Refused};
 use crate::object::{Object, number, owned};
 use crate::records::{Changes, Record, kind};
@@ -120,6 +121,16 @@ impl OlmSessions {
         now: u64,
         changes: &mut Changes,
     ) -> Result<Decrypted, Refused> {
+        // Nothing authenticates how these keys are written. In another form they would pass for
+        // another session, and a repeated message for a new one.
+        let keys = [
+            message.identity_key(),
+            message.base_key(),
+            message.one_time_key(),
+        ];
+        if !keys.iter().all(is_canonical) {
+            return Err(Refused::Olm);
+        }
         let created = account
             .create_inbound_session(SessionConfig::version_1(), device_key, message)
             .map_err(|_| Refused::Olm)?;

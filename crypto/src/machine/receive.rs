@@ -124,6 +124,10 @@ impl Machine {
         };
         let message =
             OlmMessage::from_parts(message_type, &body).map_err(|_| Refused::Malformed)?;
+        // Only the parts that were understood are authenticated; there must be no others.
+        if message.to_parts() != (message_type, body) {
+            return Err(Refused::Malformed);
+        }
         let device_key = encoding::curve25519(sender_key).ok_or(Refused::Malformed)?;
         let decrypted = self.olm.decrypt(
             &mut self.me.account,

@@ -1,0 +1,489 @@
+//! Who gets a room key, when a new one is made, and what stops sending.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod common;
+
+use common::raw::*;
+use common::*;
+use serde_json::{Value, json};
+use vestibule_crypto::{Blocked, CryptoError, HostIdentity, Prepare};
+
+const BLOCKED_IDENTITY: Prepare = Prepare::Blocked {
+    reason: Blocked::IdentityChanged,
+};
+const BLOCKED_NO_DEVICES: Prepare = Prepare::Blocked {
+    reason: Blocked::NoDevices,
+};
+
+fn session_of(content: &Value) -> String {
+    content["session_id"].as_str().unwrap().to_owned()
+}
+
+/// What waits on the server for that device of the host, by type.
+fn inbox(server: &Server, device: &str) -> Vec<String> {
+    let mine = server.inbox.iter().filter(|(_, d, _)| d == device);
+    mine.map(|(_, _, event)| event["type"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn one_session_until_a_hundred_messages() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    settle(&mut server, &mut guest, NOW);
+    let first = session_of(&guest.encrypt("0", NOW));
+    for n in 1..100 {
+        if n % 10 == 0 {
+            guest.restart();
+        }
+        assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+        assert_eq!(session_of(&guest.encrypt(&n.to_string(), NOW)), first);
+    }
+    assert_eq!(
+        guest.machine.encrypt_text(ROOM, "x", NOW).unwrap_err(),
+        CryptoError::NotReady
+    );
+    settle(&mut server, &mut guest, NOW);
+    assert_ne!(session_of(&guest.encrypt("100", NOW)), first);
+    assert_eq!(inbox(&server, "RAW").len(), 2);
+}
+
+#[test]
+fn a_new_session_after_seven_days() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    settle(&mut server, &mut guest, NOW);
+    let first = session_of(&guest.encrypt("x", NOW));
+    let later = NOW + 7 * DAY - 1;
+    assert_eq!(settle(&mut server, &mut guest, later), Prepare::Ready);
+    assert_eq!(session_of(&guest.encrypt("x", later)), first);
+    assert_eq!(
+        guest.prepare(later + 1),
+        Prepare::KeysQuery,
+        "a fresh list first"
+    );
+    settle(&mut server, &mut guest, later + 1);
+    assert_ne!(session_of(&guest.encrypt("x", later + 1)), first);
+}
+
+#[test]
+fn a_clock_set_back_does_no_harm() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    settle(&mut server, &mut guest, NOW);
+    let first = session_of(&guest.encrypt("x", NOW));
+    assert_eq!(settle(&mut server, &mut guest, 0), Prepare::Ready);
+    assert_eq!(session_of(&guest.encrypt("x", 0)), first);
+}
+
+#[test]
+fn a_new_session_when_a_device_is_removed() {
+    let (mut server, mut guest, identity, _) = guest_and_raw();
+    let mut second = RawDevice::new("SECOND", Some(&identity));
+    second.publish(&mut server);
+    guest.receive_keys(&server.query(HOST), NOW);
+    settle(&mut server, &mut guest, NOW);
+    let first = session_of(&guest.encrypt("both", NOW));
+    assert_eq!(inbox(&server, "SECOND"), ["m.room.encrypted"]);
+
+    server.device_keys.get_mut(HOST).unwrap().remove("SECOND");
+    let step = guest.machine.keys_changed().unwrap();
+    guest.step(step);
+    assert_eq!(
+        guest.machine.encrypt_text(ROOM, "x", NOW).unwrap_err(),
+        CryptoError::NotReady
+    );
+    assert_eq!(guest.prepare(NOW), Prepare::KeysQuery);
+    server.inbox.clear();
+    settle(&mut server, &mut guest, NOW);
+    assert_ne!(session_of(&guest.encrypt("one", NOW)), first);
+    assert_eq!(inbox(&server, "RAW"), ["m.room.encrypted"]);
+    assert!(inbox(&server, "SECOND").is_empty());
+}
+
+#[test]
+fn a_new_session_when_a_device_loses_its_signature() {
+    let (mut server, mut guest, _, raw) = guest_and_raw();
+    settle(&mut server, &mut guest, NOW);
+    let mut unsigned = raw.device_keys.clone();
+    let signatures = unsigned["signatures"][HOST].as_object_mut().unwrap();
+    signatures.retain(|key, _| key == "ed25519:RAW");
+    server
+        .device_keys
+        .get_mut(HOST)
+        .unwrap()
+        .insert("RAW".to_owned(), unsigned);
+    guest.receive_keys(&server.query(HOST), NOW);
+    assert_eq!(settle(&mut server, &mut guest, NOW), BLOCKED_NO_DEVICES);
+    assert_eq!(
+        guest.machine.encrypt_text(ROOM, "x", NOW).unwrap_err(),
+        CryptoError::NotReady
+    );
+}
+
+#[test]
+fn a_device_added_later_gets_the_same_session_from_then_on() {
+    let (mut server, mut guest, identity, _) = guest_and_raw();
+    settle(&mut server, &mut guest, NOW);
+    let first = session_of(&guest.encrypt("before", NOW));
+    let mut second = RawDevice::new("SECOND", Some(&identity));
+    second.publish(&mut server);
+    let step = guest.machine.keys_changed().unwrap();
+    guest.step(step);
+    settle(&mut server, &mut guest, NOW);
+    assert_eq!(inbox(&server, "SECOND"), ["m.room.encrypted"]);
+    assert_eq!(session_of(&guest.encrypt("after", NOW)), first);
+}
+
+#[test]
+fn an_unsigned_device_is_told_once_and_gets_no_key() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    let mut unsigned = RawDevice::new("UNSIGNED", None);
+    unsigned.publish(&mut server);
+    guest.receive_keys(&server.query(HOST), NOW);
+    settle(&mut server, &mut guest, NOW);
+    let content = guest.encrypt("x", NOW);
+    settle(&mut server, &mut guest, NOW);
+    assert_eq!(inbox(&server, "UNSIGNED"), ["m.room_key.withheld"]);
+    let notice = server.take(HOST, "UNSIGNED").remove(0)["content"].clone();
+    let own = curve25519(&guest).to_base64();
+    let expected = json!({"algorithm": "m.megolm.v1.aes-sha2", "room_id": ROOM,
+        "session_id": session_of(&content), "sender_key": own, "from_device": "GUESTDEV",
+        "code": "m.unverified"});
+    assert_eq!(notice, expected);
+    assert_eq!(inbox(&server, "RAW"), ["m.room.encrypted"]);
+}
+
+#[test]
+fn all_devices_get_the_key_where_there_is_no_cross_signing() {
+    let mut server = Server::default();
+    let mut guest = Device::new(GUEST, "GUESTDEV", HOST, NOW);
+    guest.publish(&mut server);
+    for id in ["A", "B"] {
+        RawDevice::new(id, None).publish(&mut server);
+    }
+    assert_eq!(
+        guest.receive_keys(&server.query(HOST), NOW).identity,
+        HostIdentity::None
+    );
+    assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+    assert_eq!(inbox(&server, "A"), ["m.room.encrypted"]);
+    assert_eq!(inbox(&server, "B"), ["m.room.encrypted"]);
+}
+
+#[test]
+fn a_changed_identity_stops_sending_until_it_is_accepted() {
+    let (mut server, mut guest, _, mut raw) = guest_and_raw();
+    settle(&mut server, &mut guest, NOW);
+    let first = session_of(&guest.encrypt("x", NOW));
+    let other = Identity::new();
+    other.publish(&mut server);
+    let mut new = RawDevice::new("NEW", Some(&other));
+    new.publish(&mut server);
+    new.connect(&mut server, &guest);
+    let answer = guest.receive_keys(&server.query(HOST), NOW);
+    assert_eq!(answer.identity, HostIdentity::Changed);
+    assert_eq!(guest.prepare(NOW), BLOCKED_IDENTITY);
+    guest.restart();
+    assert_eq!(guest.prepare(NOW), BLOCKED_IDENTITY);
+    assert_eq!(
+        guest.machine.encrypt_text(ROOM, "x", NOW).unwrap_err(),
+        CryptoError::NotReady
+    );
+    let again = guest.receive_keys(&server.query(HOST), NOW);
+    assert_eq!(again.identity, HostIdentity::Changed);
+    // A message of the new identity waits as well.
+    let payload = new.room_key(&guest);
+    let event = new.olm(&guest, &payload);
+    assert!(guest.receive_olm(&event, NOW).refused.is_some());
+    let message = new.text("$1", "it is me");
+    reason(&guest.event(&message));
+
+    let step = guest.machine.accept_identity().unwrap();
+    assert_eq!(body(&guest.step(step)[0]), "it is me");
+    server.inbox.clear();
+    assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+    assert_ne!(session_of(&guest.encrypt("x", NOW)), first);
+    assert_eq!(inbox(&server, "NEW"), ["m.room.encrypted"]);
+    assert_eq!(inbox(&server, "RAW"), ["m.room_key.withheld"]);
+    let _ = &mut raw;
+}
+
+#[test]
+fn an_identity_that_comes_back_is_the_same() {
+    let (mut server, mut guest, identity, _) = guest_and_raw();
+    let (master, signing) = (server.master_keys.clone(), server.self_signing_keys.clone());
+    Identity::new().publish(&mut server);
+    assert_eq!(
+        guest.receive_keys(&server.query(HOST), NOW).identity,
+        HostIdentity::Changed
+    );
+    (server.master_keys, server.self_signing_keys) = (master, signing);
+    assert_eq!(
+        guest.receive_keys(&server.query(HOST), NOW).identity,
+        HostIdentity::Same
+    );
+    assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+    let _ = identity;
+}
+
+/// A homeserver that hides the identity must not make its own device count as signed.
+#[test]
+fn an_identity_that_vanishes_is_a_change() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    server.without_cross_signing(HOST);
+    RawDevice::new("ROGUE", None).publish(&mut server);
+    assert_eq!(
+        guest.receive_keys(&server.query(HOST), NOW).identity,
+        HostIdentity::Changed
+    );
+    assert_eq!(guest.prepare(NOW), BLOCKED_IDENTITY);
+}
+
+#[test]
+fn an_invalid_identity_is_no_answer() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    let before = guest.records.clone();
+    server.master_keys[HOST]["usage"] = json!(["self_signing"]);
+    let error = guest
+        .machine
+        .receive_keys(&server.query(HOST), NOW)
+        .unwrap_err();
+    assert_eq!(error, CryptoError::NoKeys);
+    let error = guest
+        .machine
+        .receive_keys(&json!({"device_keys": {}}), NOW)
+        .unwrap_err();
+    assert_eq!(error, CryptoError::NoKeys);
+    assert_eq!(guest.records, before);
+}
+
+#[test]
+fn a_self_signing_key_that_the_master_key_has_not_signed_signs_nothing() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    let rogue = Identity::new();
+    let master = server.master_keys.clone();
+    rogue.publish(&mut server);
+    server.master_keys = master;
+    RawDevice::new("ROGUE", Some(&rogue)).publish(&mut server);
+    assert_eq!(
+        guest.receive_keys(&server.query(HOST), NOW).identity,
+        HostIdentity::Same
+    );
+    assert_eq!(settle(&mut server, &mut guest, NOW), BLOCKED_NO_DEVICES);
+}
+
+/// Each of these devices is left out as if it weren't there: CVE-2022-39249 and its kin.
+#[test]
+fn devices_whose_keys_are_wrong_do_not_count() {
+    let changes: [fn(&mut Value); 6] = [
+        |d| d["user_id"] = json!("@mallory:example.org"),
+        |d| d["device_id"] = json!("OTHER"),
+        |d| d["keys"]["curve25519:ROGUE"] = json!("A".repeat(43)),
+        |d| d["keys"]["ed25519:ROGUE"] = json!("A".repeat(44)),
+        |d| d["signatures"] = json!({}),
+        |d| *d = json!("x"),
+    ];
+    for change in changes {
+        let (mut server, mut guest, identity, _) = guest_and_raw();
+        let mut rogue = RawDevice::new("ROGUE", Some(&identity));
+        change(&mut rogue.device_keys);
+        rogue.publish(&mut server);
+        assert_eq!(guest.receive_keys(&server.query(HOST), NOW).devices, 1);
+        settle(&mut server, &mut guest, NOW);
+        assert!(inbox(&server, "ROGUE").is_empty());
+    }
+    // A good device in the place of another.
+    let (mut server, mut guest, identity, _) = guest_and_raw();
+    let other = RawDevice::new("OTHER", Some(&identity));
+    let devices = server.device_keys.get_mut(HOST).unwrap();
+    devices.insert("ROGUE".to_owned(), other.device_keys);
+    assert_eq!(guest.receive_keys(&server.query(HOST), NOW).devices, 1);
+}
+
+#[test]
+fn a_known_device_id_with_new_unsigned_keys_keeps_its_old_ones() {
+    let mut server = Server::default();
+    let mut guest = Device::new(GUEST, "GUESTDEV", HOST, NOW);
+    guest.publish(&mut server);
+    let mut first = RawDevice::new("A", None);
+    first.publish(&mut server);
+    first.connect(&mut server, &guest);
+    guest.receive_keys(&server.query(HOST), NOW);
+    let mut second = RawDevice::new("A", None);
+    second.publish(&mut server);
+    second.connect(&mut server, &guest);
+    guest.receive_keys(&server.query(HOST), NOW);
+    let payload = second.room_key(&guest);
+    let event = second.olm(&guest, &payload);
+    assert!(guest.receive_olm(&event, NOW).refused.is_some());
+    first.share(&mut guest);
+}
+
+#[test]
+fn a_stored_message_comes_again_until_it_is_confirmed() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    let Prepare::KeysClaim { devices } = guest.prepare(NOW) else {
+        panic!()
+    };
+    guest.receive_claim(&server.claim(HOST, &devices), NOW);
+    let first = guest.prepare(NOW);
+    let Prepare::ToDevice { id, .. } = &first else {
+        panic!("{first:?}")
+    };
+    for _ in 0..3 {
+        guest.restart();
+        assert_eq!(guest.prepare(NOW + HOUR), first);
+    }
+    guest.stored("another id");
+    assert_eq!(guest.prepare(NOW), first);
+    assert_eq!(
+        guest.machine.encrypt_text(ROOM, "x", NOW).unwrap_err(),
+        CryptoError::NotReady
+    );
+    guest.stored(id);
+    assert_eq!(guest.prepare(NOW), Prepare::Ready);
+    guest.stored(id);
+    assert_eq!(guest.prepare(NOW), Prepare::Ready);
+}
+
+/// mautrix/python #186: a failed claim must not count as shared.
+#[test]
+fn a_device_without_a_claimed_key_is_not_shared_with_and_tried_again() {
+    let (mut server, mut guest, identity, _) = guest_and_raw();
+    let mut silent = RawDevice::new("SILENT", Some(&identity));
+    silent.publish(&mut server);
+    let keys = server
+        .one_time_keys
+        .remove(&(HOST.to_owned(), "SILENT".to_owned()))
+        .unwrap();
+    guest.receive_keys(&server.query(HOST), NOW);
+    assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+    assert!(inbox(&server, "SILENT").is_empty());
+    // Not at once, but after a while; meanwhile the other device can be written to.
+    assert_eq!(guest.prepare(NOW + 29 * SECOND), Prepare::Ready);
+    let again = Prepare::KeysClaim {
+        devices: vec!["SILENT".to_owned()],
+    };
+    assert_eq!(guest.prepare(NOW + 30 * SECOND), again);
+    server
+        .one_time_keys
+        .insert((HOST.to_owned(), "SILENT".to_owned()), keys);
+    settle(&mut server, &mut guest, NOW + 30 * SECOND);
+    assert_eq!(inbox(&server, "SILENT"), ["m.room.encrypted"]);
+}
+
+#[test]
+fn a_device_that_never_has_a_key_is_told() {
+    let (mut server, mut guest, identity, _) = guest_and_raw();
+    let mut silent = RawDevice::new("SILENT", Some(&identity));
+    silent.publish(&mut server);
+    server
+        .one_time_keys
+        .remove(&(HOST.to_owned(), "SILENT".to_owned()));
+    guest.receive_keys(&server.query(HOST), NOW);
+    for minutes in [0, 1, 3] {
+        assert!(inbox(&server, "SILENT").is_empty());
+        settle(&mut server, &mut guest, NOW + minutes * 60 * SECOND);
+    }
+    assert_eq!(inbox(&server, "SILENT"), ["m.room_key.withheld"]);
+    let notice = server.take(HOST, "SILENT").remove(0)["content"].clone();
+    assert_eq!(notice["code"], "m.no_olm");
+    assert!(notice.get("session_id").is_none() && notice.get("room_id").is_none());
+}
+
+#[test]
+fn claimed_keys_with_a_wrong_signature_are_not_used() {
+    let changes: [fn(&mut Value); 4] = [
+        |key| key["key"] = json!(vodozemac::base64_encode([7; 32])),
+        |key| key["signatures"] = json!({}),
+        |key| key["key"] = json!("x"),
+        |key| key["fallback"] = json!(true),
+    ];
+    for change in changes {
+        let (mut server, mut guest, _, _) = guest_and_raw();
+        let Prepare::KeysClaim { devices } = guest.prepare(NOW) else {
+            panic!()
+        };
+        let mut answer = server.claim(HOST, &devices);
+        let keys = answer["one_time_keys"][HOST]["RAW"]
+            .as_object_mut()
+            .unwrap();
+        change(keys.values_mut().next().unwrap());
+        guest.receive_claim(&answer, NOW);
+        assert_eq!(guest.prepare(NOW), BLOCKED_NO_DEVICES);
+    }
+}
+
+#[test]
+fn a_claim_that_was_not_asked_for_changes_nothing() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    let answer = server.claim(HOST, &["RAW".to_owned()]);
+    guest.receive_claim(&answer, NOW);
+    assert!(matches!(guest.prepare(NOW), Prepare::KeysClaim { .. }));
+}
+
+#[test]
+fn a_long_text_is_refused_and_the_longest_fits() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    settle(&mut server, &mut guest, NOW);
+    let long = "x".repeat(11_000);
+    assert!(guest.encrypt(&long, NOW).to_string().len() <= 16 * 1024);
+    assert!(guest.encrypt(&"ä".repeat(4000), NOW).to_string().len() <= 16 * 1024);
+    let before = guest.records.clone();
+    let error = guest
+        .machine
+        .encrypt_text(ROOM, &"x".repeat(12_000), NOW)
+        .unwrap_err();
+    assert_eq!(error, CryptoError::TooLong);
+    assert_eq!(guest.records, before);
+}
+
+#[test]
+fn texts_of_similar_length_have_ciphertexts_of_one_length() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    settle(&mut server, &mut guest, NOW);
+    let mut length = |n: usize| {
+        guest.encrypt(&"x".repeat(n), NOW)["ciphertext"]
+            .as_str()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(length(0), length(60));
+    assert_eq!(length(500), length(800));
+    assert_ne!(length(60), length(500));
+}
+
+#[test]
+fn the_payload_of_a_room_key_is_what_other_clients_accept() {
+    let (mut server, mut guest, _, mut raw) = guest_and_raw();
+    settle(&mut server, &mut guest, NOW);
+    let event = server.take(HOST, "RAW").remove(0);
+    let key = raw.account.curve25519_key().to_base64();
+    let own = event["content"]["ciphertext"][&key].clone();
+    let bytes = vodozemac::base64_decode(own["body"].as_str().unwrap()).unwrap();
+    let message = vodozemac::olm::PreKeyMessage::from_bytes(&bytes).unwrap();
+    let config = vodozemac::olm::SessionConfig::version_1();
+    let created = raw
+        .account
+        .create_inbound_session(config, curve25519(&guest), &message)
+        .unwrap();
+    let payload: Value = serde_json::from_slice(&created.plaintext).unwrap();
+    let members: Vec<&String> = payload.as_object().unwrap().keys().collect();
+    // No `org.matrix.msc4147.device_keys`: with both, matrix-sdk-crypto refuses the message.
+    let expected = [
+        "content",
+        "keys",
+        "recipient",
+        "recipient_keys",
+        "sender",
+        "sender_device_keys",
+        "type",
+    ];
+    assert_eq!(members.len(), expected.len());
+    assert!(expected.iter().all(|name| payload.get(name).is_some()));
+    let published = serde_json::to_value(guest.machine.public_keys().unwrap()).unwrap();
+    assert_eq!(payload["sender_device_keys"], published["device_keys"]);
+}
