@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-mod calls;
+mod account;
+mod events;
 mod failures;
+mod keys;
+mod rooms;
 
 use std::time::Duration;
 
@@ -16,6 +19,9 @@ const TOKEN: &str = "as-token-0123456789";
 const GHOST: &str = "@_vestibule_1:example.org";
 const BOT: &str = "@guestbot:example.org";
 const HOST: &str = "@alice:example.org";
+/// How a call says on whose behalf it is made.
+const AS_GHOST: &str = "user_id=%40_vestibule_1%3Aexample.org";
+const AS_BOT: &str = "user_id=%40guestbot%3Aexample.org";
 const ROOM: &str = "!room:example.org";
 
 /// A homeserver with one answer for everything.
