@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 use vodozemac::megolm::{
-    DecryptionError, InboundGroupSession, MegolmMessage, SessionConfig, SessionKey, SessionOrdering,
+    DecryptionError, InboundGroupSession, MegolmMessage, SessionConfig, SessionOrdering,
 };
 use zeroize::Zeroizing;
 
@@ -13,6 +13,11 @@ use crate::error::{OpenError, Refused};
 use crate::identity::elapsed;
 use crate::object::{Object, list, number, owned, text};
 use crate::records::{Changes, Record, kind};
+
+mod early;
+
+pub(crate) use early::RoomKey;
+use early::{Held, Waiting};
 
 /// A sender makes a new session after at most a week; a day more for what is still on its way.
 const GRACE_MS: u64 = 8 * 24 * 3_600_000;
@@ -28,16 +33,6 @@ pub(crate) struct Inbound {
     waiting: Vec<Waiting>,
     /// In order of arrival.
     held: Vec<Held>,
-}
-
-/// A room key as it came, with the keys of the device that sent it.
-pub(crate) struct RoomKey {
-    pub(crate) sender: String,
-    pub(crate) sender_curve25519: String,
-    pub(crate) sender_ed25519: String,
-    pub(crate) room_id: String,
-    pub(crate) session_id: String,
-    pub(crate) session_key: SessionKey,
 }
 
 struct RoomSession {
@@ -62,21 +57,6 @@ struct Seen {
     event_id: String,
 }
 
-/// An event whose key hasn't come.
-struct Waiting {
-    arrival: u64,
-    room_id: String,
-    session_id: String,
-    ciphertext: String,
-    envelope: Envelope,
-}
-
-/// A key whose device isn't trusted.
-struct Held {
-    arrival: u64,
-    key: RoomKey,
-}
-
 impl Inbound {
     pub(crate) fn open_session(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
         let record = Record::read(kind::INBOUND, bytes)?;
@@ -87,7 +67,7 @@ impl Inbound {
     }
 
     pub(crate) fn open_waiting(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
-        let waiting = Record::read(kind::WAITING, bytes)?.parse(Waiting::from_object)?;
+        let waiting = Waiting::open(bytes)?;
         let later = self
             .waiting
             .iter()
@@ -98,9 +78,7 @@ impl Inbound {
     }
 
     pub(crate) fn open_held(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
-        let record = Record::read(kind::HELD, bytes)?;
-        let session_key: SessionKey = record.unpickle()?;
-        let held = record.parse(|object| Held::from_object(object, session_key))?;
+        let held = Held::open(bytes)?;
         let later = self.held.iter().position(|h| h.arrival > held.arrival);
         self.held.insert(later.unwrap_or(self.held.len()), held);
         Ok(())
@@ -392,65 +370,6 @@ impl Owner {
                     event_id: owned(seen, "event_id")?,
                 })
             })?,
-        })
-    }
-}
-
-impl Waiting {
-    fn record_key(&self) -> String {
-        format!("{}:{}", kind::WAITING, self.arrival)
-    }
-
-    fn save(&self, changes: &mut Changes) {
-        let object = Object::default()
-            .number("arrival", self.arrival)
-            .text("room_id", &self.room_id)
-            .text("session_id", &self.session_id)
-            .text("ciphertext", &self.ciphertext)
-            .text("event_id", &self.envelope.event_id)
-            .text("sender", &self.envelope.sender)
-            .number("origin_server_ts", self.envelope.ts);
-        changes.put(self.record_key(), object);
-    }
-
-    fn from_object(object: &Map<String, Value>) -> Option<Self> {
-        Some(Self {
-            arrival: number(object, "arrival")?,
-            room_id: owned(object, "room_id")?,
-            session_id: owned(object, "session_id")?,
-            ciphertext: owned(object, "ciphertext")?,
-            envelope: Envelope::read(object)?,
-        })
-    }
-}
-
-impl Held {
-    fn record_key(&self) -> String {
-        format!("{}:{}", kind::HELD, self.arrival)
-    }
-
-    fn save(&self, changes: &mut Changes) {
-        let object = Object::default()
-            .number("arrival", self.arrival)
-            .text("sender", &self.key.sender)
-            .text("sender_curve25519", &self.key.sender_curve25519)
-            .text("sender_ed25519", &self.key.sender_ed25519)
-            .text("room_id", &self.key.room_id)
-            .text("session_id", &self.key.session_id);
-        changes.put_pickle(self.record_key(), object, &self.key.session_key);
-    }
-
-    fn from_object(object: &Map<String, Value>, session_key: SessionKey) -> Option<Self> {
-        Some(Self {
-            arrival: number(object, "arrival")?,
-            key: RoomKey {
-                sender: owned(object, "sender")?,
-                sender_curve25519: owned(object, "sender_curve25519")?,
-                sender_ed25519: owned(object, "sender_ed25519")?,
-                room_id: owned(object, "room_id")?,
-                session_id: owned(object, "session_id")?,
-                session_key,
-            },
         })
     }
 }

@@ -3,6 +3,7 @@
 //! `json!` and derived code do the same in more words of machine code, and the page pays for each.
 
 use serde_json::{Map, Value};
+use zeroize::Zeroize;
 
 /// An object in the making.
 #[derive(Default)]
@@ -45,6 +46,24 @@ impl Object {
 
     pub(crate) fn into_value(self) -> Value {
         Value::Object(self.0)
+    }
+}
+
+/// A value with secrets among its strings, which are wiped when it is dropped.
+pub(crate) struct Secret(pub(crate) Value);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Object(members) => members.iter_mut().for_each(|(_, value)| wipe(value)),
+        _ => {}
     }
 }
 

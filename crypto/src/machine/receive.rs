@@ -10,7 +10,7 @@ use crate::content::{Envelope, Item, Unsupported};
 use crate::error::{CryptoError, Refused};
 use crate::inbound::RoomKey;
 use crate::keys::check_device;
-use crate::object::text;
+use crate::object::{Secret, text};
 use crate::records::Step;
 use crate::{MEGOLM, OLM, encoding};
 
@@ -98,8 +98,9 @@ impl Machine {
         }
         let sender_key = text(content, "sender_key").ok_or(Refused::Malformed)?;
         let plaintext = self.decrypt_olm(content, sender_key, now)?;
-        let payload: Value = serde_json::from_slice(&plaintext).map_err(|_| Refused::Malformed)?;
-        let object = payload.as_object().ok_or(Refused::Malformed)?;
+        let payload = serde_json::from_slice(&plaintext).map_err(|_| Refused::Malformed)?;
+        let payload = Secret(payload);
+        let object = payload.0.as_object().ok_or(Refused::Malformed)?;
         let payload = self.check_payload(object, sender_key)?;
         self.receive_room_key(&payload, now)
     }
