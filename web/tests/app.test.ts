@@ -113,3 +113,14 @@ test("a disk that fails in the middle stops the chat before anything leaves", as
   assert.equal(tab.shows, "storage");
   assert.equal(browser.bridge.heard.length, heard);
 });
+
+test("after one failed write nothing more is written, even if the disk is well again", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const commits = browser.shelf.commits.length;
+  browser.shelf.failNext = true;
+  const { chat } = tab;
+  const said = await Promise.allSettled([chat.say("one"), chat.say("two")]);
+  assert.deepEqual(said.map(({ status }) => status), ["rejected", "rejected"]);
+  assert.equal(browser.shelf.commits.length, commits, "the machine's memory is ahead of the disk");
+});

@@ -100,7 +100,7 @@ export class Outbox {
   /** One step towards a stored frame for the oldest waiting message. */
   private async advance(): Promise<Turn> {
     const need = await this.journal.write((draft) => this.encryptNext(draft));
-    if (need === null) return "again";
+    if (need === "again" || need === "idle") return need;
     this.blocked.set(need.kind === "blocked" ? need.reason : null);
     switch (need.kind) {
       case "ready":
@@ -137,11 +137,11 @@ export class Outbox {
     return understood ? "again" : { againAfterMs: RETRY_MS };
   }
 
-  /** `null`: there is nothing to encrypt any more, or that message can't be. */
-  private encryptNext(draft: Draft): Need | null {
+  /** `idle`: there is nothing to encrypt any more. `again`: that message can't be, so on to the next. */
+  private encryptNext(draft: Draft): Need | "idle" | "again" {
     const { chat, machine } = draft;
     const waiting = this.journal.nextWaiting();
-    if (waiting === null || draft.staged !== null || chat.ending !== null || chat.roomId === null) return null;
+    if (waiting === null || draft.staged !== null || chat.ending !== null || chat.roomId === null) return "idle";
     const now = this.clock.now();
     const need = readNeed(machine.prepare(chat.roomId, now));
     const n = chat.lastN + 1;
@@ -153,7 +153,7 @@ export class Outbox {
       const content = encrypt(() => machine.encryptText(chat.roomId ?? "", waiting.body, now));
       if (content === null) {
         draft.put({ ...waiting, state: "failed" });
-        return null;
+        return "again";
       }
       draft.update({ lastN: n });
       draft.stage({ kind: "send", n, content, pos: waiting.pos });

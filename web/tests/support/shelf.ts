@@ -17,6 +17,7 @@ export class MemoryShelf implements Shelf {
   /** Each commit that reached the disk, in order. */
   readonly commits: Batch[] = [];
   failing = false;
+  failNext = false;
   private gate: Promise<void> = Promise.resolve();
 
   /** Commits wait until the returned function is called. */
@@ -63,7 +64,9 @@ export class MemoryShelf implements Shelf {
     return {
       commit: async (batch) => {
         await this.gate;
-        if (this.failing) throw new StoreError("failed");
+        const fails = this.failing || this.failNext;
+        this.failNext = false;
+        if (fails) throw new StoreError("failed");
         const kept = this.kept.get(id);
         if (kept?.epoch !== epoch) throw new StoreError("superseded");
         apply(kept, structuredClone(batch));
