@@ -288,3 +288,15 @@ pub fn reason(item: &Item) -> Undecryptable {
         other => panic!("readable: {other:?}"),
     }
 }
+
+/// The Megolm session of an event's content.
+pub fn session_of(content: &Value) -> String {
+    content["session_id"].as_str().unwrap().to_owned()
+}
+
+/// What waits on the server for that device of the host, by type.
+pub fn inbox(server: &Server, device: &str) -> Vec<String> {
+    let mine = server.inbox.iter().filter(|(_, d, _)| d == device);
+    mine.map(|(_, _, event)| event["type"].as_str().unwrap().to_owned())
+        .collect()
+}
