@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The bridge as a whole, between a homeserver that is only a fake and people without browsers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod bridge;
+mod guest;
+mod homeserver;
+mod host;
+mod web;
+mod world;
+
+mod chat;
+mod door;
+mod end;
+mod join;

@@ -1,0 +1,173 @@
+//! How a chat ends, and what is left of it.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::homeserver::state::User;
+use crate::world::{Chat, World};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// After the end the ghost is out of the room, without device and without account.
+async fn assert_cleaned_up(world: &World, chat: &Chat, membership: &str) {
+    world.until_idle().await;
+    world.homeserver.with(|state| {
+        assert_eq!(
+            state.rooms[&chat.room].membership(&chat.guest.ghost),
+            membership
+        );
+        let User {
+            devices,
+            deactivated,
+            ..
+        } = &state.users[&chat.guest.ghost];
+        assert!(devices.is_empty() && *deactivated);
+    });
+    for name in ["leave", "delete_device", "deactivate"] {
+        let calls = world.homeserver.calls();
+        let by_ghost = calls
+            .iter()
+            .filter(|call| call.name == name && call.user() == chat.guest.ghost);
+        assert_eq!(by_ghost.count(), 1, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guest_ends_the_chat() {
+    let world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    let n = chat.guest.say("bye").await;
+    chat.guest.socket().send(&json!({ "type": "leave" })).await;
+    assert_eq!(chat.guest.until_ended().await, "guest");
+    assert_eq!(
+        chat.guest.socket().next().await,
+        None,
+        "after the end was acknowledged the connection is closed"
+    );
+    assert_cleaned_up(&world, &chat, "leave").await;
+    assert_eq!(
+        world.until_host_read(&mut chat, 1).await,
+        ["bye"],
+        "said before, so delivered"
+    );
+    let leave = world
+        .homeserver
+        .calls()
+        .into_iter()
+        .filter(|call| call.name == "leave")
+        .next_back()
+        .unwrap();
+    assert_eq!(leave.body["reason"], "The guest ended the chat.");
+
+    // Whoever comes back finds the end, and that the last message was counted.
+    chat.guest.last_seq -= 1;
+    chat.guest.ended = None;
+    chat.guest.open(&world.bridge).await;
+    assert_eq!(chat.guest.ended.as_deref(), Some("guest"));
+    let repeated = json!({ "type": "send", "n": n, "content": {} });
+    chat.guest
+        .connect(&world.bridge)
+        .await
+        .send(&repeated)
+        .await;
+    let answer = chat.guest.socket().next().await.unwrap();
+    assert_eq!(
+        (&answer["type"], &answer["reason"]),
+        (&json!("ended"), &json!("guest"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_host_ends_the_chat_in_each_way() {
+    let world = World::start().await;
+    let ways: [(&str, bool, &str, &str); 4] = [
+        ("Alice", false, "leave", "leave"),
+        ("Bob", true, "ban", "ban"),
+        ("Carol", true, "leave", "leave"),
+        ("Dave", false, "decline", "leave"),
+    ];
+    for (name, the_ghost, how, left_as) in ways {
+        let mut chat = if how == "decline" {
+            world.chat(name).await
+        } else {
+            world.open_chat(name).await
+        };
+        let (ghost, host) = (chat.guest.ghost.clone(), chat.host.user.clone());
+        let target = if the_ghost { &ghost } else { &host };
+        let membership = if how == "decline" { "leave" } else { how };
+        chat.host
+            .set_member(&world.homeserver, &chat.room, target, membership);
+        world.deliver().await;
+        assert_eq!(chat.guest.until_ended().await, "host", "{name}");
+        assert_cleaned_up(&world, &chat, left_as).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_third_in_the_room_ends_the_chat() {
+    let world = World::start().await;
+    for (name, membership) in [("Alice", "join"), ("Bob", "invite"), ("Carol", "knock")] {
+        let mut chat = world.open_chat(name).await;
+        let event = json!({
+            "type": "m.room.member", "state_key": "@third:example.org", "sender": chat.host.user, "room_id": chat.room,
+            "event_id": format!("$third{membership}"), "origin_server_ts": 1, "content": { "membership": membership },
+        });
+        assert_eq!(
+            world
+                .bridge
+                .push(&world.transaction_id(), &json!({ "events": [event] }))
+                .await
+                .status,
+            200
+        );
+        assert_eq!(
+            chat.guest.until_ended().await,
+            "third_party",
+            "{membership}"
+        );
+        assert_cleaned_up(&world, &chat, "leave").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_without_messages_expires() {
+    let world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    world.bridge.clock.advance(DAY * 9);
+    world.host_says(&mut chat, "still there").await;
+    world.bridge.clock.advance(DAY * 9);
+    // Only messages count: a connection and a membership don't.
+    chat.guest.disconnect();
+    chat.guest.open(&world.bridge).await;
+    world.bridge.tick().await;
+    chat.guest.until_texts(1).await;
+    assert_eq!(chat.guest.ended, None);
+    world.bridge.clock.advance(DAY);
+    world.bridge.tick().await;
+    assert_eq!(chat.guest.until_ended().await, "expired");
+    assert_cleaned_up(&world, &chat, "leave").await;
+    let leave = world
+        .homeserver
+        .calls()
+        .into_iter()
+        .filter(|call| call.name == "leave")
+        .next_back()
+        .unwrap();
+    assert_eq!(
+        leave.body["reason"],
+        "The chat ended after 10 days without a message."
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_in_good_order_tells_the_browsers() {
+    let mut world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    world.bridge.stop().await;
+    assert_eq!(chat.guest.socket().closing_code().await, "stopping");
+    world.start_bridge().await;
+    chat.guest.open(&world.bridge).await;
+    world.host_says(&mut chat, "again").await;
+    assert_eq!(chat.guest.until_texts(1).await, ["again"]);
+}

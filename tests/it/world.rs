@@ -1,0 +1,174 @@
+//! A homeserver, a bridge, and the people.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::bridge::{Bridge, Setup};
+use crate::guest::Guest;
+use crate::homeserver::{Homeserver, until};
+use crate::host::Host;
+
+/// All of it.
+pub struct World {
+    pub homeserver: Homeserver,
+    pub bridge: Bridge,
+    transactions: AtomicU64,
+}
+
+/// A host and a guest in an open chat, the invitation not yet accepted.
+pub struct Chat {
+    pub host: Host,
+    pub guest: Guest,
+    pub token: String,
+    pub room: String,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::with(&Setup::default()).await
+    }
+
+    pub async fn with(setup: &Setup) -> Self {
+        let homeserver = Homeserver::start().await;
+        let bridge = Bridge::new(&homeserver.address(), setup);
+        let mut world = Self {
+            homeserver,
+            bridge,
+            transactions: AtomicU64::new(0),
+        };
+        world.start_bridge().await;
+        world
+    }
+
+    /// Starts the bridge, and waits until it has greeted the homeserver.
+    pub async fn start_bridge(&mut self) {
+        let before = self.homeserver.count("set_name");
+        self.bridge.start().await;
+        until("the bridge greets", || {
+            (self.homeserver.count("set_name") > before).then_some(())
+        })
+        .await;
+    }
+
+    /// The bridge is torn away and started anew.
+    pub async fn crash_bridge(&mut self) {
+        self.bridge.crash();
+        self.start_bridge().await;
+    }
+
+    /// A transaction id that was not used before.
+    pub fn transaction_id(&self) -> String {
+        self.transactions
+            .fetch_add(1, Ordering::Relaxed)
+            .to_string()
+    }
+
+    /// Pushes all that the appservice was not told of, until there is nothing more.
+    pub async fn deliver(&self) {
+        loop {
+            let waiting = self
+                .homeserver
+                .with(|state| state.events.len() + state.to_device.len());
+            if waiting == 0 {
+                return;
+            }
+            let body = self.homeserver.with(|state| state.take_transaction());
+            let answer = self.bridge.push(&self.transaction_id(), &body).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+    }
+
+    /// A host who has a direct chat with the bot.
+    pub async fn host(&self, name: &str) -> Host {
+        let host = Host::new(&self.homeserver, name);
+        self.deliver().await;
+        self.homeserver
+            .until("the bot says hello", |state| {
+                host.notices(state).first().cloned()
+            })
+            .await;
+        host
+    }
+
+    /// Has the host ask for a link, and gives what the bot answers.
+    pub async fn command(&self, host: &mut Host, text: &str) -> String {
+        let before = self.homeserver.with(|state| host.notices(state).len());
+        host.command(&self.homeserver, text);
+        self.deliver().await;
+        self.homeserver
+            .until("the bot answers", |state| {
+                host.notices(state).get(before).cloned()
+            })
+            .await
+    }
+
+    /// The token of a new link.
+    pub async fn link(&self, host: &mut Host) -> String {
+        token(&self.command(host, "invite Maya").await)
+    }
+
+    /// A guest who has pressed *Start chat*.
+    pub async fn joined(&self, host: &mut Host) -> (Guest, String) {
+        let token = self.link(host).await;
+        let mut guest = Guest::of_link(&self.bridge, &token, "GUESTDEVICE").await;
+        let answer = guest.join(&self.bridge, &token, "Maya").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        (guest, token)
+    }
+
+    /// A chat that is open for the guest.
+    pub async fn chat(&self, host: &str) -> Chat {
+        let mut host = self.host(host).await;
+        let token = self.link(&mut host).await;
+        let mut guest = Guest::of_link(&self.bridge, &token, "GUESTDEVICE").await;
+        host.publish_device(&self.homeserver, &guest.ghost);
+        let answer = guest.join(&self.bridge, &token, "Maya").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        guest.open(&self.bridge).await;
+        self.deliver().await;
+        let room = guest.room.clone();
+        Chat {
+            host,
+            guest,
+            token,
+            room,
+        }
+    }
+
+    /// A chat in which both are.
+    pub async fn open_chat(&self, host: &str) -> Chat {
+        let mut chat = self.chat(host).await;
+        chat.host.accept(&self.homeserver, &chat.room);
+        self.deliver().await;
+        chat.guest.until_frame("host", "joined", true.into()).await;
+        chat
+    }
+
+    /// Waits until the outbox is empty.
+    pub async fn until_idle(&self) {
+        until("the outbox is empty", || {
+            (self.bridge.running().app.outbox.waiting() == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Says something as the host, and has it delivered.
+    pub async fn host_says(&self, chat: &mut Chat, text: &str) {
+        chat.host.say(&self.homeserver, &chat.room, text);
+        self.deliver().await;
+    }
+
+    /// Waits until the host has read so many texts, and gives them.
+    pub async fn until_host_read(&self, chat: &mut Chat, count: usize) -> Vec<String> {
+        let (host, room) = (&mut chat.host, &chat.room);
+        until("the host reads", || {
+            Some(host.read(&self.homeserver, room)).filter(|texts| texts.len() >= count)
+        })
+        .await
+    }
+}
+
+/// The token in what the bot said.
+pub fn token(words: &str) -> String {
+    let (_, rest) = words.split_once("/#").expect("a link");
+    rest.split_whitespace().next().unwrap().to_owned()
+}
