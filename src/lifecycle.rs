@@ -30,6 +30,8 @@ use crate::telemetry::Metrics;
 const TICK: Duration = Duration::from_secs(5);
 /// How long open connections may take to end after the signal to stop.
 const GRACE: Duration = Duration::from_secs(8);
+/// How often is looked whether the sockets are gone.
+const BEAT: Duration = Duration::from_millis(10);
 
 /// Why the bridge could not start.
 #[derive(Debug, thiserror::Error)]
@@ -265,7 +267,13 @@ impl Running {
         tracing::info!("stopping");
         self.app.hub.stop();
         let _nobody_listens = self.stop.send(true);
-        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        let all_ended = async {
+            while self.tasks.join_next().await.is_some() {}
+            // A connection that became a socket is out of its listener's care.
+            while self.app.metrics.sockets.get() > 0 {
+                tokio::time::sleep(BEAT).await;
+            }
+        };
         if tokio::time::timeout(GRACE, all_ended).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
