@@ -293,6 +293,22 @@ fn a_key_of_an_unsigned_device_waits_until_its_owner_signs_it() {
     assert!(!guest.machine.wants_keys());
 }
 
+/// A one-time key is gone after its first use, a fallback key isn't.
+#[test]
+fn a_pre_key_message_over_the_fallback_key_is_not_taken_twice() {
+    let (mut server, mut guest, _, mut raw) = guest_and_raw();
+    server
+        .one_time_keys
+        .remove(&(GUEST.to_owned(), "GUESTDEV".to_owned()));
+    raw.connect(&mut server, &guest);
+    let payload = raw.room_key(&guest);
+    let event = raw.olm(&guest, &payload);
+    assert_eq!(guest.receive_olm(&event, NOW).refused, None);
+    let before = guest.records.clone();
+    assert_eq!(guest.receive_olm(&event, NOW).refused, Some(Refused::Olm));
+    assert!(guest.records == before);
+}
+
 #[test]
 fn a_new_device_that_brings_its_owners_signature_is_trusted_at_once() {
     let (mut server, mut guest, identity, _) = guest_and_raw();
