@@ -11,7 +11,7 @@ use crate::Browser;
 use crate::webdriver::Element;
 
 /// How long the page may take for what normally takes a moment.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// A message as it stands in the page.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -163,18 +163,19 @@ impl Guest {
         Ok(bubbles.map(|bubble| bubble.body).collect())
     }
 
-    /// Waits until at least `count` messages of one side stand there, then until nothing more comes
-    /// for a moment: a duplicate would come late.
+    /// Waits until exactly these messages of one side stand there, then looks again after a moment:
+    /// a duplicate would come late.
     ///
     /// # Errors
-    /// When there are fewer.
-    pub fn wait_texts(&self, from: &str, count: usize) -> Result<Vec<String>> {
-        self.until(&format!("{count} messages of {from}"), || {
-            let texts = self.texts(from)?;
-            Ok((texts.len() >= count).then_some(()))
-        })?;
+    /// When they do not, with what stands there instead.
+    pub fn wait_for_texts(&self, from: &str, expected: &[impl AsRef<str>]) -> Result<()> {
+        let same = |texts: &[String]| texts.iter().eq(expected.iter().map(AsRef::as_ref));
+        let what = format!("the {} messages of {from}", expected.len());
+        self.until(&what, || Ok(same(&self.texts(from)?).then_some(())))?;
         std::thread::sleep(Duration::from_millis(500));
-        self.texts(from)
+        let texts = self.texts(from)?;
+        ensure!(same(&texts), "there is more than {what}: {texts:?}");
+        Ok(())
     }
 
     /// Waits until all messages of the guest are delivered.

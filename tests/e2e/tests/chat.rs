@@ -49,7 +49,7 @@ fn talk(lab: &mut Lab, host: impl Host) -> Vec<Option<String>> {
     for text in &from_host {
         meeting.host_says(text).unwrap();
     }
-    assert_eq!(meeting.guest.wait_texts("host", 10).unwrap(), from_host);
+    meeting.guest.wait_for_texts("host", &from_host).unwrap();
     assert_eq!(meeting.guest.texts("me").unwrap(), from_guest);
     meeting.guest.wait_delivered().unwrap();
     assert_nothing_more(&mut meeting);

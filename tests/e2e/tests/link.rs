@@ -156,8 +156,12 @@ fn a_browser_without_a_link_is_told_so() {
         .session()
         .go(&format!("{}/", lab.public_url()))
         .unwrap();
-    let script = "const s = document.createElement('script'); s.textContent = 'window.ran = true';
-        try { document.body.append(s) } catch {} return window.ran ?? false";
+    let script = "try {
+            const s = document.createElement('script');
+            s.textContent = 'window.ran = true';
+            document.body.append(s);
+        } catch {}
+        return window.ran ?? false";
     assert_eq!(browser.session().run(script).unwrap(), json!(false));
 }
 

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
 use vestibule_e2e::{Meeting, SdkHost, lab};
-use vestibule_lab::{Host, HostEvent, Lab};
+use vestibule_lab::{Api, Host, HostEvent, Lab};
 
 #[test]
 fn a_chat_goes_on_after_a_reload_a_crash_and_a_closed_browser() {
@@ -29,8 +31,8 @@ fn a_chat_goes_on_after_a_reload_a_crash_and_a_closed_browser() {
     // In the middle of a burst: some are committed, some on their way, some not sent.
     talk.both_say(4, "in the burst");
     lab.bridge().unwrap().kill();
-    talk.meeting.guest.reload().unwrap();
     lab.bridge().unwrap().start_again().unwrap();
+    talk.meeting.guest.reload().unwrap();
     talk.settle();
 
     talk.meeting
@@ -53,6 +55,41 @@ fn a_host_who_begins_while_the_bridge_is_down_is_read() {
     lab.bridge().unwrap().start_again().unwrap();
     talk.settle();
     talk.both_say(1, "afterwards");
+    talk.settle();
+}
+
+/// Synapse hands an application service its to-device events only from behind the last ones it
+/// looked at for anybody: of two that come at once to two users, it forgets one. So on a busy
+/// homeserver room keys are lost although nothing failed.
+#[test]
+fn a_host_who_begins_on_a_busy_homeserver_is_read() {
+    let mut lab = lab().unwrap();
+    let noisy = lab.account("noisy", "Noisy").unwrap();
+    let host = lab.nio_host("alice", "Alice").unwrap();
+    let mut talk = Talk::begin(Meeting::arrange(host, "Maya").unwrap());
+    let base = lab.homeserver();
+    let (api, said) = Api::login(&base, &noisy.localpart, &noisy.password).unwrap();
+    let device = said.get("device_id").unwrap().as_str().unwrap().to_owned();
+    let body = json!({"messages": {(noisy.user_id): {(device): {"noise": true}}}});
+
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (api, body, done) = (&api, &body, &done);
+            scope.spawn(move || {
+                for number in 0.. {
+                    if done.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let path = "/_matrix/client/v3/sendToDevice/m.noise";
+                    let path = format!("{path}/{thread}-{number}");
+                    assert!(api.call("PUT", &path, Some(body)).unwrap().is_success());
+                }
+            });
+        }
+        talk.host_says("first words");
+        done.store(true, Ordering::Relaxed);
+    });
     talk.settle();
 }
 
@@ -130,12 +167,8 @@ impl<H: Host> Talk<H> {
         self.heard
             .extend(heard.into_iter().map(|message| message.body));
         assert_eq!(self.heard, self.from_guest);
-        let shown = self
-            .meeting
-            .guest
-            .wait_texts("host", self.from_host.len())
-            .unwrap();
-        assert_eq!(shown, self.from_host);
+        let guest = &self.meeting.guest;
+        guest.wait_for_texts("host", &self.from_host).unwrap();
         self.meeting.guest.wait_delivered().unwrap();
         assert_eq!(self.meeting.guest.texts("me").unwrap(), self.from_guest);
         // What comes twice comes late.

@@ -253,6 +253,16 @@ impl Lab {
     }
 }
 
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // What the two wrote is what somebody needs who looks for the reason.
+        if std::thread::panicking() {
+            self.dir.disable_cleanup(true);
+            eprintln!("the lab's logs are left in {}", self.dir.path().display());
+        }
+    }
+}
+
 /// 64 hexadecimal digits from the system's generator.
 ///
 /// # Errors
