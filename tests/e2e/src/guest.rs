@@ -11,7 +11,7 @@ use crate::Browser;
 use crate::webdriver::Element;
 
 /// How long the page may take for what normally takes a moment.
-const PATIENCE: Duration = Duration::from_secs(25);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A message as it stands in the page.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
