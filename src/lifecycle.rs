@@ -317,3 +317,6 @@ pub fn write_secret_file(path: &std::path::Path, text: &str) -> Result<(), Write
         source,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -497,3 +497,6 @@ impl StoreTransaction for RocksTransaction<'_> {
             .map_err(|source| backend(Family::GlobalSchema, source))
     }
 }
+
+#[cfg(test)]
+mod tests;
