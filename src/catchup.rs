@@ -80,25 +80,29 @@ impl CatchUp {
         };
         let mut since = self.store.begin().since(portal)?;
         loop {
-            // Always on from the last answer: Synapse serves a repeated request from a cache for
-            // two minutes, so only an empty answer to a new one means that there is no more.
             let batch = self
                 .homeserver
                 .read_inbox(&stored, since.as_deref())
                 .await?;
-            if batch.events.is_empty() {
-                return Ok(batch.counts);
-            }
+            // Always on from the last answer, an empty one too: Synapse serves a repeated request
+            // from a cache for two minutes, so the same question twice is no question.
+            let moved = since.as_ref() != Some(&batch.next);
+            let last = batch.events.is_empty() || !moved;
             let mut inputs: Vec<Input> = batch
                 .events
                 .into_iter()
                 .map(|event| inbox_event(&stored.ghost, &stored.visit.device, event))
                 .collect();
-            inputs.push(Input::CaughtUp {
-                portal,
-                since: batch.next.clone(),
-            });
-            self.driver.submit_all(inputs, None).await?;
+            if moved {
+                let since = batch.next.clone();
+                inputs.push(Input::CaughtUp { portal, since });
+            }
+            if !inputs.is_empty() {
+                self.driver.submit_all(inputs, None).await?;
+            }
+            if last {
+                return Ok(batch.counts);
+            }
             since = Some(batch.next);
         }
     }
