@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,6 +15,7 @@ use vestibule::store::{OpenError, RocksStore};
 use vestibule_bridge::input::Input;
 use vestibule_bridge::time::Timestamp;
 
+use crate::homeserver::PATIENCE;
 use crate::homeserver::call::AS_TOKEN;
 use crate::homeserver::state::SERVER;
 use crate::web::{Answer, Web};
@@ -90,21 +92,23 @@ impl Bridge {
             .enable_all()
             .build()
             .unwrap();
-        let running = loop {
-            let config = Config::load(&self.folder.path().join("config.yaml")).unwrap();
-            let clock = Arc::clone(&self.clock);
-            let started = runtime
-                .spawn(async move { lifecycle::start(&config, clock).await })
-                .await
-                .unwrap();
-            match started {
-                Ok(running) => break running,
-                Err(StartError::Store(OpenError::InUse { .. })) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        let started = async {
+            loop {
+                let config = Config::load(&self.config_path()).unwrap();
+                let clock = Arc::clone(&self.clock);
+                let start = async move { lifecycle::start(&config, clock).await };
+                match runtime.spawn(start).await.unwrap() {
+                    Ok(running) => return running,
+                    Err(StartError::Store(OpenError::InUse { .. })) => {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    Err(error) => panic!("the bridge didn't start: {error:?}"),
                 }
-                Err(error) => panic!("the bridge didn't start: {error:?}"),
             }
         };
+        let running = tokio::time::timeout(PATIENCE, started)
+            .await
+            .expect("the store is let go of");
         self.running = Some((running, runtime));
         self.web = Web::new();
     }

@@ -18,3 +18,4 @@ mod chat;
 mod door;
 mod end;
 mod join;
+mod lost;
