@@ -26,7 +26,7 @@ try {
     define: { REPOSITORY: JSON.stringify(join(here, "../..")) },
   });
   const files = chosen.map((name) => join(out, name.replace(/\.ts$/, ".mjs")));
-  const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-reporter=" + (process.stdout.isTTY ? "spec" : "dot"), ...files], { stdio: "inherit" });
+  const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-reporter=spec", ...files], { stdio: "inherit" });
   process.exitCode = status ?? 1;
 } finally {
   await rm(out, { recursive: true });

@@ -13,8 +13,7 @@ use crate::page;
 use crate::run::{Progress, Workspace};
 use crate::setup::{self, Need};
 
-const HELP: &str = "\
-  What you type goes to the guest. Besides:
+const HELP: &str = "  What you type goes to the guest. Besides:
     /invite [label]   ask the bot for another link
     /chats            who is here
     /chat N           write to number N from now on
@@ -101,6 +100,8 @@ struct Prompt {
 impl Prompt {
     fn new(mut host: NioHost) -> Result<Self> {
         let (management_room, link) = host.ask_for_link(Lab::BOT, "Maya")?;
+        // The bot's greeting, which is for hosts who don't know it yet.
+        host.events().drain();
         println!("\n  ┌── Open this link in a browser; you are the guest there ──");
         println!("  │\n  │   {link}\n  │");
         println!("  └── and you are Alice, the host, here ─────────────────────\n\n{HELP}\n");

@@ -58,8 +58,19 @@ impl Workspace {
         self.target.join("debug/vestibule")
     }
 
+    /// Cargo, as if it were called from a shell: it told us about ourselves in the environment, and
+    /// build scripts that look there (ring's does) would run again.
     pub fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("cargo");
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if ["CARGO_MANIFEST_", "CARGO_PKG_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+            {
+                command.env_remove(name);
+            }
+        }
         command
             .args(arguments)
             .current_dir(&self.root)
