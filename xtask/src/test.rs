@@ -21,12 +21,15 @@ struct Tally {
 
 impl Tally {
     /// Keeps the numbers of a line like `test result: ok. 3 passed; 1 failed; …` (cargo) or
-    /// `Tests  1 failed | 3 passed (4)` (vitest).
+    /// `ℹ pass 3` and `ℹ fail 1` (Node.js).
     fn see(&mut self, line: &str) {
-        let line = line.trim_start();
-        if line.starts_with("test result:") || line.starts_with("Tests  ") {
-            self.passed += number_before(line, "passed");
-            self.failed += number_before(line, "failed");
+        if let Some(result) = line.strip_prefix("test result:") {
+            self.passed += number_before(result, "passed");
+            self.failed += number_before(result, "failed");
+        } else if let Some(number) = line.strip_prefix("ℹ pass ") {
+            self.passed += number.parse().unwrap_or(0);
+        } else if let Some(number) = line.strip_prefix("ℹ fail ") {
+            self.failed += number.parse().unwrap_or(0);
         }
     }
 
@@ -148,11 +151,15 @@ mod tests {
     #[test]
     fn numbers_of_both_runners_are_read() {
         let mut tally = Tally::default();
-        tally
-            .see("test result: FAILED. 41 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
-        tally.see("      Tests  1 failed | 12 passed (13)");
-        tally.see(" Test Files  3 passed (3)");
-        tally.see("test chat::passed ... ok");
+        for line in [
+            "test result: FAILED. 41 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out",
+            "test chat::passed ... ok",
+            "ℹ tests 13",
+            "ℹ pass 12",
+            "ℹ fail 1",
+        ] {
+            tally.see(line);
+        }
         assert_eq!((tally.passed, tally.failed), (53, 3));
     }
 }
