@@ -15,6 +15,7 @@ mod web;
 mod world;
 
 mod chat;
+mod crash;
 mod door;
 mod end;
 mod join;
