@@ -7,7 +7,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{LogFormat, Telemetry};
 
@@ -18,16 +22,26 @@ pub struct FilterError(#[from] tracing_subscriber::filter::ParseError);
 
 /// Starts logging to standard error. Once a process.
 pub fn start_logging(section: &Telemetry) -> Result<(), FilterError> {
-    let filter = EnvFilter::try_new(&section.filter)?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let shown = EnvFilter::try_new(&section.filter)?.and(filter_fn(may_be_shown));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
     // Fails only when logging was started before, as tests in one process do.
     let _started_before = match section.format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Text => tracing_subscriber::registry()
+            .with(lines.with_filter(shown))
+            .try_init(),
+        LogFormat::Json => tracing_subscriber::registry()
+            .with(lines.json().with_filter(shown))
+            .try_init(),
     };
     Ok(())
+}
+
+/// Whatever the filter asks for, libraries show nothing below `info`: tungstenite traces whole
+/// frames and hyper whole headers, and names and tokens stand in them.
+fn may_be_shown(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || metadata.target().starts_with("vestibule")
 }
 
 /// Which way a message went.
