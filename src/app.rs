@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::drive::{Driver, News, Wake};
 use crate::homeserver::Homeserver;
 use crate::http::GuestSide;
+use crate::http::asked::Asked;
 use crate::http::assets::Assets;
 use crate::hub::Hub;
 use crate::outbox::Outbox;
@@ -37,6 +38,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// The page's files.
     pub assets: Assets,
+    /// How often browsers asked about keys.
+    pub asked: Asked,
     /// The public side.
     pub guests: GuestSide,
     /// What is counted.

@@ -112,7 +112,7 @@ impl Driver {
         answers.into_iter().next().ok_or(DriveError::Stopping)
     }
 
-    /// Has inputs decided in order and stored as a whole; once for each transaction id.
+    /// Has inputs decided in order and stored as a whole; once for each transaction identity.
     pub async fn submit_all(
         &self,
         inputs: Vec<Input>,

@@ -1,5 +1,6 @@
 //! What guests reach: the page, two requests and the socket.
 
+pub mod asked;
 pub mod assets;
 mod error;
 mod greet;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use vestibule_appservice::http::{HandlerError, HandlerFuture, TransactionHandler};
 use vestibule_appservice::transaction::{self, Transaction};
 use vestibule_bridge::ghost::is_ghost;
@@ -45,11 +46,7 @@ impl Inbound {
                 "events that don't read were left out"
             );
         }
-        if let Err(error) = app
-            .driver
-            .submit_all(inputs, Some(transaction.id.clone()))
-            .await
-        {
+        if let Err(error) = app.driver.submit_all(inputs, identity(&transaction)).await {
             app.metrics.failed_transactions.inc();
             // The homeserver repeats the room events, but not the room keys beside them.
             app.catchup.read_all_later();
@@ -117,6 +114,26 @@ impl Inbound {
     }
 }
 
+/// What a transaction is recognised by when it comes again: its id and its events together.
+///
+/// The id alone is not enough: Synapse begins again at 1 after a restart, and whoever went by the
+/// id would throw new messages away. To-device events are left out, because a repetition comes
+/// without them; they are recognised one by one. A transaction without events needs no name.
+fn identity(transaction: &Transaction) -> Option<String> {
+    if transaction.events.is_empty() {
+        return None;
+    }
+    let mut hash = Sha256::new();
+    for part in std::iter::once(&transaction.id)
+        .chain(transaction.events.iter().map(|event| &event.event_id))
+    {
+        // Lengths keep neighbours apart.
+        hash.update(part.len().to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    Some(vestibule_crypto::encode_base64(&hash.finalize()))
+}
+
 fn to_device_event(event: &transaction::ToDevice) -> ToDevice {
     ToDevice {
         ghost: UserId::new(event.to_user_id.as_str()),
@@ -174,5 +191,40 @@ fn kind(event: &transaction::RoomEvent) -> RoomEventKind {
             None => RoomEventKind::Other,
         },
         (_, None) => RoomEventKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn transaction(id: &str, event_ids: &[&str], to_device: usize) -> Transaction {
+        let event = |id: &&str| json!({ "type": "m.room.message", "room_id": "!r", "sender": "@a:b", "event_id": id });
+        let olm = json!({ "type": "m.room.encrypted", "sender": "@a:b", "to_user_id": "@c:b", "to_device_id": "D" });
+        let body = json!({
+            "events": event_ids.iter().map(event).collect::<Vec<_>>(),
+            "to_device": vec![olm; to_device],
+        });
+        Transaction::parse(id, body.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_repetition_is_recognised_though_it_lacks_to_device_events() {
+        let first = identity(&transaction("7", &["$a", "$b"], 2));
+        assert!(first.is_some());
+        assert_eq!(first, identity(&transaction("7", &["$a", "$b"], 0)));
+    }
+
+    #[test]
+    fn an_id_that_is_used_again_for_other_events_is_another_transaction() {
+        let first = identity(&transaction("1", &["$a"], 0));
+        assert_ne!(first, identity(&transaction("1", &["$b"], 0)));
+        assert_ne!(first, identity(&transaction("1", &["$a", "$b"], 0)));
+        assert_ne!(first, identity(&transaction("2", &["$a"], 0)));
+        assert_eq!(identity(&transaction("1", &[], 1)), None);
     }
 }

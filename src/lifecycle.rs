@@ -19,6 +19,7 @@ use crate::config::{Config, ConfigError};
 use crate::drive::Driver;
 use crate::homeserver::{Homeserver, SetupError};
 use crate::http::GuestSide;
+use crate::http::asked::Asked;
 use crate::http::assets::Assets;
 use crate::hub::Hub;
 use crate::inbound::Inbound;
@@ -181,6 +182,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
     Ok(Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
         assets: Assets::load().map_err(system("to unpack the page"))?,
+        asked: Asked::default(),
         rng: Mutex::new(seeded_rng().map_err(random)?),
         policy,
         store,

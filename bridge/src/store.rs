@@ -44,7 +44,7 @@ pub type Read<T> = Result<T, StoreError>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 16]);
 
-/// How many transaction ids are remembered. The homeserver repeats only the one in flight.
+/// How many transactions are remembered. The homeserver repeats only the one in flight.
 pub const REMEMBERED_TRANSACTIONS: u64 = 4096;
 
 /// What is stored, as seen after all changes so far, those of earlier inputs of the same round
@@ -130,7 +130,7 @@ pub enum Change {
     },
     /// An effect is done.
     DeleteEffect(EffectId),
-    /// Remember a transaction id; of more than [`REMEMBERED_TRANSACTIONS`] the oldest is forgotten.
+    /// Remember a transaction by whatever recognises it; of more than [`REMEMBERED_TRANSACTIONS`] the oldest is forgotten.
     RememberTransaction(String),
     /// Remember an event that a portal was given.
     RememberDigest {

@@ -11,12 +11,9 @@ use vestibule_bridge::bridge::Answer;
 use vestibule_bridge::frame::{ClientFrame, ErrorBody, ResultFrame, ServerFrame};
 use vestibule_bridge::id::PortalId;
 use vestibule_bridge::input::Input;
-use vestibule_bridge::policy::GuestRate;
 use vestibule_bridge::portal::{Portal, PortalState};
 use vestibule_bridge::refusal::Refusal;
 use vestibule_bridge::store::{Facts, Store};
-use vestibule_bridge::time::Timestamp;
-use vestibule_bridge::visit;
 use vestibule_crypto::verify_one_time_keys;
 
 use super::error::refusal_body;
@@ -25,11 +22,6 @@ use crate::app::App;
 
 /// How many questions of one browser are asked at the homeserver at once.
 const QUESTIONS: usize = 4;
-/// How often a browser may ask: a page that was changed must not drain the host's one-time keys.
-const QUESTION_RATE: GuestRate = GuestRate {
-    burst: 20,
-    interval: Duration::from_secs(2),
-};
 /// How many devices of a host are served; more than any person has.
 const DEVICES: usize = 100;
 
@@ -39,7 +31,6 @@ pub struct Relay {
     portal: PortalId,
     results: mpsc::Sender<ServerFrame>,
     asking: Arc<AtomicUsize>,
-    asked: Timestamp,
 }
 
 /// A question about keys.
@@ -62,7 +53,6 @@ impl Relay {
                 portal,
                 results,
                 asking: Arc::default(),
-                asked: Timestamp(0),
             },
             answers,
         )
@@ -104,7 +94,7 @@ impl Relay {
                     fallback_keys,
                 },
             ),
-            ClientFrame::Leave => {
+            ClientFrame::Leave {} => {
                 let stored = self.app.driver.submit(Input::Leave { portal }).await;
                 // Leaving twice is no mistake; the end is told by its own frame.
                 stored.map(|_| None).map_err(|_| Closing::Unavailable)
@@ -133,7 +123,7 @@ impl Relay {
 
     fn question(&mut self, id: u64, question: Question) -> Result<Option<ServerFrame>, Closing> {
         let refused = |error| Ok(Some(answer(id, Err(error))));
-        if let Err(refusal) = visit::spend(&mut self.asked, &QUESTION_RATE, self.app.clock.now()) {
+        if let Err(refusal) = self.app.asked.spend(self.portal, self.app.clock.now()) {
             return refused(refusal_body(&refusal));
         }
         if self.asking.load(Ordering::Relaxed) >= QUESTIONS {
