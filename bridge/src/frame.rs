@@ -253,5 +253,6 @@ pub enum ClientFrame {
         seq: u64,
     },
     /// End the chat.
-    Leave,
+    // With braces, because serde lets unknown fields pass a variant that has none.
+    Leave {},
 }

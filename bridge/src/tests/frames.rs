@@ -199,7 +199,7 @@ fn from_the_page() -> Vec<ClientFrame> {
             fallback_keys: json!({}),
         },
         ClientFrame::Ack { seq: 4 },
-        ClientFrame::Leave,
+        ClientFrame::Leave {},
     ]
 }
 
