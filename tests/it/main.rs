@@ -20,3 +20,6 @@ mod door;
 mod end;
 mod join;
 mod lost;
+mod questions;
+mod refused;
+mod routes;
