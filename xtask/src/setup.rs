@@ -1,5 +1,6 @@
 //! What this machine must have.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -17,85 +18,133 @@ pub enum Need {
     Everything,
 }
 
+/// How a thing shows that it is there.
+enum Sign {
+    /// A program of this name.
+    Program(&'static str),
+    /// Node.js, new enough.
+    Node,
+    /// A module of Python 3.
+    PythonModule(&'static str),
+    /// libclang, where its packages put it.
+    LibClang,
+}
+
 /// One thing to have.
 struct Item {
     need: Need,
-    /// It is there when one of these programs or files is.
-    signs: &'static [&'static str],
-    /// The Debian packages that bring it.
-    packages: &'static [&'static str],
+    sign: Sign,
+    /// The Debian package that brings it.
+    package: &'static str,
     what: &'static str,
 }
 
 const ITEMS: [Item; 7] = [
     Item {
         need: Need::Build,
-        signs: &["c++"],
-        packages: &["build-essential"],
+        sign: Sign::Program("c++"),
+        package: "build-essential",
         what: "a C++ compiler, for RocksDB",
     },
     Item {
         need: Need::Build,
-        signs: &[
-            "/usr/lib/llvm-14/lib/libclang.so.1",
-            "/usr/lib/llvm-16/lib/libclang.so.1",
-            "/usr/lib/llvm-19/lib/libclang.so.1",
-            "/usr/lib/libclang.so",
-            "/usr/lib64/libclang.so",
-        ],
-        packages: &["libclang-dev"],
+        sign: Sign::LibClang,
+        package: "libclang-dev",
         what: "libclang, for RocksDB's bindings",
     },
     Item {
         need: Need::Build,
-        signs: &["node"],
-        packages: &["nodejs"],
+        sign: Sign::Node,
+        package: "nodejs",
         what: "Node.js 20 or later, for the page's build",
     },
     Item {
         need: Need::Build,
-        signs: &["npm"],
-        packages: &["npm"],
+        sign: Sign::Program("npm"),
+        package: "npm",
         what: "npm, for the page's build",
     },
     Item {
         need: Need::Demo,
-        signs: &[
-            "/usr/share/doc/python3-venv",
-            "/usr/lib64/python3",
-            "/usr/lib/python3/ensurepip",
-        ],
-        packages: &["python3-venv"],
+        sign: Sign::PythonModule("ensurepip"),
+        package: "python3-venv",
         what: "Python 3 with venv, for Synapse and matrix-nio",
     },
     Item {
         need: Need::Everything,
-        signs: &["chromium"],
-        packages: &["chromium"],
+        sign: Sign::Program("chromium"),
+        package: "chromium",
         what: "Chromium, the guest's browser in the tests",
     },
     Item {
         need: Need::Everything,
-        signs: &["chromedriver"],
-        packages: &["chromium-driver"],
+        sign: Sign::Program("chromedriver"),
+        package: "chromium-driver",
         what: "ChromeDriver, which steers it",
     },
 ];
 
-impl Item {
+impl Sign {
     fn is_there(&self) -> bool {
-        self.signs.iter().any(|sign| match sign.strip_prefix('/') {
-            Some(_) => std::path::Path::new(sign).exists(),
-            None => has(sign),
-        })
+        match self {
+            Self::Program(name) => has(name),
+            Self::Node => node_major().is_some_and(|major| major >= 20),
+            Self::PythonModule(name) => {
+                said("python3", &["-c", &format!("import {name}")]).is_some()
+            }
+            Self::LibClang => has_libclang(),
+        }
     }
+}
+
+/// The first number of `node --version`, which says `v20.20.2`.
+fn node_major() -> Option<u32> {
+    said("node", &["--version"])?
+        .strip_prefix('v')?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// What a program prints, if it runs and succeeds.
+fn said(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn has_libclang() -> bool {
+    // Either `/usr/lib/libclang.so`, or one folder deeper: `/usr/lib/llvm-14/lib/libclang.so.1`,
+    // `/usr/lib/x86_64-linux-gnu/libclang-14.so.1`.
+    let mut dirs = vec![
+        "/usr/lib".into(),
+        "/usr/lib64".into(),
+        "/usr/local/lib".into(),
+    ];
+    for dir in entries(Path::new("/usr/lib")) {
+        dirs.push(dir.join("lib"));
+        dirs.push(dir);
+    }
+    dirs.iter().flat_map(|dir| entries(dir)).any(|file| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let rest = name.strip_prefix("libclang").unwrap_or_default();
+        rest.contains(".so") && rest.starts_with(|c| c == '.' || c == '-') && !rest.contains("cpp")
+    })
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 /// Installs what is missing as root on Debian and its kin; elsewhere says what to do.
 pub fn run(need: Need) -> Result<()> {
     let missing: Vec<&Item> = ITEMS
         .iter()
-        .filter(|item| item.need <= need && !item.is_there())
+        .filter(|item| item.need <= need && !item.sign.is_there())
         .collect();
     if missing.is_empty() {
         println!("      Nothing is missing.");
@@ -104,11 +153,7 @@ pub fn run(need: Need) -> Result<()> {
     for item in &missing {
         println!("      Missing: {}", item.what);
     }
-    let packages: Vec<&str> = missing
-        .iter()
-        .flat_map(|item| item.packages)
-        .copied()
-        .collect();
+    let packages: Vec<&str> = missing.iter().map(|item| item.package).collect();
     let command = format!(
         "apt-get install --yes --no-install-recommends {}",
         packages.join(" ")
@@ -125,11 +170,15 @@ pub fn run(need: Need) -> Result<()> {
     install(&packages)?;
     let still: Vec<&str> = missing
         .iter()
-        .filter(|item| !item.is_there())
+        .filter(|item| !item.sign.is_there())
         .map(|item| item.what)
         .collect();
     if !still.is_empty() {
-        bail!("installed, and still missing: {}", still.join("; "));
+        // Debian 12's own Node.js, for example, is older than the page's build needs.
+        bail!(
+            "the packages are installed, but not enough: please bring {}",
+            still.join("; ")
+        );
     }
     Ok(())
 }
