@@ -131,7 +131,7 @@ fn has_libclang() -> bool {
     dirs.iter().flat_map(|dir| entries(dir)).any(|file| {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let rest = name.strip_prefix("libclang").unwrap_or_default();
-        rest.contains(".so") && rest.starts_with(|c| c == '.' || c == '-') && !rest.contains("cpp")
+        rest.contains(".so") && rest.starts_with(['.', '-']) && !rest.contains("cpp")
     })
 }
 
