@@ -1,17 +1,21 @@
 //! The real bridge on ports and a store of its own. It runs in a runtime of its own too, so that it
 //! can be torn away in the middle of whatever it does, as by `kill -9`.
 
-use std::path::{Path, PathBuf};
+mod process;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use vestibule::app::App;
 use vestibule::clock::MockClock;
 use vestibule::config::Config;
 use vestibule::lifecycle::{self, Running, StartError};
-use vestibule::store::{OpenError, RocksStore};
+use vestibule::store::OpenError;
 use vestibule_bridge::input::Input;
 use vestibule_bridge::time::Timestamp;
 
@@ -19,6 +23,7 @@ use crate::homeserver::PATIENCE;
 use crate::homeserver::call::AS_TOKEN;
 use crate::homeserver::state::SERVER;
 use crate::web::{Answer, Web};
+use process::Process;
 
 /// The homeserver's token for the bridge.
 pub const HS_TOKEN: &str = "hs-token-0123456789abcdef";
@@ -43,13 +48,21 @@ impl Default for Setup {
     }
 }
 
+/// How it runs.
+enum Run {
+    /// In this process.
+    Here(Box<Running>, Runtime),
+    /// As a process of its own, by the machine's clock.
+    Apart(Process),
+}
+
 /// A bridge, running or not.
 pub struct Bridge {
     pub clock: Arc<MockClock>,
     pub web: Web,
     pub origin: String,
     folder: TempDir,
-    running: Option<(Running, Runtime)>,
+    run: Option<Run>,
 }
 
 impl Bridge {
@@ -80,13 +93,13 @@ impl Bridge {
             web: Web::new(),
             origin,
             folder,
-            running: None,
+            run: None,
         }
     }
 
     /// Starts it, once whoever ran before on this store has let go of it.
     pub async fn start(&mut self) {
-        assert!(self.running.is_none(), "it runs already");
+        assert!(self.run.is_none(), "it runs already");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -109,39 +122,97 @@ impl Bridge {
         let running = tokio::time::timeout(PATIENCE, started)
             .await
             .expect("the store is let go of");
-        self.running = Some((running, runtime));
+        self.run = Some(Run::Here(Box::new(running), runtime));
+        self.web = Web::new();
+    }
+
+    /// Starts it as a process of its own.
+    pub async fn start_apart(&mut self) {
+        assert!(self.run.is_none(), "it runs already");
+        let process = Process::start(&self.config_path(), &self.log_path()).await;
+        self.run = Some(Run::Apart(process));
         self.web = Web::new();
     }
 
     /// Ends it in good order.
     pub async fn stop(&mut self) {
-        let (running, runtime) = self.running.take().expect("it runs");
-        runtime.spawn(running.stop()).await.unwrap();
-        runtime.shutdown_background();
+        match self.run.take().expect("it runs") {
+            Run::Here(running, runtime) => {
+                runtime.spawn(running.stop()).await.unwrap();
+                runtime.shutdown_background();
+            }
+            Run::Apart(_) => panic!("a process is killed"),
+        }
     }
 
     /// Ends it wherever it is.
     pub fn crash(&mut self) {
-        let (running, runtime) = self.running.take().expect("it runs");
-        runtime.shutdown_background();
-        drop(running);
+        match self.run.take().expect("it runs") {
+            Run::Here(running, runtime) => {
+                runtime.shutdown_background();
+                drop(running);
+            }
+            Run::Apart(process) => process.kill(),
+        }
     }
 
-    pub fn running(&self) -> &Running {
-        &self.running.as_ref().expect("it runs").0
+    fn run(&self) -> &Run {
+        self.run.as_ref().expect("it runs")
     }
 
-    /// The path of the public URL and what is below it.
+    /// Its parts, when it runs in this process.
+    pub fn app(&self) -> &Arc<App> {
+        match self.run() {
+            Run::Here(running, _) => &running.app,
+            Run::Apart(_) => panic!("another process has its own"),
+        }
+    }
+
+    /// All that is in its memory, when it is a process of its own.
+    pub fn memory(&self) -> Vec<u8> {
+        match self.run() {
+            Run::Here(..) => panic!("this process holds everybody's secrets"),
+            Run::Apart(process) => process.memory(),
+        }
+    }
+
+    /// Where guests reach it.
+    pub fn guests(&self) -> SocketAddr {
+        match self.run() {
+            Run::Here(running, _) => running.guests,
+            Run::Apart(process) => process.guests,
+        }
+    }
+
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.running().guests)
+        format!("http://{}{path}", self.guests())
     }
 
     pub fn appservice_url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.running().appservice)
+        let address = match self.run() {
+            Run::Here(running, _) => running.appservice,
+            Run::Apart(process) => process.appservice,
+        };
+        format!("http://{address}{path}")
     }
 
     pub fn ops_url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.running().ops.unwrap())
+        let address = match self.run() {
+            Run::Here(running, _) => running.ops.unwrap(),
+            Run::Apart(process) => process.ops,
+        };
+        format!("http://{address}{path}")
+    }
+
+    /// The value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let text = self.web.get(&self.ops_url("/metrics")).await.text();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("vestibule_{name} ")));
+        line.unwrap_or_else(|| panic!("{name} is counted: {text}"))
+            .parse()
+            .unwrap()
     }
 
     /// Pushes a transaction as the homeserver.
@@ -167,7 +238,7 @@ impl Bridge {
 
     /// Has the deadlines looked at now, and not only at the next beat.
     pub async fn tick(&self) {
-        let driver = self.running().app.driver.clone();
+        let driver = self.app().driver.clone();
         driver.submit(Input::Tick).await.unwrap().unwrap();
     }
 
@@ -179,27 +250,17 @@ impl Bridge {
         self.folder.path().join("config.yaml")
     }
 
-    /// Opens the store of a bridge that doesn't run.
-    pub async fn open_store(&self) -> RocksStore {
-        open_store(&self.store_path()).await
+    /// Where a process of its own logs to.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
     }
 }
 
 impl Drop for Bridge {
     fn drop(&mut self) {
-        // A runtime can't be waited for inside another one.
-        if let Some((_, runtime)) = self.running.take() {
-            runtime.shutdown_background();
+        if self.run.is_some() {
+            // A runtime can't be waited for inside another one.
+            self.crash();
         }
     }
-}
-
-/// Opens a store once whoever ran on it has let go of it.
-async fn open_store(path: &Path) -> RocksStore {
-    crate::homeserver::until("the store is let go of", || match RocksStore::open(path) {
-        Ok(store) => Some(store),
-        Err(OpenError::InUse { .. }) => None,
-        Err(error) => panic!("the store doesn't open: {error:?}"),
-    })
-    .await
 }

@@ -64,7 +64,7 @@ async fn every_answer_carries_the_security_headers() {
             "/",
             vec![],
             "",
-            if world.bridge.running().app.assets.built() {
+            if world.bridge.app().assets.built() {
                 200
             } else {
                 503
@@ -232,7 +232,7 @@ async fn all_of_it_works_below_a_path() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pages_files_come_packed_or_plain() {
     let world = World::start().await;
-    if !world.bridge.running().app.assets.built() {
+    if !world.bridge.app().assets.built() {
         let page = world.bridge.web.get(&world.bridge.url("/")).await;
         assert_eq!(page.status, 503);
         assert!(page.text().contains("cargo xtask page"), "{}", page.text());

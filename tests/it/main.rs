@@ -14,7 +14,9 @@ mod host;
 mod web;
 mod world;
 
+mod canary;
 mod chat;
+mod closed;
 mod crash;
 mod door;
 mod end;

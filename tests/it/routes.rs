@@ -85,7 +85,7 @@ async fn every_route_is_listed_here() {
         ..Setup::default()
     })
     .await;
-    let app = &world.bridge.running().app;
+    let app = world.bridge.app();
     let appservice =
         vestibule_appservice::http::router(HS_TOKEN, Arc::new(Inbound(Arc::clone(app))));
     assert_eq!(

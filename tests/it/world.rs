@@ -1,10 +1,11 @@
 //! A homeserver, a bridge, and the people.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::bridge::{Bridge, Setup};
 use crate::guest::Guest;
-use crate::homeserver::{Homeserver, until};
+use crate::homeserver::{Homeserver, PATIENCE, until};
 use crate::host::Host;
 
 /// All of it.
@@ -36,6 +37,23 @@ impl World {
             transactions: AtomicU64::new(0),
         };
         world.start_bridge().await;
+        world
+    }
+
+    /// A bridge that is a process of its own.
+    pub async fn apart(setup: &Setup) -> Self {
+        let homeserver = Homeserver::start().await;
+        let mut bridge = Bridge::new(&homeserver.address(), setup);
+        bridge.start_apart().await;
+        let world = Self {
+            homeserver,
+            bridge,
+            transactions: AtomicU64::new(0),
+        };
+        until("the bridge greets", || {
+            (world.homeserver.count("set_name") > 0).then_some(())
+        })
+        .await;
         world
     }
 
@@ -145,10 +163,14 @@ impl World {
 
     /// Waits until the outbox is empty.
     pub async fn until_idle(&self) {
-        until("the outbox is empty", || {
-            (self.bridge.running().app.outbox.waiting() == 0).then_some(())
-        })
-        .await;
+        let idle = async {
+            while self.bridge.metric("outbox").await > 0 {
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, idle)
+            .await
+            .expect("the outbox is emptied");
     }
 
     /// Says something as the host, and has it delivered.

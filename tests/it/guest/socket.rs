@@ -16,7 +16,7 @@ pub struct Socket(WebSocketStream<TcpStream>);
 impl Socket {
     /// Connects as the page of this origin; fails with the status of the answer.
     pub async fn open(bridge: &Bridge, path: &str, origin: Option<&str>) -> Result<Self, u16> {
-        let address = bridge.running().guests;
+        let address = bridge.guests();
         let mut request = format!("ws://{address}{path}")
             .into_client_request()
             .unwrap();

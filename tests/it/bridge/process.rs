@@ -1,0 +1,90 @@
+//! The bridge as a process of its own, with everything logged that can be logged.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::homeserver::until;
+
+/// A running process.
+pub struct Process {
+    child: Child,
+    pub guests: SocketAddr,
+    pub appservice: SocketAddr,
+    pub ops: SocketAddr,
+}
+
+impl Process {
+    /// Starts the program; its log is added to this file.
+    pub async fn start(config: &Path, log: &Path) -> Self {
+        let file = File::options().append(true).create(true).open(log).unwrap();
+        let start = file.metadata().unwrap().len();
+        let child = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+            .args(["serve", "--config"])
+            .arg(config)
+            .env("VESTIBULE__TELEMETRY__FILTER", "trace")
+            .env("RUST_BACKTRACE", "1")
+            .stdin(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        let line = until("the program says where it listens", || {
+            since(log, start)
+                .lines()
+                .find(|line| line.contains("the bridge is running"))
+                .map(str::to_owned)
+        })
+        .await;
+        let address = |name: &str| {
+            let (_, rest) = line.split_once(&format!("{name}=")).unwrap();
+            let address = rest.split_whitespace().next().unwrap();
+            let address = address.trim_start_matches("Some(").trim_end_matches(')');
+            address.parse().unwrap()
+        };
+        Self {
+            guests: address("guests"),
+            appservice: address("appservice"),
+            ops: address("ops"),
+            child,
+        }
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Everything that is in its memory now.
+    pub fn memory(&self) -> Vec<u8> {
+        let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let maps = BufReader::new(File::open(folder.join("maps")).unwrap());
+        let mut memory = File::open(folder.join("mem")).unwrap();
+        let mut all = Vec::new();
+        for line in maps.lines().map(Result::unwrap) {
+            let mut parts = line.split_whitespace();
+            let (range, rights) = (parts.next().unwrap(), parts.next().unwrap());
+            let (from, to) = range.split_once('-').unwrap();
+            let place = |hex| u64::from_str_radix(hex, 16).unwrap();
+            // What can't be written is the program itself.
+            if rights.starts_with("rw") && memory.seek(SeekFrom::Start(place(from))).is_ok() {
+                // Parts that were given back between the two readings don't read.
+                let _gone = (&mut memory)
+                    .take(place(to) - place(from))
+                    .read_to_end(&mut all);
+            }
+        }
+        all
+    }
+}
+
+/// What was written into the file after this place.
+fn since(file: &Path, start: u64) -> String {
+    let mut file = File::open(file).unwrap();
+    file.seek(SeekFrom::Start(start)).unwrap();
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    text
+}
