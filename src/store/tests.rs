@@ -12,7 +12,7 @@ fn fresh() -> (TempDir, RocksStore) {
 }
 
 mod conformance {
-    vestibule_bridge::store_conformance!(|| super::fresh());
+    vestibule_bridge::store_conformance!(super::fresh);
 }
 
 fn alice() -> Host {

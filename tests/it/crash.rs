@@ -59,9 +59,13 @@ async fn assert_it_works(world: &World, chat: &mut Chat, what: &str) {
     let rooms = world
         .homeserver
         .with(|state| rooms_of(state, &chat.guest.ghost));
-    assert_eq!(rooms, [chat.room.clone()], "{what}: one room");
+    assert_eq!(rooms, std::slice::from_ref(&chat.room), "{what}: one room");
     let invitations = world.homeserver.with(|state| chat.host.invitations(state));
-    assert_eq!(invitations, [chat.room.clone()], "{what}: one invitation");
+    assert_eq!(
+        invitations,
+        std::slice::from_ref(&chat.room),
+        "{what}: one invitation"
+    );
     chat.host.accept(&world.homeserver, &chat.room);
     world.deliver().await;
     let n = chat.guest.say(what).await;

@@ -55,8 +55,7 @@ async fn the_guest_ends_the_chat() {
         .homeserver
         .calls()
         .into_iter()
-        .filter(|call| call.name == "leave")
-        .next_back()
+        .rfind(|call| call.name == "leave")
         .unwrap();
     assert_eq!(leave.body["reason"], "The guest ended the chat.");
 
@@ -151,8 +150,7 @@ async fn a_chat_without_messages_expires() {
         .homeserver
         .calls()
         .into_iter()
-        .filter(|call| call.name == "leave")
-        .next_back()
+        .rfind(|call| call.name == "leave")
         .unwrap();
     assert_eq!(
         leave.body["reason"],

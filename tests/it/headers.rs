@@ -58,7 +58,8 @@ async fn every_answer_carries_the_security_headers() {
     let json = ("content-type", "application/json");
     let origin = ("origin", "https://evil.example");
     let large = "x".repeat(200 * 1024);
-    let requests: [(&str, &str, Vec<(&str, &str)>, &str, u16); 14] = [
+    type Case<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, &'a str, u16);
+    let requests: [Case<'_>; 14] = [
         (
             "GET",
             "/",

@@ -210,7 +210,8 @@ async fn the_room_is_sealed() {
 /// How a homeserver can break its word, each only for whoever reads the state back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_that_is_not_sealed_is_never_used() {
-    let tampers: [(&str, fn(&mut Room)); 9] = [
+    type Tamper = (&'static str, fn(&mut Room));
+    let tampers: [Tamper; 9] = [
         ("a ghost of power", |room| {
             let mut levels = room.content("m.room.power_levels", "").unwrap().clone();
             let ghost = room

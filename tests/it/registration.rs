@@ -1,36 +1,8 @@
-//! The registration file, its sample in the repository, and the commands about it.
+//! The commands about the registration file and the configuration.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use vestibule::config::Config;
-use vestibule::lifecycle;
-
 use crate::bridge::{Bridge, Setup};
-
-fn repository(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
-}
-
-/// `UPDATE=1 cargo test --test it registration` writes the sample anew.
-#[test]
-fn the_sample_is_what_the_sample_configuration_gives() {
-    let config = Config::load(&repository("config/default.yaml")).unwrap();
-    let expected = lifecycle::registration(&config).unwrap().to_yaml().unwrap();
-    let sample = repository("registration.yaml");
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&sample, &expected).unwrap();
-    }
-    let found = std::fs::read_to_string(&sample).unwrap_or_default();
-    assert_eq!(found, expected, "write it anew with UPDATE=1");
-    let (as_token, hs_token) = config.tokens().unwrap();
-    for token in [as_token, hs_token] {
-        assert!(
-            token.reveal().starts_with("replace-this"),
-            "no real token stands in a sample"
-        );
-    }
-}
 
 /// Runs the program, and gives whether it succeeded and what it wrote.
 fn vestibule(arguments: &[&str]) -> (bool, String, String) {

@@ -66,14 +66,6 @@ impl Socket {
             .expect("a frame or the end comes in time")
     }
 
-    /// The next frame if one comes within so many milliseconds.
-    pub async fn next_within(&mut self, millis: u64) -> Option<Value> {
-        tokio::time::timeout(std::time::Duration::from_millis(millis), self.next())
-            .await
-            .ok()
-            .flatten()
-    }
-
     /// The code of the error with which the connection is closed; other frames before it are left
     /// out. Empty when it is closed without one.
     pub async fn closing_code(&mut self) -> String {
