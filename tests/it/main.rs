@@ -22,6 +22,7 @@ mod crash;
 mod door;
 mod end;
 mod headers;
+mod hello;
 mod join;
 mod lost;
 mod questions;
