@@ -1,10 +1,12 @@
 //! The truth path. Synapse forgets to-device events of every failed transaction on its push path
 //! (element-hq/synapse#14710), room keys among them, but keeps them in the device's inbox until a
 //! `/sync` of that device acknowledges them. So the bridge reads that inbox too: at start, when a
-//! browser connects, now and then while it stays, and after any transaction that could not be
-//! stored. What came both ways is recognised by its content.
+//! browser connects, now and then while it stays, after any transaction that could not be stored,
+//! and when a host begins a Megolm session: of to-device events to two users at once Synapse's push
+//! path forgets one, though nothing failed. What came both ways is recognised by its content.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Mutex, Semaphore};
 use vestibule_bridge::id::PortalId;
@@ -18,6 +20,8 @@ use crate::store::RocksStore;
 
 /// How many inboxes are read at once.
 const AT_ONCE: usize = 4;
+/// How many rooms' Megolm sessions are remembered; then all are forgotten, which costs one reading each.
+const ROOMS: usize = 10_000;
 /// Portals share locks; two of one lock wait for each other now and then.
 const LOCKS: usize = 64;
 
@@ -51,6 +55,8 @@ pub struct CatchUp {
     store: Arc<RocksStore>,
     locks: [Mutex<()>; LOCKS],
     turns: Semaphore,
+    /// The last Megolm session that a host wrote with, by room.
+    sessions: std::sync::Mutex<HashMap<String, String>>,
 }
 
 impl CatchUp {
@@ -64,6 +70,7 @@ impl CatchUp {
             store,
             locks,
             turns: Semaphore::new(AT_ONCE),
+            sessions: std::sync::Mutex::default(),
         }
     }
 
@@ -75,7 +82,9 @@ impl CatchUp {
             Some(lock) => Some(lock.lock().await),
             None => None,
         };
-        let Some(stored) = self.store.begin().portal(portal)? else {
+        let stored = self.store.begin().portal(portal)?;
+        // With the end of a portal its ghost's device goes, and the inbox with it.
+        let Some(stored) = stored.filter(|stored| !stored.is_closed()) else {
             return Ok(Counts::default());
         };
         let mut since = self.store.begin().since(portal)?;
@@ -105,6 +114,21 @@ impl CatchUp {
             }
             since = Some(batch.next);
         }
+    }
+
+    /// Whether an encrypted event begins a Megolm session, so that a room key came just before it.
+    ///
+    /// After a restart each room's next event does, once.
+    pub fn begins_session(&self, room: &str, session: &str) -> bool {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.get(room).is_some_and(|known| known == session) {
+            return false;
+        }
+        if sessions.len() >= ROOMS {
+            sessions.clear();
+        }
+        sessions.insert(room.to_owned(), session.to_owned());
+        true
     }
 
     /// Reads one portal's inbox beside everything else.

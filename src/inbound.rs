@@ -58,12 +58,42 @@ impl Inbound {
             return Err(HandlerError::Unavailable);
         }
         app.metrics.transactions.inc();
+        if let Err(error) = self.fetch_room_keys(&transaction) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "room keys could not be looked for"
+            );
+        }
         if let Err(error) = self.signal(&transaction) {
             // Signals are of the moment: a browser asks for all of this itself when it connects.
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "browsers could not be told of keys"
             );
+        }
+        Ok(())
+    }
+
+    /// The room key of a new Megolm session is the one thing that must not be lost, and the push
+    /// path loses some.
+    fn fetch_room_keys(&self, transaction: &Transaction) -> Read<()> {
+        let app = &self.0;
+        for event in &transaction.events {
+            let session = event.content.get("session_id").and_then(Value::as_str);
+            let Some(session) = session.filter(|_| event.event_type == "m.room.encrypted") else {
+                continue;
+            };
+            let sender = UserId::new(event.sender.as_str());
+            if is_ghost(&sender, &app.policy.server_name)
+                || !app.catchup.begins_session(&event.room_id, session)
+            {
+                continue;
+            }
+            let room = RoomId::new(event.room_id.as_str());
+            let portal = app.store.begin().portal_by_room(&room)?;
+            if let Some(portal) = portal.filter(|portal| portal.host == sender) {
+                app.catchup.read_later(portal.id);
+            }
         }
         Ok(())
     }
