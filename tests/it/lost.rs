@@ -118,6 +118,50 @@ async fn a_room_key_that_was_lost_on_a_failed_push_comes_once_by_sync() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_by_push_and_by_sync_comes_once() {
+    let mut world = World::start().await;
+    for (name, pushed_first) in [("Alice", true), ("Bob", false)] {
+        let mut chat = world.open_chat(name).await;
+        chat.host.say(&world.homeserver, &chat.room, "one");
+        let body = transaction(&world);
+        if pushed_first {
+            assert_eq!(
+                world
+                    .bridge
+                    .push(&world.transaction_id(), &body)
+                    .await
+                    .status,
+                200
+            );
+        }
+        for _ in 0..2 {
+            chat.guest.disconnect();
+            chat.guest.open(&world.bridge).await;
+        }
+        world.crash_bridge().await;
+        if !pushed_first {
+            assert_eq!(
+                world
+                    .bridge
+                    .push(&world.transaction_id(), &body)
+                    .await
+                    .status,
+                200
+            );
+        }
+        chat.guest.open(&world.bridge).await;
+        world.host_says(&mut chat, "two").await;
+        assert_eq!(chat.guest.until_texts(2).await, ["one", "two"]);
+        let keys = chat
+            .guest
+            .inbox
+            .iter()
+            .filter(|frame| frame["type"] == "to_device");
+        assert_eq!(keys.count(), 1, "pushed first: {pushed_first}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_while_the_bridge_was_away_comes_when_it_is_back() {
     let mut world = World::start().await;
     let mut chat = world.open_chat("Alice").await;

@@ -38,13 +38,15 @@ impl Answer {
     }
 }
 
-/// Asks, each client with connections of its own.
+/// Asks, each time over a new connection: after an answer that came before the end of a request the
+/// old one may be closed.
 #[derive(Clone)]
 pub struct Web(Client<HttpConnector, Full<Bytes>>);
 
 impl Web {
     pub fn new() -> Self {
-        Self(Client::builder(TokioExecutor::new()).build_http())
+        let mut builder = Client::builder(TokioExecutor::new());
+        Self(builder.pool_max_idle_per_host(0).build_http())
     }
 
     pub async fn ask(
