@@ -19,7 +19,8 @@ mod early;
 pub(crate) use early::RoomKey;
 use early::{Held, Waiting};
 
-/// A sender makes a new session after at most a week; a day more for what is still on its way.
+/// How long a session is kept after the next one of its device came: messages of a host may wait at
+/// the bridge and come after a key that was sent later.
 const GRACE_MS: u64 = 8 * 24 * 3_600_000;
 /// Events that wait for a key; the oldest gives way.
 const MAX_WAITING: usize = 200;
@@ -313,10 +314,19 @@ impl Inbound {
     /// Drops sessions of the same device and room that its owner has long replaced. What they
     /// decrypted is in the history; keeping them would only widen what a thief of the store reads.
     fn drop_old(&mut self, new: &Owner, now: u64, changes: &mut Changes) {
+        let alike = |owner: &Owner| {
+            owner.room_id == new.room_id && owner.sender_curve25519 == new.sender_curve25519
+        };
+        let settled = self
+            .sessions
+            .iter()
+            .map(|session| &session.owner)
+            .filter(|owner| alike(owner) && elapsed(owner.received_at, now) > GRACE_MS)
+            .map(|owner| owner.received_at)
+            .max();
+        let Some(settled) = settled else { return };
         self.sessions.retain(|old| {
-            let replaced = old.owner.room_id == new.room_id
-                && old.owner.sender_curve25519 == new.sender_curve25519
-                && elapsed(old.owner.received_at, now) > GRACE_MS;
+            let replaced = alike(&old.owner) && old.owner.received_at < settled;
             if replaced {
                 changes.delete(old.record_key());
             }

@@ -119,7 +119,7 @@ fn old_sessions_are_dropped_once_their_device_made_a_new_one() {
         raw.room_key(&guest)
     };
     let event = raw.olm(&guest, &payload);
-    guest.receive_olm(&event, NOW + 8 * DAY + 1);
+    guest.receive_olm(&event, NOW + 15 * DAY + 1);
     std::mem::swap(&mut former, &mut raw.group);
     let late = raw.text("$2", "late");
     assert_eq!(reason(&guest.event(&late)), Undecryptable::NoKey);
