@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use tempfile::TempDir;
+use vestibule_bridge::effect::Effect;
 use vestibule_bridge::host::Host;
+use vestibule_bridge::id::{RoomId, UserId};
 
 use super::*;
 
