@@ -11,5 +11,4 @@ pub mod error;
 pub mod http;
 pub mod intent;
 pub mod registration;
-pub mod retry;
 pub mod transaction;
