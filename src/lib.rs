@@ -18,3 +18,4 @@ pub mod outbox;
 pub mod seal;
 pub mod store;
 pub mod telemetry;
+pub mod watch;

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use rand::Rng as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use vestibule_appservice::registration::Registration;
-use vestibule_bridge::input::Input;
 
 use crate::app::{App, Wakeup};
 use crate::catchup::CatchUp;
@@ -26,6 +26,7 @@ use crate::inbound::Inbound;
 use crate::outbox::Outbox;
 use crate::store::{OpenError, RocksStore};
 use crate::telemetry::Metrics;
+use crate::watch::{Watch, end_what_is_due, rounds, watch_homeserver};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_secs(5);
@@ -120,9 +121,10 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, St
     };
     tasks.spawn(until_stopped(stopping.clone(), tick(Arc::clone(&app))));
     tasks.spawn(until_stopped(
-        stopping,
-        greet_homeserver(Arc::clone(&app), config.appservice.id.clone()),
+        stopping.clone(),
+        watch_homeserver(Arc::clone(&app), config.appservice.id.clone()),
     ));
+    tasks.spawn(until_stopped(stopping, rounds(Arc::clone(&app))));
     tracing::info!(%guests, %appservice, ops = ?ops, "the bridge is running");
     Ok(Running {
         app,
@@ -150,11 +152,13 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
     let store = Arc::new(RocksStore::open(&config.store.path)?);
     let hub = Arc::new(Hub::default());
     let (as_token, _) = config.tokens()?;
+    let mut rng = seeded_rng().map_err(random)?;
     let homeserver = Homeserver::new(
         &config.homeserver.address,
         as_token.reveal(),
         &policy,
         Arc::clone(&metrics),
+        rng.next_u64(),
     )?;
     let homeserver = Arc::new(homeserver);
     let (outbox, unstarted) = Outbox::new();
@@ -163,7 +167,6 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         outbox: outbox.clone(),
         metrics: Arc::clone(&metrics),
     };
-    let rng = seeded_rng().map_err(random)?;
     let driver = Driver::start(
         Arc::clone(&store),
         Arc::clone(&policy),
@@ -178,6 +181,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         Arc::clone(&homeserver),
         driver.clone(),
         Arc::clone(&store),
+        Arc::clone(&hub),
     ));
     Ok(Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
@@ -190,6 +194,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         outbox,
         homeserver,
         catchup,
+        watch: Watch::default(),
         hub,
         clock,
         metrics,
@@ -239,28 +244,13 @@ async fn tick(app: Arc<App>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = app.driver.submit(Input::Tick).await {
+        if let Err(error) = end_what_is_due(&app).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "deadlines could not be looked at"
             );
         }
     }
-}
-
-/// Waits until the homeserver answers, has it deliver what it holds back, and reads what its push
-/// path lost while the bridge was away.
-async fn greet_homeserver(app: Arc<App>, appservice_id: String) {
-    app.homeserver.wait_until_up().await;
-    match app.homeserver.ping(&appservice_id, &app.nonce()).await {
-        Ok(()) => tracing::info!("the homeserver and the bridge reach each other"),
-        Err(error) => tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "the homeserver does not reach the bridge: is its registration file current, and appservice.address right?"
-        ),
-    }
-    app.homeserver.name_bot().await;
-    app.catchup.read_all_later();
 }
 
 impl Running {
