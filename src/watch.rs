@@ -163,7 +163,10 @@ async fn round(app: &Arc<App>) -> Read<()> {
     // The index of deadlines holds exactly the portals that are not over.
     let portals = app.store.begin().due(Timestamp(u64::MAX), usize::MAX)?;
     for portal in portals {
-        app.catchup.read_or_say(portal).await;
+        while app.homeserver.problem().is_some() {
+            sleep(LOOK).await;
+        }
+        app.catchup.read_each([portal]).await;
         sleep(STEP).await;
     }
     Ok(())
