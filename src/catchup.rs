@@ -17,6 +17,7 @@ use vestibule_bridge::time::Timestamp;
 use crate::drive::{DriveError, Driver};
 use crate::homeserver::{CallFailed, Homeserver};
 use crate::store::RocksStore;
+use crate::tasks::Tasks;
 
 /// How many inboxes are read at once.
 const AT_ONCE: usize = 4;
@@ -53,6 +54,7 @@ pub struct CatchUp {
     homeserver: Arc<Homeserver>,
     driver: Driver,
     store: Arc<RocksStore>,
+    tasks: Tasks,
     locks: [Mutex<()>; LOCKS],
     turns: Semaphore,
     /// The last Megolm session that a host wrote with, by room.
@@ -62,12 +64,18 @@ pub struct CatchUp {
 impl CatchUp {
     /// Reads for these.
     #[must_use]
-    pub fn new(homeserver: Arc<Homeserver>, driver: Driver, store: Arc<RocksStore>) -> Self {
+    pub fn new(
+        homeserver: Arc<Homeserver>,
+        driver: Driver,
+        store: Arc<RocksStore>,
+        tasks: Tasks,
+    ) -> Self {
         let locks = std::array::from_fn(|_| Mutex::new(()));
         Self {
             homeserver,
             driver,
             store,
+            tasks,
             locks,
             turns: Semaphore::new(AT_ONCE),
             sessions: std::sync::Mutex::default(),
@@ -134,13 +142,14 @@ impl CatchUp {
     /// Reads one portal's inbox beside everything else.
     pub fn read_later(self: &Arc<Self>, portal: PortalId) {
         let this = Arc::clone(self);
-        tokio::spawn(async move { this.read_or_say(portal).await });
+        self.tasks
+            .spawn(async move { this.read_or_say(portal).await });
     }
 
     /// Reads the inboxes of all portals that are not over, beside everything else.
     pub fn read_all_later(self: &Arc<Self>) {
         let this = Arc::clone(self);
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             // The index of deadlines holds exactly the portals that are not over.
             let portals = match this.store.begin().due(Timestamp(u64::MAX), usize::MAX) {
                 Ok(portals) => portals,
@@ -153,8 +162,7 @@ impl CatchUp {
                 }
             };
             for portal in portals {
-                let this = Arc::clone(&this);
-                tokio::spawn(async move { this.read_or_say(portal).await });
+                this.read_later(portal);
             }
         });
     }

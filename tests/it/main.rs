@@ -29,3 +29,4 @@ mod questions;
 mod refused;
 mod registration;
 mod routes;
+mod stop;

@@ -1,0 +1,69 @@
+//! Whether the driver can store what it decides, for `/ready` and for the driver itself.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::monotonic;
+
+/// A round that takes longer than this is worth telling. A commit with its fsync takes
+/// milliseconds on a disk that is well.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// What is wrong with storing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The last round could not be stored.
+    Failing,
+    /// A round has been at it for long.
+    Slow,
+}
+
+/// How the driver fares.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    failing: bool,
+    began: Option<Instant>,
+}
+
+impl Health {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here can be left half-done by a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is wrong now.
+    pub fn trouble(&self) -> Option<Trouble> {
+        let inner = self.inner();
+        if inner.failing {
+            Some(Trouble::Failing)
+        } else {
+            let slow = inner.began.is_some_and(|began| began.elapsed() > SLOW);
+            slow.then_some(Trouble::Slow)
+        }
+    }
+
+    /// A round begins.
+    pub fn begin(&self) {
+        self.inner().began = Some(monotonic());
+    }
+
+    /// A round is over, well or not.
+    pub fn end(&self) {
+        self.inner().began = None;
+    }
+
+    /// Whether the store failed at the last try.
+    pub fn is_failing(&self) -> bool {
+        self.inner().failing
+    }
+
+    /// The store failed, or a write succeeded. Whether that is news.
+    pub fn set_failing(&self, failing: bool) -> bool {
+        std::mem::replace(&mut self.inner().failing, failing) != failing
+    }
+}
