@@ -78,6 +78,9 @@ pub struct Wakeup {
 
 impl Wake for Wakeup {
     fn committed(&self, news: News) {
+        if news.healed {
+            self.hub.wake_all();
+        }
         for portal in &news.portals {
             self.hub.wake(*portal);
         }

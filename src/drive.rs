@@ -26,6 +26,8 @@ pub use health::Trouble;
 
 /// How many jobs one round takes at most, so that the first is not kept waiting for the last.
 const ROUND: usize = 256;
+/// How many effects are read from the store at a time.
+const PAGE: usize = 512;
 /// How many jobs may wait; whoever brings more waits with them.
 const QUEUE: usize = 4096;
 /// How long a job may take, waiting included. A homeserver or a browser that is answered "not now"
@@ -83,6 +85,9 @@ pub struct News {
     pub from_hosts: u64,
     /// How many messages of guests went into the outbox.
     pub from_guests: u64,
+    /// The store failed before and is well again. What was said to have failed may be stored all
+    /// the same, so `effects` are all that wait, and any inbox may hold something new.
+    pub healed: bool,
 }
 
 /// Brings inputs to the driver.
@@ -270,7 +275,12 @@ impl<S: Store, W: Wake> Worker<S, W> {
             round.apply(&Changes(vec![Change::RememberTransaction(probe)]))?;
         }
         round.commit()?;
-        self.health.set_failing(false);
+        if self.health.is_failing() {
+            news.effects = all_effects(&*store)?;
+            news.healed = true;
+            self.health.set_failing(false);
+            tracing::info!("inputs are stored again");
+        }
         self.wake.committed(news);
         Ok(answers)
     }
@@ -316,6 +326,19 @@ impl<S: Store, W: Wake> Worker<S, W> {
     }
 }
 
+/// All effects that wait, and their lanes, in order.
+pub fn all_effects<S: Store>(store: &S) -> Result<Vec<(EffectId, Lane)>, StoreError> {
+    let rows = store.begin();
+    let mut all: Vec<(EffectId, Lane)> = Vec::new();
+    loop {
+        let page = rows.effects(all.last().map(|(id, _)| *id), PAGE)?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page.into_iter().map(|(id, effect)| (id, effect.lane())));
+    }
+}
+
 impl News {
     fn note(&mut self, changes: &Changes) {
         for change in &changes.0 {
@@ -337,3 +360,6 @@ impl News {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,11 +16,9 @@ use vestibule_bridge::id::EffectId;
 use vestibule_bridge::input::{Input, Outcome};
 use vestibule_bridge::store::{Facts, Read, Store};
 
-use crate::drive::Driver;
+use crate::drive::{Driver, all_effects};
 use slots::Slots;
 
-/// How many effects are read from the store at a time at start.
-const PAGE: usize = 512;
 /// The first pause between two tries; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause that nobody asked for.
@@ -92,6 +90,7 @@ impl Outbox {
     }
 
     /// New effects, committed already, and the words of some of them that are kept in memory only.
+    /// One that is told twice is done once: when its second turn comes it isn't stored any more.
     pub fn push(&self, effects: Vec<(EffectId, Lane)>, unstored: Vec<(EffectId, Words)>) {
         self.waiting.fetch_add(effects.len(), Ordering::Relaxed);
         let _stopped = self.news.send(News::New { effects, unstored });
@@ -132,7 +131,7 @@ impl Unstarted {
         S: Store + Send + Sync + 'static,
         P: Perform,
     {
-        let left = left_over(&*store)?;
+        let left = all_effects(&*store)?;
         let resumed = left.iter().map(|(id, _)| *id).collect();
         self.outbox.push(left, Vec::new());
         let (stop, stopping) = watch::channel(false);
@@ -154,18 +153,6 @@ impl Unstarted {
             stop,
         ));
         Ok(())
-    }
-}
-
-fn left_over<S: Store>(store: &S) -> Read<Vec<(EffectId, Lane)>> {
-    let rows = store.begin();
-    let mut left: Vec<(EffectId, Lane)> = Vec::new();
-    loop {
-        let page = rows.effects(left.last().map(|(id, _)| *id), PAGE)?;
-        if page.is_empty() {
-            return Ok(left);
-        }
-        left.extend(page.into_iter().map(|(id, effect)| (id, effect.lane())));
     }
 }
 

@@ -21,8 +21,20 @@ pub enum Trouble {
 }
 
 /// How the driver fares.
-#[derive(Debug, Default)]
-pub struct Health(Mutex<Inner>);
+#[derive(Debug)]
+pub struct Health {
+    inner: Mutex<Inner>,
+    slow: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            inner: Mutex::default(),
+            slow: SLOW,
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -33,7 +45,7 @@ struct Inner {
 impl Health {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing in here can be left half-done by a panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is wrong now.
@@ -42,7 +54,7 @@ impl Health {
         if inner.failing {
             Some(Trouble::Failing)
         } else {
-            let slow = inner.began.is_some_and(|began| began.elapsed() > SLOW);
+            let slow = inner.began.is_some_and(|began| began.elapsed() > self.slow);
             slow.then_some(Trouble::Slow)
         }
     }
@@ -65,5 +77,32 @@ impl Health {
     /// The store failed, or a write succeeded. Whether that is news.
     pub fn set_failing(&self, failing: bool) -> bool {
         std::mem::replace(&mut self.inner().failing, failing) != failing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_that_takes_long_is_trouble_until_it_is_over() {
+        let health = Health {
+            slow: Duration::ZERO,
+            ..Health::default()
+        };
+        assert_eq!(health.trouble(), None);
+        health.begin();
+        while health.trouble().is_none() {
+            std::thread::yield_now();
+        }
+        assert_eq!(health.trouble(), Some(Trouble::Slow));
+        health.end();
+        assert_eq!(health.trouble(), None);
+        let patient = Health::default();
+        patient.begin();
+        assert_eq!(patient.trouble(), None);
+        assert!(patient.set_failing(true));
+        assert!(!patient.set_failing(true));
+        assert_eq!(patient.trouble(), Some(Trouble::Failing));
     }
 }

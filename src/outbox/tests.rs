@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use vestibule_bridge::id::RoomId;
-use vestibule_bridge::policy::{GuestRate, Permissions, Policy};
 use vestibule_bridge::store::{Change, Changes, StoreTransaction as _};
 use vestibule_bridge::testing::{MemoryStore, sample};
 use vestibule_bridge::time::Timestamp;
@@ -117,27 +116,12 @@ impl World {
     }
 
     fn over(store: Arc<MemoryStore>, fake: Arc<Fake>) -> Self {
-        let policy = Policy {
-            bot: sample::user("bot"),
-            server_name: sample::SERVER.to_owned(),
-            public_url: "https://chat.example.org".to_owned(),
-            link_lifetime: Duration::from_secs(60),
-            idle_limit: Duration::from_secs(60),
-            open_links: 1,
-            open_chats: 1,
-            message_bytes: 1024,
-            guest_rate: GuestRate {
-                burst: 1,
-                interval: Duration::from_secs(1),
-            },
-            permissions: Permissions::default(),
-        };
         let clock = Arc::new(MockClock::at(Timestamp(1)));
         let rng = StdRng::seed_from_u64(1);
         let (outbox, unstarted) = Outbox::new();
         let driver = Driver::start(
             Arc::clone(&store),
-            Arc::new(policy),
+            Arc::new(sample::policy()),
             clock,
             rng,
             None,
