@@ -15,8 +15,10 @@ use crate::http::GuestSide;
 use crate::http::asked::Asked;
 use crate::http::assets::Assets;
 use crate::hub::Hub;
+use crate::listener::Admission;
 use crate::outbox::Outbox;
 use crate::store::RocksStore;
+use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::watch::Watch;
 
@@ -48,6 +50,12 @@ pub struct App {
     pub guests: GuestSide,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Who may connect to the listener for guests.
+    pub guest_port: Admission,
+    /// Who may connect to the others.
+    pub other_ports: Admission,
+    /// What runs beside.
+    pub tasks: Tasks,
     /// Randomness for nonces.
     pub rng: Mutex<StdRng>,
 }
@@ -81,6 +89,9 @@ pub struct Wakeup {
 
 impl Wake for Wakeup {
     fn committed(&self, news: News) {
+        if news.healed {
+            self.hub.wake_all();
+        }
         for portal in &news.portals {
             self.hub.wake(*portal);
         }

@@ -29,6 +29,7 @@ use crate::homeserver::{CallFailed, Homeserver, Inbox};
 use crate::hub::{Hub, Signal};
 use crate::inbound;
 use crate::store::RocksStore;
+use crate::tasks::Tasks;
 
 /// How many inboxes are read at once.
 const AT_ONCE: usize = 4;
@@ -70,6 +71,7 @@ pub struct CatchUp {
     driver: Driver,
     store: Arc<RocksStore>,
     hub: Arc<Hub>,
+    tasks: Tasks,
     locks: [Mutex<()>; LOCKS],
     turns: Semaphore,
     /// The last Megolm session that a host wrote with, by room.
@@ -84,6 +86,7 @@ impl CatchUp {
         driver: Driver,
         store: Arc<RocksStore>,
         hub: Arc<Hub>,
+        tasks: Tasks,
     ) -> Self {
         let locks = std::array::from_fn(|_| Mutex::new(()));
         Self {
@@ -91,6 +94,7 @@ impl CatchUp {
             driver,
             store,
             hub,
+            tasks,
             locks,
             turns: Semaphore::new(AT_ONCE),
             sessions: std::sync::Mutex::default(),
@@ -203,7 +207,9 @@ impl CatchUp {
     /// Reads one portal's inbox beside everything else.
     pub fn read_later(self: &Arc<Self>, portal: PortalId) {
         let this = Arc::clone(self);
-        tokio::spawn(async move { this.read_each([portal]).await });
+        self.tasks.spawn(async move {
+            this.read_each([portal]).await;
+        });
     }
 
     /// Reads these portals' inboxes, a few at once; gives back those that could not be read now.

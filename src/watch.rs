@@ -104,7 +104,7 @@ impl State {
             (self.rest, self.rested) = (0, 0);
         } else if self.rest > 0 {
             self.rest -= 1;
-        } else if app.driver.healthy() {
+        } else if app.driver.trouble().is_none() {
             self.gap = !recover(app, appservice_id).await;
             self.rested = (2 * self.rested + 1).min(LONGEST_REST);
             self.rest = self.rested;

@@ -2,6 +2,7 @@
 
 use rand_core::CryptoRng;
 
+use crate::delay;
 use crate::done;
 use crate::draft::Draft;
 use crate::effect::Words;
@@ -105,5 +106,9 @@ pub fn decide<'a>(
         Input::ToDevice(event) => host_input::to_device(event, draft),
         Input::Done { effect, outcome } => done::done(effect, outcome, draft),
         Input::Tick { unread } => end::tick(&unread, draft),
+        Input::Delayed {
+            effect,
+            retry_after,
+        } => delay::delayed(effect, retry_after, draft),
     }
 }

@@ -1,6 +1,7 @@
 //! What the domain is told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -56,6 +57,14 @@ pub enum Input {
         effect: EffectId,
         /// How it went.
         outcome: Outcome,
+    },
+    /// The homeserver asked the outbox to wait before it tries an effect again. What it waits for
+    /// goes on by itself; this is for telling the host.
+    Delayed {
+        /// Which one.
+        effect: EffectId,
+        /// How long it asked to wait.
+        retry_after: Duration,
     },
     /// Time went by: deadlines are looked at.
     Tick {

@@ -26,6 +26,7 @@ pub mod time;
 pub mod visit;
 
 mod content;
+mod delay;
 mod done;
 mod draft;
 mod end;
