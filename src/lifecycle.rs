@@ -15,12 +15,12 @@ use vestibule_bridge::input::Input;
 
 use crate::app::{App, Wakeup};
 use crate::catchup::CatchUp;
-use crate::clock::{Clock, seeded_rng};
+use crate::clock::{Clock, monotonic, seeded_rng};
 use crate::config::{Config, ConfigError};
 use crate::drive::Driver;
 use crate::homeserver::{Homeserver, SetupError};
 use crate::http::GuestSide;
-use crate::http::asked::Asked;
+use crate::http::asked::{self, Asked};
 use crate::http::assets::Assets;
 use crate::hub::Hub;
 use crate::inbound::Inbound;
@@ -205,7 +205,8 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
     Ok(Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
         assets: Assets::load().map_err(system("to unpack the page"))?,
-        asked: Asked::default(),
+        asked: Asked::new(asked::QUESTIONS),
+        greetings: Asked::new(asked::GREETINGS),
         rng: Mutex::new(seeded_rng().map_err(random)?),
         guest_port: Admission::new(limits::guest_connections(), tasks.stopping())
             .silent_for(SILENCE),
@@ -219,6 +220,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         catchup,
         hub,
         clock,
+        started: monotonic(),
         metrics,
     }))
 }
@@ -289,6 +291,7 @@ async fn greet_homeserver(app: Arc<App>, appservice_id: String) {
     }
     app.homeserver.name_bot().await;
     app.catchup.read_all_later();
+    app.tasks.spawn(crate::reaper::run(Arc::clone(&app)));
 }
 
 impl Running {

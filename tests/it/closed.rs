@@ -9,7 +9,7 @@ use crate::homeserver::state::{BOT, GHOSTS};
 use crate::world::{Chat, World};
 
 /// In whose name each call is made, and whether it names a device.
-const BY_BOT: [&str; 10] = [
+const BY_BOT: [&str; 11] = [
     "whoami",
     "ping",
     "set_name",
@@ -19,6 +19,7 @@ const BY_BOT: [&str; 10] = [
     "join",
     "get_state",
     "get_name",
+    "joined_rooms",
     "send",
 ];
 const BY_GHOST: [&str; 12] = [

@@ -336,7 +336,7 @@ fn token() -> TokenHash {
 
 /// The guest's frame of this number: a room key before each message.
 fn frame(portal: PortalId, n: u64) -> Input {
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         let content = megolm(&format!("guest {n}"));
         return Input::Send { portal, n, content };
     }
