@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
+use tokio::time::Instant;
 use vestibule_bridge::policy::Policy;
 
 use crate::catchup::CatchUp;
@@ -42,10 +43,14 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// When the program started.
+    pub started: Instant,
     /// The page's files.
     pub assets: Assets,
     /// How often browsers asked about keys.
     pub asked: Asked,
+    /// How often browsers connected, by the time since the start.
+    pub greetings: Asked,
     /// The public side.
     pub guests: GuestSide,
     /// What is counted.

@@ -142,7 +142,7 @@ impl CatchUp {
             .collect();
         for event in &events {
             if !self.knows(portal, event)? {
-                inputs.extend(inbound::room_event(event).map(Input::Room));
+                inputs.extend(inbound::room_event(event).map(Input::Past));
             }
         }
         let mut inputs = inputs.into_iter().peekable();

@@ -15,12 +15,12 @@ use vestibule_appservice::registration::Registration;
 
 use crate::app::{App, Wakeup};
 use crate::catchup::CatchUp;
-use crate::clock::{Clock, seeded_rng};
+use crate::clock::{Clock, monotonic, seeded_rng};
 use crate::config::{Config, ConfigError};
 use crate::drive::Driver;
 use crate::homeserver::{Homeserver, SetupError};
 use crate::http::GuestSide;
-use crate::http::asked::Asked;
+use crate::http::asked::{self, Asked};
 use crate::http::assets::Assets;
 use crate::hub::Hub;
 use crate::inbound::Inbound;
@@ -209,7 +209,8 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
     Ok(Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
         assets: Assets::load().map_err(system("to unpack the page"))?,
-        asked: Asked::default(),
+        asked: Asked::new(asked::QUESTIONS),
+        greetings: Asked::new(asked::GREETINGS),
         rng: Mutex::new(seeded_rng().map_err(random)?),
         guest_port: Admission::new(limits::guest_connections(), tasks.stopping())
             .silent_for(SILENCE),
@@ -224,6 +225,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         watch: Watch::default(),
         hub,
         clock,
+        started: monotonic(),
         metrics,
     }))
 }

@@ -4,21 +4,23 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::clock::monotonic;
 
 /// The pause after the operating system refused a connection: files come back when others close.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long ago a refusal may be to count as now: as long as somebody waits, there is a new one with
+/// each try.
+const RECENT: Duration = Duration::from_secs(2);
 /// How many of all connections are nearly all of them, in percent.
 const NEARLY: usize = 95;
 
@@ -27,7 +29,7 @@ const NEARLY: usize = 95;
 pub struct Admission {
     places: Arc<Semaphore>,
     all: usize,
-    refused: Arc<AtomicBool>,
+    refused: Arc<Mutex<Option<Instant>>>,
     silence: Option<Duration>,
     cut: CancellationToken,
 }
@@ -60,10 +62,16 @@ impl Admission {
         (taken.saturating_mul(100) >= self.all.saturating_mul(NEARLY)).then_some(self.all)
     }
 
-    /// Whether the operating system refused the last connection for lack of files.
+    /// Whether the operating system refused a connection just now, for lack of files.
     #[must_use]
     pub fn refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
+        self.last_refused()
+            .is_some_and(|refused| refused.elapsed() < RECENT)
+    }
+
+    fn last_refused(&self) -> MutexGuard<'_, Option<Instant>> {
+        // Nothing in here can be left half-done by a panic.
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,7 +100,6 @@ impl axum::serve::Listener for Listener {
         loop {
             match self.port.accept().await {
                 Ok((stream, address)) => {
-                    self.admission.refused.store(false, Ordering::Relaxed);
                     let silence = self.admission.silence;
                     let connection = Connection {
                         stream,
@@ -104,7 +111,7 @@ impl axum::serve::Listener for Listener {
                 }
                 Err(error) if of_the_other_side(&error) => {}
                 Err(_) => {
-                    self.admission.refused.store(true, Ordering::Relaxed);
+                    *self.admission.last_refused() = Some(monotonic());
                     sleep(PAUSE).await;
                 }
             }

@@ -97,6 +97,7 @@ impl State {
         }
         if !self.named {
             app.homeserver.name_bot().await;
+            app.tasks.spawn(crate::reaper::run(Arc::clone(app)));
             self.named = true;
         }
         // While the store can't be written, nothing that is fetched could be kept.

@@ -103,6 +103,7 @@ pub fn decide<'a>(
         Input::Ack { portal, seq } => guest_input::ack(portal, seq, draft),
         Input::Leave { portal } => guest_input::leave(portal, draft),
         Input::Room(event) => host_input::room_event(event, draft),
+        Input::Past(event) => host_input::past_event(event, draft),
         Input::ToDevice(event) => host_input::to_device(event, draft),
         Input::Done { effect, outcome } => done::done(effect, outcome, draft),
         Input::Tick { unread } => end::tick(&unread, draft),

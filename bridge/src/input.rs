@@ -15,6 +15,8 @@ use crate::time::Timestamp;
 pub enum Input {
     /// The homeserver delivered a room event.
     Room(RoomEvent),
+    /// A room event was found in the room's past, which the homeserver may never have delivered.
+    Past(RoomEvent),
     /// The homeserver delivered a to-device event, by push or by the truth path.
     ToDevice(ToDevice),
     /// A guest uses a link.

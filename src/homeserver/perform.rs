@@ -241,20 +241,9 @@ impl Homeserver {
 
     /// The room that an earlier try made, by the portal's id in its `m.room.create`.
     async fn find_room(&self, portal: PortalId) -> Result<Option<RoomId>, CallFailed> {
-        let portal = portal.to_string();
-        for room in self.counted("joined_rooms", self.as_bot().joined_rooms().await)? {
-            let create = self
-                .as_bot()
-                .get_state_event(&room, "m.room.create", "")
-                .await;
-            match self.counted("get_state", create) {
-                Ok(create) if create.get(seal::MARKER).and_then(Value::as_str) == Some(&portal) => {
-                    return Ok(Some(RoomId::new(room)));
-                }
-                Ok(_) => {}
-                // A room that the bot was just put out of can't be the one it made.
-                Err(failed) if failed.errcode().is_some() => {}
-                Err(failed) => return Err(failed),
+        for room in self.bot_rooms().await? {
+            if self.portal_of(&room).await? == Some(portal) {
+                return Ok(Some(room));
             }
         }
         Ok(None)
@@ -364,7 +353,7 @@ impl Homeserver {
         })
     }
 
-    async fn room_state(
+    pub(super) async fn room_state(
         &self,
         reader: vestibule_appservice::intent::Intent<'_>,
         room: &RoomId,
@@ -387,7 +376,7 @@ impl CallFailed {
     }
 
     /// The homeserver's error code, when it refused for good.
-    fn errcode(&self) -> Option<&str> {
+    pub(super) fn errcode(&self) -> Option<&str> {
         self.source.errcode()
     }
 }

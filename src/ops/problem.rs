@@ -55,7 +55,7 @@ pub fn problems(app: &App) -> Vec<Problem> {
     let page = (!app.assets.built()).then(|| {
         Problem::new(
             "page",
-            "The program was built without its page; build it with `cargo xtask` and again.",
+            "The program was built without its page; run `cargo xtask page`, then build it again.",
         )
     });
     let files = (app.guest_port.refused() || app.other_ports.refused()).then(|| {

@@ -176,6 +176,14 @@ impl Bridge {
         }
     }
 
+    /// Its number at the operating system, when it is a process of its own.
+    pub fn pid(&self) -> u32 {
+        match self.run() {
+            Run::Here(..) => panic!("this process is the test's too"),
+            Run::Apart(process) => process.id(),
+        }
+    }
+
     /// Where guests reach it.
     pub fn guests(&self) -> SocketAddr {
         match self.run() {

@@ -9,7 +9,7 @@ use crate::homeserver::state::{BOT, GHOSTS};
 use crate::world::{Chat, World};
 
 /// In whose name each call is made, and whether it names a device.
-const BY_BOT: [&str; 14] = [
+const BY_BOT: [&str; 15] = [
     "whoami",
     "make_wake_room",
     "wake",
@@ -23,6 +23,7 @@ const BY_BOT: [&str; 14] = [
     "join",
     "get_state",
     "get_name",
+    "joined_rooms",
     "send",
 ];
 const BY_GHOST: [&str; 12] = [

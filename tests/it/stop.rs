@@ -27,6 +27,7 @@ async fn nobody_who_is_slow_keeps_the_store_open() {
     let mut world = World::start().await;
     let mut chat = world.open_chat("Alice").await;
     let mut other = world.open_chat("Bob").await;
+    let mut greeted = world.open_chat("Carol").await.guest;
     chat.guest.say("zero").await;
     world.until_idle().await;
     world.homeserver.faults(|faults| {
@@ -38,7 +39,7 @@ async fn nobody_who_is_slow_keeps_the_store_open() {
     let next = chat.guest.say("two").await;
     let ask = serde_json::json!({ "type": "keys_query", "id": 1 });
     other.guest.socket().send(&ask).await;
-    world.bridge.app().watch.nudge();
+    greeted.connect(&world.bridge).await;
     let _silent = Socket::of_page(&world.bridge).await;
     let mut begun = TcpStream::connect(world.bridge.guests()).await.unwrap();
     begun
