@@ -1,6 +1,7 @@
 //! For tests: a store in memory, and the tests that every store must pass.
 
 pub mod conformance;
+pub mod frail;
 mod rows;
 pub mod sample;
 
@@ -138,10 +139,6 @@ macro_rules! facts {
             fn digest_seen(&self, portal: PortalId, digest: Digest) -> Read<bool> {
                 let $this = self;
                 Ok($rows.digest_seen(portal, digest))
-            }
-            fn since(&self, portal: PortalId) -> Read<Option<String>> {
-                let $this = self;
-                Ok($rows.since(portal))
             }
         }
     };

@@ -57,7 +57,10 @@ pub async fn open(
         // The defaults hold 128 KiB for a connection that says a few hundred bytes a minute.
         .read_buffer_size(2048)
         .write_buffer_size(0)
-        .on_upgrade(move |socket| converse(socket, app))
+        .on_upgrade(async move |socket| {
+            let tasks = app.tasks.clone();
+            tasks.spawn(converse(socket, app));
+        })
 }
 
 /// Why a connection ends.

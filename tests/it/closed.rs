@@ -9,8 +9,12 @@ use crate::homeserver::state::{BOT, GHOSTS};
 use crate::world::{Chat, World};
 
 /// In whose name each call is made, and whether it names a device.
-const BY_BOT: [&str; 10] = [
+const BY_BOT: [&str; 14] = [
     "whoami",
+    "make_wake_room",
+    "wake",
+    "account_data",
+    "set_account_data",
     "ping",
     "set_name",
     "register",

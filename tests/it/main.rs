@@ -29,3 +29,5 @@ mod questions;
 mod refused;
 mod registration;
 mod routes;
+mod stop;
+mod truth;
