@@ -7,6 +7,7 @@
 
 mod browser;
 mod guest;
+mod kills;
 mod meeting;
 mod oracle;
 pub mod plan;
@@ -14,6 +15,7 @@ mod proxy;
 mod round;
 mod sdk;
 mod stage;
+mod thief;
 mod webdriver;
 mod witness;
 
@@ -24,6 +26,7 @@ use vestibule_lab::{Lab, Options, Venv};
 
 pub use browser::Browser;
 pub use guest::{Bubble, Guest};
+pub use kills::{browser_kills, key_kills};
 pub use meeting::{Meeting, numbered};
 pub use oracle::{Finding, Record, Side};
 pub use plan::{Plan, Trouble};
@@ -31,7 +34,8 @@ pub use proxy::{Call, Fault, Proxy, Way};
 pub use round::{Chat, Outcome, Rounds};
 pub use sdk::SdkHost;
 pub use stage::Stage;
-pub use witness::Witness;
+pub use thief::{ENOUGH_KEYS, Thief};
+pub use witness::{Upload, Witness};
 
 /// The bridge to test: `VESTIBULE_BIN`, which `cargo xtask test` sets.
 ///

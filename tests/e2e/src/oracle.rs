@@ -163,6 +163,7 @@ fn compare(side: Side, said: &[String], shown: &[Option<String>], findings: &mut
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing, reason = "tests")]
     use super::*;
 
     fn bubble(from: &str, state: Option<&str>, says: Option<&str>, body: &str) -> Bubble {

@@ -34,18 +34,6 @@ impl Trouble {
         Self::Homeserver,
         Self::Browser,
     ];
-
-    /// Its name on a command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Socket => "socket",
-            Self::Bridge => "bridge",
-            Self::Homeserver => "homeserver",
-            Self::Browser => "browser",
-        }
-    }
 }
 
 /// Where a proxy stands.

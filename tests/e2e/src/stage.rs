@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::json;
-use vestibule_lab::{Lab, Options, Venv, free_port};
+use vestibule_lab::{Host, Lab, Options, Venv, free_port};
 
 use crate::{Call, Proxy, Witness, bridge_binary};
 
@@ -76,9 +76,15 @@ impl Stage {
     }
 
     /// Switches the truth path off: whoever asks what a ghost missed is told that it was nothing.
-    pub fn hide_truth(&self) {
+    ///
+    /// # Errors
+    /// When the homeserver does not tell `host` where its stream stands now.
+    pub fn hide_truth(&self, host: &mut impl Host) -> Result<()> {
+        let path = "/_matrix/client/v3/sync?timeout=0&filter=%7B%22room%22:%7B%22rooms%22:[]%7D%7D";
+        let (_, here) = host.request("GET", path, None)?;
+        let here = here.get("next_batch").context("no place in the stream")?;
         let nothing = json!({
-            "next_batch": "s0",
+            "next_batch": here,
             "to_device": {"events": []},
             "device_lists": {"changed": [], "left": []},
             "device_one_time_keys_count": {"signed_curve25519": 50},
@@ -86,6 +92,7 @@ impl Stage {
         });
         self.homeserver
             .answer(Call::new("GET", "/client/v3/sync"), &nothing);
+        Ok(())
     }
 
     /// Switches it on again.

@@ -1,7 +1,7 @@
 //! What must never be seen on the wire, whatever fails.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
@@ -14,6 +14,15 @@ use crate::Way;
 #[derive(Debug, Default)]
 pub struct Witness(Mutex<Seen>);
 
+/// New keys on their way from a browser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Upload {
+    /// The public keys by id.
+    pub keys: BTreeMap<String, String>,
+    /// How many uploads were answered with success before this one left.
+    pub answered_before: usize,
+}
+
 #[derive(Debug, Default)]
 struct Seen {
     /// Ciphertexts by Megolm session and message index.
@@ -22,6 +31,10 @@ struct Seen {
     keys: HashMap<(String, String), String>,
     /// Devices that said hello, by connection.
     devices: HashMap<u64, String>,
+    last_upload: Upload,
+    /// Uploads whose answer is still to come, by connection and id.
+    open_uploads: HashSet<(u64, u64)>,
+    answered_uploads: usize,
     complaints: Vec<String>,
 }
 
@@ -42,6 +55,18 @@ impl Witness {
     #[must_use]
     pub fn keys(&self) -> usize {
         self.seen().keys.len()
+    }
+
+    /// The last upload that left a browser, arrived or not.
+    #[must_use]
+    pub fn last_upload(&self) -> Upload {
+        self.seen().last_upload.clone()
+    }
+
+    /// How many uploads were answered with success to a browser.
+    #[must_use]
+    pub fn answered_uploads(&self) -> usize {
+        self.seen().answered_uploads
     }
 
     pub(crate) fn request(&self, target: &str, body: &[u8]) {
@@ -65,7 +90,7 @@ impl Witness {
     }
 
     pub(crate) fn answer(&self, line: &str, status: u16, body: &[u8]) {
-        if line.ends_with("/keys/upload") && status >= 400 && status < 500 {
+        if line.ends_with("/keys/upload") && (400..500).contains(&status) {
             let text = String::from_utf8_lossy(body);
             self.seen()
                 .complaints
@@ -74,11 +99,16 @@ impl Witness {
     }
 
     pub(crate) fn frame(&self, connection: u64, way: Way, frame: &Value) {
-        if way == Way::Out {
-            return;
-        }
         let mut seen = self.seen();
+        let id = frame.get("id").and_then(Value::as_u64);
         match frame.get("type").and_then(Value::as_str) {
+            _ if way == Way::Out => {
+                let is_ok = frame.get("ok").and_then(Value::as_bool) == Some(true);
+                let id = id.unwrap_or_default();
+                if seen.open_uploads.remove(&(connection, id)) && is_ok {
+                    seen.answered_uploads += 1;
+                }
+            }
             Some("hello") => {
                 let device = frame.get("device").and_then(Value::as_str);
                 seen.devices
@@ -86,6 +116,12 @@ impl Witness {
             }
             Some("send") => seen.message(frame.get("content").unwrap_or(&Value::Null)),
             Some("keys_upload") => {
+                seen.open_uploads
+                    .insert((connection, id.unwrap_or_default()));
+                seen.last_upload = Upload {
+                    keys: public_keys(frame),
+                    answered_before: seen.answered_uploads,
+                };
                 let device = seen.devices.get(&connection).cloned();
                 seen.key_sets(&device.unwrap_or_default(), frame);
             }
@@ -123,19 +159,24 @@ impl Seen {
     }
 
     fn key_sets(&mut self, device: &str, body: &Value) {
-        for set in ["one_time_keys", "fallback_keys"] {
-            let set = body.get(set).and_then(Value::as_object);
-            for (id, key) in set.into_iter().flatten() {
-                let key = key.get("key").and_then(Value::as_str).unwrap_or_default();
-                let place = (device.to_owned(), id.clone());
-                let known = self.keys.entry(place).or_insert_with(|| key.to_owned());
-                if known != key {
-                    self.complaints
-                        .push(format!("the key {id} of {device} has two values"));
-                }
+        for (id, key) in public_keys(body) {
+            let place = (device.to_owned(), id.clone());
+            let known = self.keys.entry(place).or_insert_with(|| key.clone());
+            if *known != key {
+                self.complaints
+                    .push(format!("the key {id} of {device} has two values"));
             }
         }
     }
+}
+
+/// The one-time and fallback keys of an upload, by id.
+fn public_keys(body: &Value) -> BTreeMap<String, String> {
+    let sets = ["one_time_keys", "fallback_keys"].map(|set| body.get(set)?.as_object());
+    let keys = sets.into_iter().flatten().flatten();
+    let text = |key: &Value| key.get("key").and_then(Value::as_str).map(str::to_owned);
+    keys.map(|(id, key)| (id.clone(), text(key).unwrap_or_default()))
+        .collect()
 }
 
 /// The index of a Megolm message: version 3, then the tag 0x08 and the index as a varint.
@@ -159,6 +200,7 @@ fn message_index(ciphertext: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic, clippy::indexing_slicing, reason = "tests")]
     use serde_json::json;
 
     use super::*;

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use rand::RngExt as _;
-use vestibule_e2e::{Outcome, Plan, Rounds, Stage, Trouble};
+use vestibule_e2e::{Outcome, Plan, Rounds, Stage, Trouble, browser_kills, key_kills};
 use vestibule_lab::Options;
 
 /// How long a chat may take to have everything, after nothing fails any more.
@@ -17,15 +17,15 @@ const ROUNDS_ON_A_STAGE: u64 = 25;
 #[derive(Parser)]
 #[command(name = "cargo xtask faults")]
 struct Cli {
-    /// How many rounds.
+    /// How many rounds, or kills.
     #[arg(long, default_value_t = 10)]
     runs: u64,
     /// The first round's seed; each next round has the next number. Random when left out.
     #[arg(long)]
     seed: Option<u64>,
-    /// Only this trouble.
-    #[arg(long)]
-    only: Option<Kind>,
+    /// Only these troubles, with commas between them; or one of the two kinds of kills.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Kind>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,17 +35,27 @@ enum Kind {
     Bridge,
     Homeserver,
     Browser,
+    /// Kills of the browser between encrypting and the acknowledgement.
+    BrowserKills,
+    /// Kills of browser and bridge between making one-time keys and the answer to their upload.
+    KeyKills,
 }
 
 impl Kind {
-    fn troubles(self) -> &'static [Trouble] {
-        match self {
-            Self::Http => &[Trouble::Http],
-            Self::Socket => &[Trouble::Socket],
-            Self::Bridge => &[Trouble::Bridge],
-            Self::Homeserver => &[Trouble::Homeserver],
-            Self::Browser => &[Trouble::Browser],
-        }
+    fn trouble(self) -> Option<Trouble> {
+        Some(match self {
+            Self::Http => Trouble::Http,
+            Self::Socket => Trouble::Socket,
+            Self::Bridge => Trouble::Bridge,
+            Self::Homeserver => Trouble::Homeserver,
+            Self::Browser => Trouble::Browser,
+            Self::BrowserKills | Self::KeyKills => return None,
+        })
+    }
+
+    fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
 
@@ -63,11 +73,21 @@ fn run(cli: &Cli) -> Result<()> {
     let seed = cli
         .seed
         .unwrap_or_else(|| u64::from(rand::rng().random::<u32>()));
+    if let [kind @ (Kind::BrowserKills | Kind::KeyKills)] = cli.only[..] {
+        return kills(kind, seed, cli.runs);
+    }
     println!("first seed: {seed}");
+    let mut troubles = Vec::new();
+    for kind in &cli.only {
+        troubles.push(kind.trouble().context("kills are a run of their own")?);
+    }
+    if troubles.is_empty() {
+        troubles = Trouble::ALL.to_vec();
+    }
     let mut bad = 0;
     let mut rounds: Option<Rounds> = None;
     for number in 0..cli.runs {
-        if number % ROUNDS_ON_A_STAGE == 0 {
+        if number.is_multiple_of(ROUNDS_ON_A_STAGE) {
             rounds = None;
         }
         let on = match &mut rounds {
@@ -75,7 +95,7 @@ fn run(cli: &Cli) -> Result<()> {
             None => rounds.insert(Rounds::on(Stage::set(Options::default())?)?),
         };
         let seed = seed.wrapping_add(number);
-        let plan = Plan::new(seed, cli.only.map_or(&Trouble::ALL, Kind::troubles));
+        let plan = Plan::new(seed, &troubles);
         let begin = Instant::now();
         let done = round(on, &plan);
         let seconds = begin.elapsed().as_secs_f32();
@@ -119,10 +139,53 @@ fn round(rounds: &mut Rounds, plan: &Plan) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// One chat in which something is killed over and over.
+fn kills(kind: Kind, seed: u64, count: u64) -> Result<()> {
+    println!("seed: {seed}");
+    let mut rounds = Rounds::on(Stage::set(Options::default())?)?;
+    let begin = Instant::now();
+    let count = usize::try_from(count)?;
+    let run = if kind == Kind::KeyKills {
+        key_kills
+    } else {
+        browser_kills
+    };
+    let done = run(&mut rounds, seed, count, LIMIT);
+    let good = done
+        .as_ref()
+        .is_ok_and(|outcome| outcome.findings.is_empty());
+    if !good {
+        println!("logs: {}", rounds.stage.lab.keep().display());
+        let kind = kind.name();
+        println!("again: cargo xtask faults --runs {count} --seed {seed} --only {kind}");
+    }
+    let outcome = done?;
+    for finding in &outcome.findings {
+        println!("    {finding}");
+    }
+    let witness = &rounds.stage.witness;
+    println!(
+        "{count} kills in {:.0} s: {} messages of the host, {} of the guest, {} ciphertexts and {} \
+         public keys seen; settled after {:.1} s",
+        begin.elapsed().as_secs_f32(),
+        outcome.said.0,
+        outcome.said.1,
+        witness.messages(),
+        witness.keys(),
+        outcome.settled_after.as_secs_f32(),
+    );
+    ensure!(good, "{} findings", outcome.findings.len());
+    Ok(())
+}
+
 /// Everything that somebody needs who looks for the reason.
 fn blame(cli: &Cli, rounds: &mut Rounds, plan: &Plan) {
-    let only = cli.only.and_then(|kind| kind.to_possible_value());
-    let only = only.map_or(String::new(), |kind| format!(" --only {}", kind.get_name()));
+    let only = cli.only.iter().map(|kind| kind.name());
+    let only = only.collect::<Vec<_>>().join(",");
+    let only = match only.as_str() {
+        "" => String::new(),
+        only => format!(" --only {only}"),
+    };
     println!(
         "    again: cargo xtask faults --runs 1 --seed {}{only}",
         plan.seed
