@@ -36,6 +36,14 @@ pub struct CallFailed {
     source: CallError,
 }
 
+impl CallFailed {
+    /// Whether the same call would fail again.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self.source.kind(), CallErrorKind::Refused { .. })
+    }
+}
+
 /// New to-device events of a ghost's device.
 pub struct Inbox {
     /// The events, oldest first.

@@ -28,4 +28,5 @@ mod lost;
 mod questions;
 mod refused;
 mod registration;
+mod restored;
 mod routes;

@@ -19,9 +19,12 @@ export class FakeBridge implements Sockets, Api {
   readonly joins: JoinRequest[] = [];
   lastN = 0;
   acked = 0;
+  /** Of its store; another one after it was restored from a backup. */
+  epoch: string | null = "first";
   protocol = 1;
   opening = false;
-  oneTimeKeys = 50;
+  /** `null`: the bridge could not ask. */
+  oneTimeKeys: number | null = 50;
   /** Frames that get no answer, as when the connection dies right after them. */
   deaf: (frame: ClientFrame) => boolean = () => false;
   /** The error of the next numbered frame. */
@@ -30,8 +33,10 @@ export class FakeBridge implements Sockets, Api {
   joinErrors: string[] = [];
   unreachable = false;
   connections = 0;
-  private inbox: (InboxBody & { seq: number })[] = [];
-  private seq = 0;
+  /** Of the next question about keys. */
+  refuseUpload: { code: string; retry_after_ms?: number } | null = null;
+  inbox: (InboxBody & { seq: number })[] = [];
+  seq = 0;
   private line: { events: SocketEvents; greeted: boolean } | null = null;
 
   link(): Promise<LinkInfo> {
@@ -53,7 +58,7 @@ export class FakeBridge implements Sockets, Api {
     this.line = line;
     setImmediate(() => {
       if (this.unreachable) this.drop();
-      else this.say({ type: "challenge", nonce: `nonce${this.connections}`, protocol: this.protocol });
+      else this.say({ type: "challenge", nonce: `nonce${this.connections}`, protocol: this.protocol, epoch: this.epoch });
     });
     return {
       send: (text) => this.line === line && this.hear(JSON.parse(text) as ClientFrame),
@@ -105,7 +110,8 @@ export class FakeBridge implements Sockets, Api {
   welcome(): void {
     this.say({
       type: "welcome", room_id: "!room:example.org", ghost: GHOST, name: "Maya (Guest)",
-      host: { user_id: HOST, display_name: "Alice" }, host_joined: true, last_n: this.lastN, deadline: DEADLINE,
+      host: { user_id: HOST, display_name: "Alice" }, host_joined: true, last_n: this.lastN, acked_seq: this.acked,
+      last_seq: this.seq, deadline: DEADLINE,
       idle_limit_ms: 864_000_000, keys: { device_keys: {} }, one_time_keys: this.oneTimeKeys, fallback_unused: true,
     });
   }
@@ -124,7 +130,7 @@ export class FakeBridge implements Sockets, Api {
         this.greet(frame);
         return;
       case "ack":
-        this.acked = frame.seq;
+        this.acked = Math.max(this.acked, frame.seq);
         this.inbox = this.inbox.filter(({ seq }) => seq > frame.seq);
         return;
       case "leave":
@@ -133,6 +139,10 @@ export class FakeBridge implements Sockets, Api {
       case "send":
       case "to_device":
         this.count(frame);
+        return;
+      case "keys_upload":
+        if (this.refuseUpload === null) this.say({ type: "result", id: frame.id, ok: true, body: { one_time_keys: this.oneTimeKeys ?? 50 } });
+        else this.say({ type: "result", id: frame.id, ok: false, error: { message: "", ...this.refuseUpload } });
         return;
       default:
         this.say({ type: "result", id: frame.id, ok: true, body: {} });
@@ -146,6 +156,7 @@ export class FakeBridge implements Sockets, Api {
       return;
     }
     if (this.line !== null) this.line.greeted = true;
+    this.lastN = Math.max(this.lastN, hello.last_n ?? 0);
     if (this.opening) this.say({ type: "opening" });
     else this.welcome();
     for (const frame of this.inbox) if (frame.seq > hello.last_seq) this.say(frame);

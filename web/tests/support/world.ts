@@ -1,6 +1,6 @@
 import { App } from "../../src/domain/app.ts";
 import type { Screen } from "../../src/domain/app.ts";
-import type { ChatModel } from "../../src/domain/chat.ts";
+import type { ChatModel } from "../../src/domain/model.ts";
 import type { Join } from "../../src/domain/join.ts";
 import type { NetworkEvent, World } from "../../src/domain/ports.ts";
 import type { Entry, Mine } from "../../src/domain/records.ts";
