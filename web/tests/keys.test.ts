@@ -67,6 +67,16 @@ test("a used fallback key is replaced, at most once an hour, and then without an
   assert.equal(uploads().length, 2);
 });
 
+test("few one-time keys don't wait for the hour of the fallback key", async () => {
+  const { uploads, report, browser } = await quiet();
+  await report(3);
+  await browser.clock.advance(60 * SECOND);
+  await report(50, false);
+  assert.equal(uploads().length, 1);
+  await report(3, false);
+  assert.equal(uploads().length, 2);
+});
+
 test("a flood of reports leads to one upload in ten seconds, and the last report is not forgotten", async () => {
   const { uploads, report, browser } = await quiet();
   for (let i = 0; i < 30; i += 1) {

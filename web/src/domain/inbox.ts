@@ -13,7 +13,7 @@ export interface InboxEvents {
   stored(seq: number): void;
   /** A frame is missing before this one: only a new hello brings it. */
   gap(): void;
-  /** A new hello didn't bring it either: it was acknowledged, and is not stored here any more. */
+  /** No hello brings it: it was acknowledged, and is not stored here any more. */
   missing(): void;
   ended(reason: EndReason): void;
 }
@@ -24,12 +24,17 @@ interface Outcome {
   ended: EndReason | null;
 }
 
+/** So many connections that begin behind what is stored here are no accident. */
+const HOLES = 5;
+
 export class Inbox {
   private queue: InboxFrame[] = [];
   private working = false;
   private connection = 0;
   /** Nothing came on this connection yet. */
   private fresh = false;
+  /** How many connections in a row began with a hole. */
+  private holes = 0;
   /** This connection repeats everything that the bridge has. */
   private anew = false;
 
@@ -93,9 +98,11 @@ export class Inbox {
       const first = this.fresh;
       this.fresh = false;
       if (lastSeq !== null && frame.seq > lastSeq + 1 && frame.type !== "ended") {
-        outcome.hole = first ? "missing" : "gap";
+        if (first) this.holes += 1;
+        outcome.hole = this.holes < HOLES ? "gap" : "missing";
         break;
       }
+      this.holes = 0;
       outcome.stored = Math.max(frame.seq, lastSeq ?? 0);
       if (frame.seq <= (lastSeq ?? 0)) continue;
       draft.update({ lastSeq: frame.seq });

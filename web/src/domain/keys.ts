@@ -42,6 +42,8 @@ export class KeySupply {
   private busy = false;
   private failures = 0;
   private timer: Cancel | null = null;
+  /** The timer only waits for what another report may make due sooner. */
+  private patient = false;
 
   constructor(
     private readonly journal: Journal,
@@ -52,14 +54,14 @@ export class KeySupply {
   /** What the homeserver has left, as the bridge reported it. The machine decides whether that is enough. */
   report(count: number, fallbackUnused: boolean): void {
     this.latest = { count, fallbackUnused };
+    if (this.patient) this.stopWaiting();
     void this.look();
   }
 
   /** The next connection begins with a report of its own. */
   disconnected(): void {
     this.latest = null;
-    this.timer?.();
-    this.timer = null;
+    this.stopWaiting();
   }
 
   private async look(): Promise<void> {
@@ -87,7 +89,10 @@ export class KeySupply {
       dueAt: machine.oneTimeKeysAt(count, fallbackUnused),
     }));
     if (upload !== null) await this.publish(report, upload);
-    else if (dueAt !== undefined) this.later(report, dueAt - this.clock.now());
+    else if (dueAt !== undefined) {
+      this.later(report, dueAt - this.clock.now());
+      this.patient = true;
+    }
   }
 
   private async publish(report: Report, { one_time_keys, fallback_keys }: Upload): Promise<void> {
@@ -112,8 +117,14 @@ export class KeySupply {
   private later(report: Report, ms: number): void {
     this.latest ??= report;
     this.timer = this.clock.after(Math.max(ms, 0), () => {
-      this.timer = null;
+      this.stopWaiting();
       void this.look();
     });
+  }
+
+  private stopWaiting(): void {
+    this.timer?.();
+    this.timer = null;
+    this.patient = false;
   }
 }

@@ -39,7 +39,8 @@ export class Outbox {
   private counted = 0;
   private working = false;
   private nudged = false;
-  private timer: Cancel = () => undefined;
+  /** Set while the bridge wants to be left alone. */
+  private timer: Cancel | null = null;
 
   constructor(
     private readonly journal: Journal,
@@ -52,36 +53,49 @@ export class Outbox {
   connected(lastN: number): void {
     this.counted = lastN;
     this.open = true;
+    this.stopWaiting();
     this.nudge();
   }
 
   disconnected(): void {
     this.open = false;
-    this.timer();
+    this.stopWaiting();
   }
 
   /** Something may have become possible. */
   nudge(): void {
     this.nudged = true;
-    if (!this.working) void this.work();
+    if (!this.working && this.timer === null) void this.work();
   }
 
   private async work(): Promise<void> {
     this.working = true;
     try {
-      while (this.nudged && this.open) {
+      while (this.nudged && this.open && this.timer === null) {
         this.nudged = false;
-        this.timer();
         let turn: Turn = "again";
         while (turn === "again" && this.open) turn = await this.turn();
-        if (typeof turn === "object") this.timer = this.clock.after(turn.againAfterMs, () => this.nudge());
+        if (typeof turn === "object") this.pause(turn.againAfterMs);
       }
     } catch (error) {
       // With a broken journal nothing may leave, and everybody was told. Anything else may pass.
-      if (!(error instanceof StoreError)) this.timer = this.clock.after(RETRY_MS, () => this.nudge());
+      if (!(error instanceof StoreError)) this.pause(RETRY_MS);
     } finally {
       this.working = false;
     }
+  }
+
+  private pause(ms: number): void {
+    this.stopWaiting();
+    this.timer = this.clock.after(ms, () => {
+      this.stopWaiting();
+      this.nudge();
+    });
+  }
+
+  private stopWaiting(): void {
+    this.timer?.();
+    this.timer = null;
   }
 
   private async turn(): Promise<Turn> {
