@@ -78,6 +78,8 @@ export interface Theirs extends EntryBase {
   readonly kind: "theirs";
   readonly eventId: string;
   readonly says: Says;
+  /** Only of one that came after those it was written before: the place of the first of them. */
+  readonly before?: number;
 }
 
 export type Says =
@@ -125,4 +127,17 @@ export interface Snapshot {
   readonly staged: Staged | null;
   /** Frames that the bridge took, but of which nobody has said what became of them. */
   readonly sent: readonly Staged[];
+}
+
+/** As they are read: by place, except that what came late stands where it was written. */
+export function inOrder(entries: readonly Entry[]): readonly Entry[] {
+  const ordered = [...entries].sort((a, b) => a.pos - b.pos);
+  for (const entry of [...ordered]) {
+    if (entry.kind !== "theirs" || entry.before === undefined) continue;
+    const anchor = ordered.findIndex(({ pos }) => pos === entry.before);
+    if (anchor < 0) continue;
+    ordered.splice(ordered.indexOf(entry), 1);
+    ordered.splice(anchor, 0, entry);
+  }
+  return ordered;
 }
