@@ -1,6 +1,7 @@
 //! The parts of the running program, put together once.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -20,6 +21,7 @@ use crate::outbox::Outbox;
 use crate::store::RocksStore;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::watch::Watch;
 
 /// Everything that requests share.
 pub struct App {
@@ -35,6 +37,8 @@ pub struct App {
     pub homeserver: Arc<Homeserver>,
     /// Reads the inboxes of ghosts.
     pub catchup: Arc<CatchUp>,
+    /// Sets right what a gap may have left.
+    pub watch: Watch,
     /// The open sockets.
     pub hub: Arc<Hub>,
     /// The time.
@@ -62,6 +66,13 @@ pub struct App {
 }
 
 impl App {
+    /// A random time below `limit`, so that what is done by the clock isn't done all at once.
+    #[must_use]
+    pub fn jitter(&self, limit: Duration) -> Duration {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        limit.mul_f64(f64::from(rng.next_u32()) / f64::from(u32::MAX))
+    }
+
     /// 128 random bits in hex, for one hello.
     #[must_use]
     pub fn nonce(&self) -> String {

@@ -119,6 +119,12 @@ impl Hub {
         self.inner().sockets.contains_key(&portal)
     }
 
+    /// The portals whose socket is open.
+    #[must_use]
+    pub fn portals(&self) -> Vec<PortalId> {
+        self.inner().sockets.keys().copied().collect()
+    }
+
     /// How many sockets are open.
     #[must_use]
     pub fn seated(&self) -> usize {

@@ -22,3 +22,4 @@ pub mod seal;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;
+pub mod watch;

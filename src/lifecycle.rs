@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use rand::Rng as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use vestibule_appservice::registration::Registration;
-use vestibule_bridge::input::Input;
 
 use crate::app::{App, Wakeup};
 use crate::catchup::CatchUp;
@@ -30,6 +30,7 @@ use crate::outbox::Outbox;
 use crate::store::{OpenError, RocksStore};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::watch::{Watch, end_what_is_due, rounds, watch_homeserver};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_secs(5);
@@ -133,12 +134,17 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, St
     tasks.spawn(until_stopped(stopping.clone(), tick(Arc::clone(&app))));
     tasks.spawn(until_stopped(
         stopping.clone(),
+        watch_homeserver(Arc::clone(&app), config.appservice.id.clone()),
+    ));
+    tasks.spawn(until_stopped(
+        stopping.clone(),
         crate::ops::watch(Arc::clone(&app)),
     ));
     tasks.spawn(until_stopped(
-        stopping,
-        greet_homeserver(Arc::clone(&app), config.appservice.id.clone()),
+        stopping.clone(),
+        crate::reaper::run(Arc::clone(&app)),
     ));
+    tasks.spawn(until_stopped(stopping, rounds(Arc::clone(&app))));
     tracing::info!(%guests, %appservice, ops = ?ops, "the bridge is running");
     Ok(Running {
         app,
@@ -166,11 +172,13 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
     let store = Arc::new(RocksStore::open(&config.store.path)?);
     let hub = Arc::new(Hub::default());
     let (as_token, _) = config.tokens()?;
+    let mut rng = seeded_rng().map_err(random)?;
     let homeserver = Homeserver::new(
         &config.homeserver.address,
         as_token.reveal(),
         &policy,
         Arc::clone(&metrics),
+        rng.next_u64(),
     )?;
     let homeserver = Arc::new(homeserver);
     let (outbox, unstarted) = Outbox::new();
@@ -179,7 +187,6 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         outbox: outbox.clone(),
         metrics: Arc::clone(&metrics),
     };
-    let rng = seeded_rng().map_err(random)?;
     let driver = Driver::start(
         Arc::clone(&store),
         Arc::clone(&policy),
@@ -200,6 +207,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         Arc::clone(&homeserver),
         driver.clone(),
         Arc::clone(&store),
+        Arc::clone(&hub),
         tasks.clone(),
     ));
     Ok(Arc::new(App {
@@ -218,6 +226,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         outbox,
         homeserver,
         catchup,
+        watch: Watch::default(),
         hub,
         clock,
         started: monotonic(),
@@ -269,29 +278,13 @@ async fn tick(app: Arc<App>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = app.driver.submit(Input::Tick).await {
+        if let Err(error) = end_what_is_due(&app).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "deadlines could not be looked at"
             );
         }
     }
-}
-
-/// Waits until the homeserver answers, has it deliver what it holds back, and reads what its push
-/// path lost while the bridge was away.
-async fn greet_homeserver(app: Arc<App>, appservice_id: String) {
-    app.homeserver.wait_until_up().await;
-    match app.homeserver.ping(&appservice_id, &app.nonce()).await {
-        Ok(()) => tracing::info!("the homeserver and the bridge reach each other"),
-        Err(error) => tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "the homeserver does not reach the bridge: is its registration file current, and appservice.address right?"
-        ),
-    }
-    app.homeserver.name_bot().await;
-    app.catchup.read_all_later();
-    app.tasks.spawn(crate::reaper::run(Arc::clone(&app)));
 }
 
 impl Running {

@@ -314,9 +314,6 @@ impl RocksTransaction<'_> {
                 );
                 Ok(())
             }
-            Change::PutSince { portal, since } => {
-                self.put(Family::PortalidSince, portal.as_u128().to_be_bytes(), since)
-            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::id::{EventId, PortalId, UserId};
 use crate::input::{Membership, RoomEvent, RoomEventKind, ToDevice};
 use crate::management;
 use crate::portal::{EndReason, Portal, PortalState};
-use crate::store::Change;
+use crate::store::{Change, Digest, Facts, Read};
 
 pub(crate) fn room_event(event: RoomEvent, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
     match draft.facts.portal_by_room(&event.room)? {
@@ -79,6 +79,16 @@ fn host_joined(portal: Portal, draft: &mut Draft<'_>) {
     }
 }
 
+/// Whether an event of a host was put into the portal's inbox before. The push path and the truth
+/// path both deliver events; whoever reads the room's past can stop at one that was.
+pub fn was_relayed(facts: &dyn Facts, portal: PortalId, event: &EventId) -> Read<bool> {
+    facts.digest_seen(portal, event_digest(event))
+}
+
+fn event_digest(event: &EventId) -> Digest {
+    digest(&["event", event.as_str()])
+}
+
 /// What of the host's event reaches the page.
 enum Relayed {
     /// All of it.
@@ -95,10 +105,10 @@ fn relay(
     relayed: Relayed,
     draft: &mut Draft<'_>,
 ) -> Result<(), Undecided> {
-    let digest = digest(&["event", event.event_id.as_str()]);
-    if draft.facts.digest_seen(portal.id, digest)? {
+    if was_relayed(draft.facts, portal.id, &event.event_id)? {
         return Ok(());
     }
+    let digest = event_digest(&event.event_id);
     draft.put(Change::RememberDigest {
         portal: portal.id,
         digest,
@@ -160,17 +170,6 @@ pub(crate) fn to_device(event: ToDevice, mut draft: Draft<'_>) -> Result<Decisio
         };
         edit.frame(&mut draft, InboxFrame::ToDevice { event });
         edit.save(&mut draft);
-    }
-    Ok(draft.answer(Answer::Stored))
-}
-
-pub(crate) fn caught_up(
-    portal: PortalId,
-    since: String,
-    mut draft: Draft<'_>,
-) -> Result<Decision, Undecided> {
-    if draft.facts.since(portal)?.as_ref() != Some(&since) {
-        draft.put(Change::PutSince { portal, since });
     }
     Ok(draft.answer(Answer::Stored))
 }

@@ -1,6 +1,6 @@
 //! What the domain is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,13 +17,6 @@ pub enum Input {
     Room(RoomEvent),
     /// The homeserver delivered a to-device event, by push or by the truth path.
     ToDevice(ToDevice),
-    /// The truth path of one portal was read up to here.
-    CaughtUp {
-        /// The portal.
-        portal: PortalId,
-        /// The homeserver's `next_batch`.
-        since: String,
-    },
     /// A guest uses a link.
     Join(Box<Join>),
     /// A guest's browser sent an encrypted message.
@@ -74,7 +67,11 @@ pub enum Input {
         retry_after: Duration,
     },
     /// Time went by: deadlines are looked at.
-    Tick,
+    Tick {
+        /// Portals whose inbox at the homeserver could not be read just now. A message may wait
+        /// there, so they don't end yet.
+        unread: BTreeSet<PortalId>,
+    },
 }
 
 /// A room event, reduced to what the domain decides over.

@@ -38,3 +38,5 @@ mod opening;
 #[cfg(test)]
 mod tests;
 mod words;
+
+pub use host_input::was_relayed;

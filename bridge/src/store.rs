@@ -85,8 +85,6 @@ pub trait Facts {
     fn transaction_seen(&self, txn: &str) -> Read<bool>;
     /// Whether this portal was given an event with this digest before.
     fn digest_seen(&self, portal: PortalId, digest: Digest) -> Read<bool>;
-    /// How far the truth path of a portal was read.
-    fn since(&self, portal: PortalId) -> Read<Option<String>>;
 }
 
 /// One change of the rows.
@@ -143,13 +141,6 @@ pub enum Change {
         portal: PortalId,
         /// The event's digest.
         digest: Digest,
-    },
-    /// Remember how far a portal's truth path was read.
-    PutSince {
-        /// The portal.
-        portal: PortalId,
-        /// `next_batch`.
-        since: String,
     },
 }
 

@@ -140,10 +140,6 @@ macro_rules! facts {
                 let $this = self;
                 Ok($rows.digest_seen(portal, digest))
             }
-            fn since(&self, portal: PortalId) -> Read<Option<String>> {
-                let $this = self;
-                Ok($rows.since(portal))
-            }
         }
     };
 }

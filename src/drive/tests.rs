@@ -27,6 +27,12 @@ use crate::clock::MockClock;
 
 const START: Timestamp = Timestamp(1_795_364_370_566);
 
+fn tick() -> Input {
+    Input::Tick {
+        unread: std::collections::BTreeSet::new(),
+    }
+}
+
 fn alice() -> UserId {
     sample::user("alice")
 }

@@ -153,8 +153,4 @@ impl Facts for RocksTransaction<'_> {
         let key = joined(&portal.as_u128().to_be_bytes(), &digest.0);
         Ok(self.rows.get(Family::PortalDigestSeen, &key)?.is_some())
     }
-
-    fn since(&self, portal: PortalId) -> Read<Option<String>> {
-        self.row(Family::PortalidSince, &portal.as_u128().to_be_bytes())
-    }
 }

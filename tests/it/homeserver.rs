@@ -4,6 +4,7 @@
 
 pub mod call;
 pub mod fault;
+pub mod past;
 pub mod room;
 pub mod state;
 

@@ -34,3 +34,4 @@ mod registration;
 mod routes;
 mod slow;
 mod stop;
+mod truth;

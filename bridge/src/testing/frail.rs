@@ -153,7 +153,4 @@ impl<'a, S: Store + 'a> Facts for FrailTransaction<'a, S> {
     fn digest_seen(&self, portal: PortalId, digest: Digest) -> Read<bool> {
         self.round.digest_seen(portal, digest)
     }
-    fn since(&self, portal: PortalId) -> Read<Option<String>> {
-        self.round.since(portal)
-    }
 }

@@ -26,7 +26,6 @@ pub(super) struct Rows {
     frames: BTreeMap<(PortalId, u64), InboxFrame>,
     transactions: VecDeque<String>,
     digests: BTreeSet<(PortalId, Digest)>,
-    since: BTreeMap<PortalId, String>,
 }
 
 impl Rows {
@@ -66,9 +65,6 @@ impl Rows {
             Change::RememberTransaction(txn) => self.remember_transaction(txn),
             Change::RememberDigest { portal, digest } => {
                 self.digests.insert((portal, digest));
-            }
-            Change::PutSince { portal, since } => {
-                self.since.insert(portal, since);
             }
         }
     }
@@ -193,9 +189,5 @@ impl Rows {
 
     pub(super) fn digest_seen(&self, portal: PortalId, digest: Digest) -> bool {
         self.digests.contains(&(portal, digest))
-    }
-
-    pub(super) fn since(&self, portal: PortalId) -> Option<String> {
-        self.since.get(&portal).cloned()
     }
 }

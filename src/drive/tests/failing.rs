@@ -113,7 +113,7 @@ async fn what_takes_too_long_is_refused_and_counts_once_in_the_end() {
         assert!(!bench.push(1).await);
         assert!(!bench.send(2).await);
     }
-    let late = bench.driver.submit(Input::Tick).await;
+    let late = bench.driver.submit(super::tick()).await;
     assert!(matches!(late, Err(DriveError::Late(_))), "{late:?}");
     assert_eq!(
         bench.delivered(),
@@ -137,11 +137,11 @@ async fn a_store_that_fails_takes_nothing_and_says_so_until_it_is_well() {
         assert!(!bench.push(1).await && !bench.send(2).await);
         assert_eq!(bench.driver.trouble(), Some(Trouble::Failing));
         // What changes nothing would be stored without a write, and proves nothing.
-        assert!(bench.driver.submit(Input::Tick).await.is_err());
+        assert!(bench.driver.submit(super::tick()).await.is_err());
         assert_eq!(bench.driver.trouble(), Some(Trouble::Failing));
         bench.told.take();
         bench.store.set(Fate::Well);
-        assert!(bench.driver.submit(Input::Tick).await.is_ok());
+        assert!(bench.driver.submit(super::tick()).await.is_ok());
         assert_eq!(bench.driver.trouble(), None);
 
         // Whoever waits is woken, for what was said to have failed may have been stored.
@@ -203,7 +203,7 @@ async fn a_stopped_driver_has_stored_what_came_before_and_lets_go() {
     let (pushed, ()) = tokio::join!(bench.push(0), bench.driver.stop());
     assert!(pushed);
     assert_eq!(Arc::strong_count(&bench.store), 1);
-    let late = bench.driver.submit(Input::Tick).await;
+    let late = bench.driver.submit(super::tick()).await;
     assert!(matches!(late, Err(DriveError::Stopping)), "{late:?}");
     // Stopping twice is no mistake.
     bench.driver.stop().await;

@@ -284,7 +284,7 @@ impl<D: Disk> Model<D> {
             Step::Read { acknowledged } => self.read(acknowledged),
             Step::Tick { millis } => {
                 self.clock.advance(Duration::from_millis(millis));
-                self.submit(vec![Input::Tick], None, Torn::Not);
+                self.submit(vec![super::tick()], None, Torn::Not);
             }
         }
     }

@@ -50,7 +50,18 @@ impl Faults {
     fn counts(call: &Call) -> bool {
         !matches!(
             call.name,
-            "whoami" | "ping" | "sync" | "keys_query" | "keys_claim" | "get_name" | "joined_rooms"
+            "whoami"
+                | "ping"
+                | "sync"
+                | "keys_query"
+                | "keys_claim"
+                | "get_name"
+                | "joined_rooms"
+                | "messages"
+                | "account_data"
+                | "set_account_data"
+                | "make_wake_room"
+                | "wake"
         )
     }
 

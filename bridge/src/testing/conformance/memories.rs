@@ -52,15 +52,3 @@ pub fn digests_are_remembered_for_each_portal<S: Store>(store: &S) {
     assert!(!facts.digest_seen(first, Digest([2; 16])).unwrap());
     assert!(!facts.digest_seen(second, Digest([1; 16])).unwrap());
 }
-
-pub fn since_is_replaced<S: Store>(store: &S) {
-    let (first, second) = (PortalId::from_u128(1), PortalId::from_u128(2));
-    let since = |since: &str| Change::PutSince {
-        portal: first,
-        since: since.to_owned(),
-    };
-    commit(store, vec![since("s1")]);
-    commit(store, vec![since("s2")]);
-    assert_eq!(store.begin().since(first).unwrap().as_deref(), Some("s2"));
-    assert_eq!(store.begin().since(second).unwrap(), None);
-}

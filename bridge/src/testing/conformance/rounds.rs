@@ -27,7 +27,6 @@ pub fn an_empty_store_knows_nothing<S: Store>(store: &S) {
     assert_eq!(facts.frames(portal.id, 0, 10).unwrap(), []);
     assert!(!facts.transaction_seen("1").unwrap());
     assert!(!facts.digest_seen(portal.id, Digest([0; 16])).unwrap());
-    assert_eq!(facts.since(portal.id).unwrap(), None);
 }
 
 pub fn a_transaction_reads_its_own_writes<S: Store>(store: &S) {
