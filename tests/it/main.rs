@@ -30,6 +30,7 @@ mod questions;
 mod reaper;
 mod refused;
 mod registration;
+mod restored;
 mod routes;
 mod slow;
 mod stop;

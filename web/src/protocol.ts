@@ -68,6 +68,9 @@ export interface WelcomeFrame {
   readonly host: HostView;
   readonly hostJoined: boolean;
   readonly lastN: number;
+  /** The highest `seq` that was acknowledged, and the highest there is. */
+  readonly ackedSeq: number;
+  readonly lastSeq: number;
   readonly deadline: number;
   readonly idleLimitMs: number;
   readonly keys: Json;
@@ -83,7 +86,7 @@ export type ResultFrame =
 export type FrameName = { readonly n: number } | { readonly id: number };
 
 export type ServerFrame =
-  | { readonly type: "challenge"; readonly nonce: string; readonly protocol: number }
+  | { readonly type: "challenge"; readonly nonce: string; readonly protocol: number; readonly epoch: string | null }
   | { readonly type: "opening" }
   | WelcomeFrame
   | InboxFrame
@@ -102,7 +105,10 @@ export type AskFrame =
   | { readonly type: "keys_upload"; readonly id: number; readonly one_time_keys: Json; readonly fallback_keys: Json };
 
 export type ClientFrame =
-  | { readonly type: "hello"; readonly portal: string; readonly device: string; readonly signature: string; readonly last_seq: number }
+  | {
+      readonly type: "hello"; readonly portal: string; readonly device: string; readonly signature: string;
+      readonly last_seq: number; readonly last_n?: number;
+    }
   | NumberedFrame
   | AskFrame
   | { readonly type: "ack"; readonly seq: number }
@@ -114,7 +120,12 @@ export function parseServerFrame(text: string): ServerFrame {
   const type = string(frame["type"], "frame.type");
   switch (type) {
     case "challenge":
-      return { type, nonce: string(frame["nonce"], "challenge.nonce"), protocol: whole(frame["protocol"], "challenge.protocol") };
+      return {
+        type,
+        nonce: string(frame["nonce"], "challenge.nonce"),
+        protocol: whole(frame["protocol"], "challenge.protocol"),
+        epoch: optional(frame["epoch"], "challenge.epoch", string),
+      };
     case "opening":
     case "keys_changed":
       return { type };
@@ -177,6 +188,8 @@ function welcome(frame: Json): WelcomeFrame {
     host: hostView(frame["host"], "welcome.host"),
     hostJoined: boolean(frame["host_joined"], "welcome.host_joined"),
     lastN: whole(frame["last_n"], "welcome.last_n"),
+    ackedSeq: whole(frame["acked_seq"], "welcome.acked_seq"),
+    lastSeq: whole(frame["last_seq"], "welcome.last_seq"),
     deadline: whole(frame["deadline"], "welcome.deadline"),
     idleLimitMs: whole(frame["idle_limit_ms"], "welcome.idle_limit_ms"),
     keys: object(frame["keys"], "welcome.keys"),

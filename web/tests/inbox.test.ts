@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { settle } from "./support/clock.ts";
 import { HOST } from "./support/bridge.ts";
+import { RealBridge, RealMachines } from "./support/real.ts";
 import { Browser } from "./support/world.ts";
 
 test("what the host says is stored, then acknowledged and shown", async () => {
@@ -85,6 +86,33 @@ test("a key that comes late makes its event readable, in its place", async () =>
   await settle();
   assert.deepEqual(tab.reads(), ["early", "later"]);
 });
+
+for (const late of [true, false]) {
+  test(`with the real machine: a message whose key ${late ? "comes after a reload" : "never comes"} is never silently missing`, async () => {
+    const bridge = new RealBridge();
+    const browser = new Browser(new RealMachines(), bridge);
+    const tab = await browser.chatting();
+    const put = bridge.put.bind(bridge);
+    let key: Parameters<typeof put>[0] | null = null;
+    bridge.put = (frame) => {
+      if (frame.type !== "to_device") return put(frame);
+      key = frame;
+      return 0;
+    };
+    bridge.hostSays("early");
+    bridge.put = put;
+    await settle();
+    assert.deepEqual(tab.reads(), ["<undecryptable>"]);
+    await tab.reload();
+    assert.deepEqual(tab.reads(), ["<undecryptable>"]);
+    bridge.hostSays("later");
+    if (late) put(key ?? assert.fail());
+    await settle();
+    assert.deepEqual(tab.reads(), late ? ["early", "later"] : ["<undecryptable>", "<undecryptable>"]);
+    await tab.reload();
+    assert.deepEqual(tab.reads(), late ? ["early", "later"] : ["<undecryptable>", "<undecryptable>"]);
+  });
+}
 
 test("an event that was readable is not replaced", async () => {
   const browser = new Browser();

@@ -1,11 +1,13 @@
 /** Which screen is shown: from the link or the stored chats to a chat, and from each trouble to its words. */
 
 import { PROTOCOL } from "../protocol.ts";
-import { Chat, closedChat } from "./chat.ts";
-import type { ChatExit, ChatModel } from "./chat.ts";
+import { Chat } from "./chat.ts";
+import type { ChatExit } from "./chat.ts";
 import { Join } from "./join.ts";
 import type { Device, Offer } from "./join.ts";
 import type { CryptoMachine } from "./machine.ts";
+import { closedChat } from "./model.ts";
+import type { ChatModel } from "./model.ts";
 import { Value } from "./observe.ts";
 import type { Cancel } from "./observe.ts";
 import { ApiError, StoreError } from "./ports.ts";
@@ -16,7 +18,7 @@ import type { Fragment } from "./token.ts";
 export type Problem =
   | "no-link" | "link-malformed" | "link-unknown" | "link-used" | "link-expired" | "link-revoked"
   | "paused" | "too-many-tries" | "unreachable" | "join-failed"
-  | "elsewhere" | "lost" | "out-of-step" | "page-older" | "page-newer" | "storage" | "erased"
+  | "elsewhere" | "lost" | "page-older" | "page-newer" | "storage" | "erased"
   | "too-old" | "not-secure";
 
 /** What a person can do about a problem; the words belong to the view. */
@@ -155,7 +157,7 @@ export class App {
           this.stopCurrent = () => undefined;
           this.world.tab.set("token", null);
           this.world.tab.set("chat", id);
-          this.showChat(id, store, machine, chat, { entries: [], staged: null });
+          this.showChat(id, store, machine, chat, { entries: [], staged: null, sent: [] });
         },
         refused: (code) => {
           this.leaveCurrent();
@@ -192,7 +194,7 @@ export class App {
     store: ChatStore,
     machine: CryptoMachine,
     joined: JoinedChat,
-    snapshot: Pick<Snapshot, "entries" | "staged">,
+    snapshot: Pick<Snapshot, "entries" | "staged" | "sent">,
   ): void {
     const chat = new Chat(this.world, store, machine, joined, snapshot);
     this.stopCurrent = () => void chat.stop();
@@ -216,9 +218,6 @@ export class App {
         return;
       case "lost":
         this.problem("lost", erase);
-        return;
-      case "out_of_step":
-        this.problem("out-of-step", erase);
         return;
       case "other_protocol":
         this.problem(exit.theirs > PROTOCOL ? "page-older" : "page-newer", this.reload());

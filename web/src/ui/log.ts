@@ -1,6 +1,6 @@
 /** The messages. Each is rendered once; what changes later is changed in place. */
 
-import type { ChatModel } from "../domain/chat.ts";
+import type { ChatModel } from "../domain/model.ts";
 import type { Entry } from "../domain/records.ts";
 import { bubble } from "./bubble.ts";
 import type { Bubble } from "./bubble.ts";
@@ -87,9 +87,15 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
   resized.observe(list);
 
   show(chat.history());
-  const cancel = chat.entries.subscribe(show);
+  const forget = (places: readonly number[]): void => {
+    for (const pos of places) {
+      bubbles.get(pos)?.element.remove();
+      bubbles.delete(pos);
+    }
+  };
+  const cancels = [chat.entries.subscribe(show), chat.gone.subscribe(forget)];
   const close = (): void => {
-    cancel();
+    cancels.forEach((cancel) => cancel());
     resized.disconnect();
   };
   return { element, toEnd, refresh, close };

@@ -7,8 +7,11 @@ import { readFile } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Host } from "./host.mjs";
+import init, { Machine } from "../../wasm/pkg/vestibule_web.js";
+import { Host } from "../support/host.mjs";
 import { accept } from "./websocket.mjs";
+
+await init({ module_or_path: await readFile(new URL("../../wasm/pkg/vestibule_web_bg.wasm", import.meta.url)) });
 
 const DIST = new URL("../../dist/", import.meta.url);
 const PREFIX = "/guests/";
@@ -42,10 +45,11 @@ class Portal {
     this.token = token;
     this.id = `portal${randomBytes(4).toString("hex")}`;
     this.ghost = `@_vestibule_${this.id}:example.org`;
-    this.host = new Host(HOST.user_id, this.ghost, ROOM);
+    this.host = new Host(Machine, HOST.user_id, this.ghost, ROOM);
     this.joined = null;
     this.inbox = [];
     this.seq = 0;
+    this.acked = 0;
     this.lastN = 0;
     this.texts = [];
     this.hostJoined = true;
@@ -146,11 +150,12 @@ function converse(request, socket, portals) {
         portal.line = line;
         say({
           type: "welcome", room_id: ROOM, ghost: portal.ghost, name: portal.joined.name, host: HOST, host_joined: portal.hostJoined,
-          last_n: portal.lastN, deadline: Date.now() + IDLE, idle_limit_ms: IDLE, keys: portal.host.query(), one_time_keys: 49, fallback_unused: true,
+          last_n: portal.lastN, acked_seq: portal.acked, last_seq: portal.seq, deadline: Date.now() + IDLE, idle_limit_ms: IDLE, keys: portal.host.query(), one_time_keys: 49, fallback_unused: true,
         });
         for (const missed of portal.inbox) if (missed.seq > frame.last_seq) say(missed);
         return;
       case "ack":
+        portal.acked = frame.seq;
         portal.inbox = portal.inbox.filter(({ seq }) => seq > frame.seq);
         return;
       case "leave":
