@@ -33,7 +33,7 @@ pub async fn greet(socket: &mut WebSocket, app: &App) -> Result<Greeted, Closing
         &ServerFrame::Challenge {
             nonce: nonce.clone(),
             protocol: PROTOCOL,
-            epoch: None,
+            store_id: None,
         },
     )
     .await?;

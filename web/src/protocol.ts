@@ -88,7 +88,7 @@ export type ResultFrame =
 export type FrameName = { readonly n: number } | { readonly id: number };
 
 export type ServerFrame =
-  | { readonly type: "challenge"; readonly nonce: string; readonly protocol: number; readonly epoch: string | null }
+  | { readonly type: "challenge"; readonly nonce: string; readonly protocol: number; readonly storeId: string | null }
   | { readonly type: "opening" }
   | WelcomeFrame
   | InboxFrame
@@ -126,7 +126,7 @@ export function parseServerFrame(text: string): ServerFrame {
         type,
         nonce: string(frame["nonce"], "challenge.nonce"),
         protocol: whole(frame["protocol"], "challenge.protocol"),
-        epoch: optional(frame["epoch"], "challenge.epoch", string),
+        storeId: optional(frame["store_id"], "challenge.store_id", string),
       };
     case "opening":
     case "keys_changed":

@@ -34,8 +34,8 @@ export interface JoinedChat extends ChatBase {
    * restored from a backup, so everything that it has is asked for again.
    */
   readonly lastSeq: number | null;
-  /** Which life of the bridge's store the `seq` belong to. Missing until the bridge has named it. */
-  readonly epoch?: string;
+  /** Which store of the bridge the `seq` belong to. Missing until the bridge has named it. */
+  readonly storeId?: string;
   /** The highest number given to a frame; it may still be on its way. */
   readonly lastN: number;
   readonly deadline: number | null;
