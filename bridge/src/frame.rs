@@ -102,10 +102,10 @@ pub enum ServerFrame {
         nonce: String,
         /// [`PROTOCOL`].
         protocol: u32,
-        /// Which life of the store the sequence numbers belong to: made at random with the store, and
-        /// anew whenever it may have lost something of what it had committed.
+        /// Which store the sequence numbers belong to: made at random with the store, and anew
+        /// whenever it may have lost something of what it had committed.
         #[serde(skip_serializing_if = "Option::is_none")]
-        epoch: Option<String>,
+        store_id: Option<String>,
     },
     /// The room is being made.
     Opening,

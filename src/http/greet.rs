@@ -9,7 +9,8 @@ use vestibule_bridge::portal::Portal;
 use vestibule_bridge::store::{Facts, Store};
 use vestibule_crypto::verify_hello;
 
-use super::socket::{Closing, send};
+use super::closing::Closing;
+use super::socket::send;
 use crate::app::App;
 
 /// How long a browser may take for its hello.
@@ -33,7 +34,7 @@ pub async fn greet(socket: &mut WebSocket, app: &App) -> Result<Greeted, Closing
         &ServerFrame::Challenge {
             nonce: nonce.clone(),
             protocol: PROTOCOL,
-            epoch: None,
+            store_id: None,
         },
     )
     .await?;

@@ -59,6 +59,8 @@ export interface HostEvent extends Json {
   readonly event_id: string;
   readonly sender: string;
   readonly origin_server_ts: number;
+  /** It was found in the room's past, so younger ones may have come before it. */
+  readonly late: boolean;
 }
 
 export interface WelcomeFrame {
@@ -86,7 +88,7 @@ export type ResultFrame =
 export type FrameName = { readonly n: number } | { readonly id: number };
 
 export type ServerFrame =
-  | { readonly type: "challenge"; readonly nonce: string; readonly protocol: number; readonly epoch: string | null }
+  | { readonly type: "challenge"; readonly nonce: string; readonly protocol: number; readonly storeId: string | null }
   | { readonly type: "opening" }
   | WelcomeFrame
   | InboxFrame
@@ -124,7 +126,7 @@ export function parseServerFrame(text: string): ServerFrame {
         type,
         nonce: string(frame["nonce"], "challenge.nonce"),
         protocol: whole(frame["protocol"], "challenge.protocol"),
-        epoch: optional(frame["epoch"], "challenge.epoch", string),
+        storeId: optional(frame["store_id"], "challenge.store_id", string),
       };
     case "opening":
     case "keys_changed":
@@ -171,7 +173,8 @@ function hostEvent(value: unknown): HostEvent {
   const event_id = string(event["event_id"], "event.event_id");
   const sender = string(event["sender"], "event.sender");
   const origin_server_ts = whole(event["origin_server_ts"], "event.origin_server_ts");
-  return { ...event, event_id, sender, origin_server_ts };
+  const late = optional(event["late"], "event.late", boolean) ?? false;
+  return { ...event, event_id, sender, origin_server_ts, late };
 }
 
 function endReason(value: unknown): EndReason {

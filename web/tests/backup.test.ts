@@ -151,7 +151,7 @@ test("a refusal of a frame that was taken once ends it: the numbers behind it ca
   await halts(tab, "out_of_step");
 });
 
-for (const sign of ["a lower sequence number", "another epoch", "forgotten frames of ours"] as const) {
+for (const sign of ["a lower sequence number", "another store", "forgotten frames of ours"] as const) {
   test(`a restored bridge, known by ${sign}: nothing new is taken for old, nothing old is shown twice`, async () => {
     const browser = new Browser();
     const tab = await browser.chatting();
@@ -168,7 +168,7 @@ for (const sign of ["a lower sequence number", "another epoch", "forgotten frame
     if (sign === "forgotten frames of ours") await tab.say("mine");
     await settle();
     restore();
-    if (sign === "another epoch") bridge.epoch = "second";
+    if (sign === "another store") bridge.storeId = "second";
     // Under numbers that the page has stored other frames for. Except with the first sign there are so
     // many that the numbers alone look all right.
     const fresh = sign === "a lower sequence number" ? ["$6"] : ["$6", "$7", "$8", "$9", "$10"];
@@ -184,14 +184,14 @@ for (const sign of ["a lower sequence number", "another epoch", "forgotten frame
   });
 }
 
-test("a bridge that names its epoch for the first time is believed its numbers", async () => {
+test("a bridge that names its store for the first time is believed its numbers", async () => {
   const browser = new Browser();
-  browser.bridge.epoch = null;
+  browser.bridge.storeId = null;
   const tab = await browser.chatting();
   const { bridge } = browser;
   bridge.put(bridge.key("k1"));
   await settle();
-  bridge.epoch = "first";
+  bridge.storeId = "first";
   bridge.drop();
   await reconnected(browser);
   const hello = bridge.heard.filter((frame) => frame.type === "hello").at(-1);

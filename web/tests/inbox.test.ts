@@ -215,3 +215,26 @@ test("the host's arrival is said once", async () => {
   assert.deepEqual(tab.reads(), ["(host_joined)"]);
   assert.equal(tab.chat.view.get().chat.hostJoined, true);
 });
+
+test("what was found in the room's past stands where it was written, also after a reload", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  bridge.put(bridge.key("k1"));
+  const put = (name: string, ts: number, late: boolean): number =>
+    bridge.put(bridge.event(`$${name}`, `k1:${name}`, { origin_server_ts: ts, ...(late ? { late } : {}) }));
+  put("a", 100, false);
+  put("d", 400, false);
+  put("e", 500, false);
+  await settle();
+  put("b", 200, true);
+  put("c", 300, true);
+  // By a clock that was set back; it was not found in the past, so it is the newest.
+  put("f", 50, false);
+  put("g", 600, true);
+  await settle();
+  const inOrder = ["a", "b", "c", "d", "e", "f", "g"];
+  assert.deepEqual(tab.reads(), inOrder);
+  await tab.reload();
+  assert.deepEqual(tab.reads(), inOrder);
+});

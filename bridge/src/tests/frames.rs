@@ -142,12 +142,12 @@ fn of_the_moment() -> Vec<ServerFrame> {
         ServerFrame::Challenge {
             nonce: "kxhE2bVXsBGmS0cCqNn1Rg".to_owned(),
             protocol: crate::frame::PROTOCOL,
-            epoch: None,
+            store_id: None,
         },
         ServerFrame::Challenge {
             nonce: "kxhE2bVXsBGmS0cCqNn1Rg".to_owned(),
             protocol: crate::frame::PROTOCOL,
-            epoch: Some("01j5d2wz219w08mn9w3eej0zk6".to_owned()),
+            store_id: Some("01j5d2wz219w08mn9w3eej0zk6".to_owned()),
         },
         ServerFrame::Opening,
         ServerFrame::Welcome(Box::new(welcome)),

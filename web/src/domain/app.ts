@@ -52,7 +52,7 @@ const FOR_NOW: ReadonlyMap<string, Problem> = new Map([
 export class App {
   readonly screen = new Value<Screen>({ name: "loading" });
   private release: Cancel = () => undefined;
-  private stopCurrent: Cancel = () => undefined;
+  private stopCurrent: () => void | Promise<void> = () => undefined;
 
   constructor(private readonly world: World) {}
 
@@ -136,7 +136,7 @@ export class App {
 
   /** Makes this tab the owner of a chat. */
   private async claim(id: string, steal: boolean): Promise<boolean> {
-    this.leaveCurrent();
+    await this.leaveCurrent();
     const release = await this.world.locks.take(id, steal, () => this.elsewhere(id));
     if (release === null) {
       this.elsewhere(id);
@@ -160,8 +160,8 @@ export class App {
           this.showChat(id, store, machine, chat, { entries: [], staged: null, sent: [] });
         },
         refused: (code) => {
-          this.leaveCurrent();
           void this.orTrouble(async () => {
+            await this.leaveCurrent();
             if (FINAL.has(code)) await this.world.shelf.erase(id);
             this.refused(code, () => this.followLink(token));
           });
@@ -184,7 +184,6 @@ export class App {
     }
     this.release = release;
     if (!(await this.isStored(id))) return true;
-    this.leaveCurrent();
     await this.openChat(id, false);
     return false;
   }
@@ -197,7 +196,7 @@ export class App {
     snapshot: Pick<Snapshot, "entries" | "staged" | "sent">,
   ): void {
     const chat = new Chat(this.world, store, machine, joined, snapshot);
-    this.stopCurrent = () => void chat.stop();
+    this.stopCurrent = () => chat.stop();
     chat.exit.subscribe((exit) => this.onExit(id, exit));
     this.screen.set({ name: "chat", chat, erase: () => this.erase(id) });
     chat.start();
@@ -225,13 +224,13 @@ export class App {
   }
 
   private elsewhere(id: string): void {
-    this.leaveCurrent();
+    void this.leaveCurrent();
     this.problem("elsewhere", { kind: "use-here", run: () => void this.orTrouble(() => this.openChat(id, true)) });
   }
 
   private erase(id: string): void {
-    this.leaveCurrent();
     void this.orTrouble(async () => {
+      await this.leaveCurrent();
       await this.world.shelf.erase(id);
       this.world.tab.set("chat", null);
       this.problem("erased");
@@ -249,11 +248,13 @@ export class App {
     this.problem(FOR_NOW.get(code) ?? "unreachable", remedy);
   }
 
-  private leaveCurrent(): void {
-    this.stopCurrent();
+  /** The lock is held until the machine is gone: nobody else's may begin before. */
+  private async leaveCurrent(): Promise<void> {
+    const { stopCurrent, release } = this;
     this.stopCurrent = () => undefined;
-    this.release();
     this.release = () => undefined;
+    await stopCurrent();
+    release();
   }
 
   private problem(problem: Problem, remedy: Remedy | null = null): void {
@@ -275,7 +276,7 @@ export class App {
   private trouble(error: unknown): void {
     // For whoever looks at the console; errors here never carry what people wrote.
     console.error(error);
-    this.leaveCurrent();
+    void this.leaveCurrent();
     if (error instanceof StoreError) this.problem("storage", this.reload());
     else this.problem("unreachable", this.reload());
   }

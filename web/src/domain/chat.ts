@@ -61,7 +61,7 @@ export class Chat implements ChatModel {
     snapshot: Pick<Snapshot, "entries" | "staged" | "sent">,
   ) {
     this.journal = new Journal(store, machine, chat, snapshot);
-    this.connection = new Connection(world, (nonce, epoch) => this.hello(nonce, epoch));
+    this.connection = new Connection(world, (nonce, storeId) => this.hello(nonce, storeId));
     this.requests = new Requests(world.clock, this.connection);
     this.inbox = new Inbox(this.journal, world.clock, {
       stored: (seq) => this.onStored(seq),
@@ -147,11 +147,11 @@ export class Chat implements ChatModel {
     this.connection.send({ type: "leave" });
   }
 
-  private async hello(nonce: string, epoch: string | null): Promise<ClientFrame> {
+  private async hello(nonce: string, storeId: string | null): Promise<ClientFrame> {
     const hello = await this.journal.write((draft) => {
       const { portal, device } = draft.chat;
       const signature = this.machine.signHello(this.world.origin, portal, nonce);
-      return { type: "hello" as const, portal, device, signature, ...countsFor(draft, epoch) };
+      return { type: "hello" as const, portal, device, signature, ...countsFor(draft, storeId) };
     });
     this.askedAnew = "last_n" in hello;
     this.inbox.greeted(this.askedAnew);

@@ -143,12 +143,14 @@ function applyFrame(draft: Draft, frame: InboxFrame, now: number): void {
 function applyEvent(draft: Draft, frame: Extract<InboxFrame, { type: "event" }>, now: number): void {
   const { event } = frame;
   const items = orNothing(() => draft.machine.receiveEvent(draft.chat.roomId ?? "", JSON.stringify(event), now));
+  // One that was found in the room's past stands where it was written.
+  const before = event.late ? draft.placeBefore(event.origin_server_ts) : undefined;
   if (items !== null) {
-    applyItems(draft, items);
+    applyItems(draft, items, before);
   } else if (draft.theirsByEvent(event.event_id) === null) {
     // Never silently lost: something came, even though the machine could make nothing of it.
     const says: Says = { kind: "undecryptable", reason: "malformed" };
-    draft.add({ kind: "theirs", eventId: event.event_id, ts: event.origin_server_ts, says });
+    draft.add({ kind: "theirs", eventId: event.event_id, ts: event.origin_server_ts, says, ...(before === undefined ? {} : { before }) });
   }
 }
 
@@ -162,18 +164,18 @@ function orNothing(call: () => string): readonly Item[] | null {
 }
 
 /** Puts what the machine made readable into the history. */
-export function applyItems(draft: Draft, items: readonly Item[]): void {
+export function applyItems(draft: Draft, items: readonly Item[], before?: number): void {
   for (const item of items) {
     if (item.kind === "redaction") redact(draft, item.redacts);
-    else show(draft, item);
+    else show(draft, item, before);
   }
 }
 
-function show(draft: Draft, item: Exclude<Item, { kind: "redaction" }>): void {
+function show(draft: Draft, item: Exclude<Item, { kind: "redaction" }>, before: number | undefined): void {
   const says = read(item);
   const known = draft.theirsByEvent(item.event_id);
   if (known === null) {
-    draft.add({ kind: "theirs", eventId: item.event_id, ts: item.ts, says });
+    draft.add({ kind: "theirs", eventId: item.event_id, ts: item.ts, says, ...(before === undefined ? {} : { before }) });
   } else if (known.says.kind === "undecryptable") {
     // Its key came late. What was readable or removed already stays as it is.
     draft.put({ ...known, says });

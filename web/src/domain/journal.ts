@@ -11,6 +11,7 @@ import type { CryptoMachine } from "./machine.ts";
 import { Signal } from "./observe.ts";
 import { StoreError } from "./ports.ts";
 import type { ChatStore, StoreFault } from "./ports.ts";
+import { inOrder } from "./records.ts";
 import type { Batch, Entry, JoinedChat, Mine, Note, Snapshot, Staged, Theirs } from "./records.ts";
 
 /** An entry before it has its place. */
@@ -66,7 +67,7 @@ export class Journal {
 
   /** In their order. */
   entries(): readonly Entry[] {
-    return [...this.byPos.values()];
+    return inOrder([...this.byPos.values()]);
   }
 
   entry(pos: number): Entry | undefined {
@@ -224,6 +225,18 @@ export class Draft {
 
   theirsByEvent(eventId: string): Theirs | null {
     return this.find((entry): entry is Theirs => entry.kind === "theirs" && entry.eventId === eventId);
+  }
+
+  /** Before which of the host's messages one belongs that was written at this time: the first of all the last ones that are younger. */
+  placeBefore(ts: number): number | undefined {
+    const all = inOrder([...new Map([...this.stored, ...this.changed]).values()]);
+    const theirs = all.filter((entry) => entry.kind === "theirs" && !this.gone.has(entry.pos));
+    let place: number | undefined;
+    for (const entry of theirs.reverse()) {
+      if (entry.ts <= ts) break;
+      place = entry.pos;
+    }
+    return place;
   }
 
   /** What no answer came for yet. */

@@ -19,12 +19,12 @@ export interface Counts {
   readonly last_n?: number;
 }
 
-/** Taken into account before the hello: numbers of another life of the bridge's store mean nothing. */
-export function countsFor(draft: Draft, epoch: string | null): Counts {
+/** What the hello says. The numbers of another store of the bridge mean nothing. */
+export function countsFor(draft: Draft, storeId: string | null): Counts {
   const { chat } = draft;
-  if (epoch !== null && chat.epoch !== epoch) {
+  if (storeId !== null && chat.storeId !== storeId) {
     // The first time it is named there is nothing to compare it with.
-    draft.update(chat.epoch === undefined ? { epoch } : { epoch, lastSeq: null });
+    draft.update(chat.storeId === undefined ? { storeId } : { storeId, lastSeq: null });
   }
   const { lastSeq } = draft.chat;
   return lastSeq === null ? { last_seq: 0, last_n: settledN(draft) } : { last_seq: lastSeq };

@@ -2,6 +2,7 @@
 
 import type { Blocked } from "./machine.ts";
 import { Signal, Value } from "./observe.ts";
+import { inOrder } from "./records.ts";
 import type { Entry, JoinedChat } from "./records.ts";
 
 /** How the way to the other side stands. `opening`: the room is being made. */
@@ -51,7 +52,7 @@ export function closedChat(chat: JoinedChat, entries: readonly Entry[]): ChatMod
     view: new Value<ChatView>({ chat, status: "offline", blocked: null, halt: null }),
     entries: new Signal(),
     gone: new Signal(),
-    history: () => [...entries].sort((a, b) => a.pos - b.pos),
+    history: () => inOrder(entries),
     say: () => Promise.resolve(false),
     retry: nothing,
     remove: nothing,

@@ -34,8 +34,8 @@ export interface JoinedChat extends ChatBase {
    * restored from a backup, so everything that it has is asked for again.
    */
   readonly lastSeq: number | null;
-  /** Which life of the bridge's store the `seq` belong to. Missing until the bridge has named it. */
-  readonly epoch?: string;
+  /** Which store of the bridge the `seq` belong to. Missing until the bridge has named it. */
+  readonly storeId?: string;
   /** The highest number given to a frame; it may still be on its way. */
   readonly lastN: number;
   readonly deadline: number | null;
@@ -78,6 +78,8 @@ export interface Theirs extends EntryBase {
   readonly kind: "theirs";
   readonly eventId: string;
   readonly says: Says;
+  /** Only of one that came after those it was written before: the place of the first of them. */
+  readonly before?: number;
 }
 
 export type Says =
@@ -125,4 +127,17 @@ export interface Snapshot {
   readonly staged: Staged | null;
   /** Frames that the bridge took, but of which nobody has said what became of them. */
   readonly sent: readonly Staged[];
+}
+
+/** As they are read: by place, except that what came late stands where it was written. */
+export function inOrder(entries: readonly Entry[]): readonly Entry[] {
+  const ordered = [...entries].sort((a, b) => a.pos - b.pos);
+  for (const entry of [...ordered]) {
+    if (entry.kind !== "theirs" || entry.before === undefined) continue;
+    const anchor = ordered.findIndex(({ pos }) => pos === entry.before);
+    if (anchor < 0) continue;
+    ordered.splice(ordered.indexOf(entry), 1);
+    ordered.splice(anchor, 0, entry);
+  }
+  return ordered;
 }

@@ -55,13 +55,18 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
       known.show(entry);
       return;
     }
+    const made = bubble(context, chat, entry);
+    bubbles.set(entry.pos, made);
+    const younger = entry.kind === "theirs" && entry.before !== undefined ? bubbles.get(entry.before) : undefined;
+    if (younger !== undefined) {
+      younger.element.before(made.element);
+      return;
+    }
     const day = dates.dayKey(entry.ts);
     if (day !== lastDay) {
       lastDay = day;
       list.append(h("div", { class: "day" }, h("span", {}, dates.day(entry.ts, clock.now()))));
     }
-    const made = bubble(context, chat, entry);
-    bubbles.set(entry.pos, made);
     list.append(made.element);
   };
   const show = (entries: readonly Entry[]): void => {

@@ -53,6 +53,10 @@ class Portal {
     this.lastN = 0;
     this.texts = [];
     this.hostJoined = true;
+    /** The error of the next numbered frame. */
+    this.refuses = null;
+    /** Told of each numbered frame before it is answered. */
+    this.hears = () => undefined;
     this.answers = true;
   }
 
@@ -97,12 +101,22 @@ export async function serve(port = 0) {
     if (!portals.has(token)) portals.set(token, new Portal(token));
     return portals.get(token);
   };
-  const state = { unreachable: false };
+  const state = {
+    unreachable: false,
+    /** What a request for "hold" waits for, and what is told that one came. */
+    held: Promise.resolve(),
+    holds: () => undefined,
+  };
 
   const server = createServer(async (request, response) => {
     const path = new URL(request.url, "http://x").pathname;
     if (!path.startsWith(PREFIX)) return void response.writeHead(404).end();
     const name = path.slice(PREFIX.length) || "index.html";
+    if (name === "hold") {
+      state.holds();
+      await state.held;
+      return void response.writeHead(204).end();
+    }
     if (request.method === "POST") return void answer(response, name, JSON.parse(await text(request)), portalOf);
     try {
       const body = await readFile(new URL(name, DIST));
@@ -167,6 +181,12 @@ function converse(request, socket, portals) {
       case "keys_upload":
         return say({ type: "result", id: frame.id, ok: true, body: { one_time_keys: 50 } });
       default:
+        if (portal.refuses !== null) {
+          say({ type: "result", n: frame.n, ok: false, error: { code: portal.refuses, message: "" } });
+          portal.refuses = null;
+          return;
+        }
+        portal.hears(frame);
         // Answered before the host acts on it, as the real bridge does.
         say({ type: "result", n: frame.n, ok: true, deadline: Date.now() + IDLE });
         setTimeout(() => portal.take(frame), 30);

@@ -21,7 +21,7 @@ export class FakeBridge implements Sockets, Api {
   lastN = 0;
   acked = 0;
   /** Of its store; another one after it was restored from a backup. */
-  epoch: string | null = "first";
+  storeId: string | null = "first";
   protocol = 1;
   opening = false;
   /** `null`: the bridge could not ask. */
@@ -61,7 +61,7 @@ export class FakeBridge implements Sockets, Api {
     this.line = line;
     setImmediate(() => {
       if (this.unreachable) this.drop();
-      else this.say({ type: "challenge", nonce: `nonce${this.connections}`, protocol: this.protocol, epoch: this.epoch });
+      else this.say({ type: "challenge", nonce: `nonce${this.connections}`, protocol: this.protocol, store_id: this.storeId });
     });
     return {
       send: (text) => (this.line === line || this.hearsAll) && this.hear(JSON.parse(text) as ClientFrame),
