@@ -188,10 +188,10 @@ test("a browser that is killed at any moment of sending goes on where it was", a
       await tab.screen("chat");
     }
     await say(tab, "the end");
+    await tab.until(`[...document.querySelectorAll("[data-from=me]")].at(-1).innerText.includes("the end")`);
     await tab.until(`document.querySelectorAll("[data-from=me]").length === document.querySelectorAll("[data-state=delivered]").length`);
     const texts = await mine(tab);
     assert.deepEqual(portal.texts, texts, "each once and in order");
-    assert.equal(texts.at(-1), "the end");
     // What the bridge had heard of was on the disk before.
     for (const text of ["message 0", "message 3"]) assert.ok(texts.includes(text), text);
   } finally {
