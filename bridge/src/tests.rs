@@ -14,6 +14,7 @@ mod hosting;
 mod joining;
 mod model;
 mod opening;
+mod plain;
 mod reach;
 mod talking;
 mod world;
