@@ -8,12 +8,18 @@
     reason = "tests"
 )]
 
+mod alarms;
+mod blocking;
+mod commands;
 mod ending;
 mod frames;
 mod hosting;
 mod joining;
+mod life;
+mod limits;
 mod model;
 mod opening;
+mod passcodes;
 mod plain;
 mod reach;
 mod talking;

@@ -209,8 +209,9 @@ fn obstacle(
         .count();
     if open >= draft.policy.open_links {
         return Ok(Some(format!(
-            "You have {open} unused links, and more are not allowed. Please use one of them or take one back: \
+            "You have {open} unused link{}, and more are not allowed. Please use one of them or take one back: \
              {} shows them.",
+            if open == 1 { "" } else { "s" },
             speak.command("list", "")
         )));
     }
