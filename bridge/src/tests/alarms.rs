@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use super::world::*;
 use crate::alarm::Subject;
-use crate::effect::Effect;
 use crate::frame::InboxFrame;
 use crate::host::ManagementRoom;
-use crate::id::{LinkId, PortalId};
-use crate::input::{Input, Membership, Outcome};
+use crate::id::PortalId;
+use crate::input::{Input, Membership};
 use crate::link::{LinkState, Token};
 use crate::portal::{Portal, Told};
 use crate::refusal::Refusal;
@@ -17,17 +16,17 @@ use crate::store::{Change, Changes, Facts, Store, StoreTransaction};
 use crate::testing::sample;
 use crate::time::Timestamp;
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
+pub const HOUR: Duration = Duration::from_secs(60 * 60);
 const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Ticks until nothing is left to do now; what the bot says of it.
-fn tell(world: &mut World) -> Vec<String> {
+pub fn tell(world: &mut World) -> Vec<String> {
     world.settle();
     let said = world.said();
     said.into_iter().map(|words| words.plain).collect()
 }
 
-fn pass(world: &mut World, time: Duration) -> Vec<String> {
+pub fn pass(world: &mut World, time: Duration) -> Vec<String> {
     world.pass(time);
     tell(world)
 }
@@ -43,13 +42,13 @@ fn warnings(world: &World, portal: PortalId) -> Vec<Timestamp> {
         .collect()
 }
 
-fn put(world: &World, change: Change) {
+pub fn put(world: &World, change: Change) {
     let mut transaction = world.store.begin();
     transaction.apply(&Changes(vec![change])).unwrap();
     transaction.commit().unwrap();
 }
 
-fn ring(world: &World) -> Vec<(Timestamp, Subject)> {
+pub fn ring(world: &World) -> Vec<(Timestamp, Subject)> {
     world.store.alarms(Timestamp(u64::MAX), usize::MAX).unwrap()
 }
 
@@ -353,141 +352,6 @@ fn a_link_that_is_opened_is_told_once() {
     assert!(look(&mut world, &used).is_empty());
     let unknown = Token::parse("00000000000000000000000000").unwrap();
     assert!(look(&mut world, &unknown).is_empty());
-}
-
-/// Everything that is left of all links and portals.
-fn is_forgotten(world: &World, portal: &Portal) -> bool {
-    let store = &world.store;
-    let frames = store.frames(portal.id, 0, 1).unwrap();
-    let by_room = portal
-        .room()
-        .map(|room| store.portal_by_room(room).unwrap());
-    store.portal(portal.id).unwrap().is_none()
-        && by_room.flatten().is_none()
-        && store.portal_by_ghost(&portal.ghost).unwrap().is_none()
-        && store.portals_of_host(&alice()).unwrap().is_empty()
-        && frames.is_empty()
-}
-
-#[test]
-fn an_end_that_the_browser_knows_is_forgotten_after_a_day() {
-    let mut world = World::new();
-    let portal = world.open(1);
-    world.room_event(&sealed(1), &alice(), encrypted());
-    world.submit(Input::Leave { portal }).unwrap();
-    let left = world.portal(portal);
-    world.pass(3 * HOUR);
-    world.submit(Input::Ack { portal, seq: 2 }).unwrap();
-    let again = world.submit(Input::Ack { portal, seq: 2 }).unwrap();
-    assert!(again.changes.is_empty());
-    pass(&mut world, 21 * HOUR - Duration::from_millis(1));
-    assert!(!is_forgotten(&world, &left));
-    pass(&mut world, Duration::from_millis(1));
-    assert!(is_forgotten(&world, &left));
-    assert_eq!(world.send(portal, 1), Err(Refusal::UnknownChat));
-    // The link's label stays a while longer, for `renew`.
-    assert_eq!(world.store.links_of_host(&alice()).unwrap().len(), 1);
-    pass(&mut world, 29 * DAY - Duration::from_millis(1));
-    assert_eq!(world.store.links_of_host(&alice()).unwrap().len(), 1);
-    pass(&mut world, Duration::from_millis(1));
-    assert_eq!(world.store.links_of_host(&alice()).unwrap().len(), 0);
-    assert_eq!(ring(&world), []);
-}
-
-#[test]
-fn an_end_that_nobody_heard_of_is_forgotten_after_a_week() {
-    let mut world = World::new();
-    let portal = world.open(1);
-    world.submit(Input::Leave { portal }).unwrap();
-    let left = world.portal(portal);
-    pass(&mut world, 7 * DAY - HOUR);
-    assert!(!is_forgotten(&world, &left));
-    assert_eq!(world.frames(portal).len(), 1);
-    pass(&mut world, HOUR);
-    assert!(is_forgotten(&world, &left));
-}
-
-#[test]
-fn who_hears_of_the_end_late_hastens_the_forgetting() {
-    let mut world = World::new();
-    let portal = world.open(1);
-    world.submit(Input::Leave { portal }).unwrap();
-    let left = world.portal(portal);
-    pass(&mut world, 2 * DAY);
-    assert!(!is_forgotten(&world, &left));
-    world.submit(Input::Ack { portal, seq: 1 }).unwrap();
-    tell(&mut world);
-    assert!(is_forgotten(&world, &left));
-}
-
-#[test]
-fn what_is_done_for_a_forgotten_portal_hurts_nothing() {
-    let mut world = World::new();
-    let portal = world.opening();
-    world.submit(Input::Leave { portal }).unwrap();
-    pass(&mut world, 8 * DAY);
-    assert_eq!(world.store.portal(portal).unwrap(), None);
-    // The homeserver was away all the time, and now does what was asked of it.
-    for step in ["register_ghost", "name_ghost", "put_device", "upload_keys"] {
-        world.perform(step, Outcome::Done);
-    }
-    world.perform("upload_cross_signing", refused());
-    world.perform("upload_signatures", Outcome::Done);
-    world.perform("create_room", Outcome::RoomCreated(sealed(1)));
-    let last = world.effects().pop().unwrap().1;
-    let room = sealed(1);
-    assert_eq!(last, Effect::BotLeavesUnused { portal, room });
-    for step in ["delete_device", "deactivate", "bot_leaves_unused"] {
-        world.perform(step, refused());
-    }
-    assert!(world.waiting().is_empty());
-    let event = world.member(&sealed(1), &bot(), &bot(), Membership::Leave);
-    assert!(event.changes.is_empty());
-}
-
-#[test]
-fn a_tick_does_a_bounded_part() {
-    let mut world = World::new();
-    world.policy.open_links = usize::MAX;
-    world.policy.limits.links_a_day = usize::MAX;
-    for _ in 0..120 {
-        world.invite();
-    }
-    world.pass(8 * DAY);
-    let open = |world: &World| world.store.counts().unwrap().open_links;
-    for expected in [70, 20, 0] {
-        world.submit(tick()).unwrap();
-        assert_eq!(open(&world), expected);
-    }
-    assert_eq!(world.said().len(), 120);
-}
-
-#[test]
-fn an_alarm_that_nobody_set_is_put_away() {
-    let mut world = World::new();
-    let portal = world.open(1);
-    let token = world.invite();
-    let strays = [
-        Subject::Portal(portal),
-        Subject::Link(world.link(&token).id),
-        Subject::Portal(PortalId::from_u128(7)),
-        Subject::Link(LinkId::from_u128(7)),
-    ];
-    let before = ring(&world);
-    for subject in strays {
-        let at = Some(Timestamp(5));
-        put(
-            &world,
-            Change::SetAlarm {
-                subject,
-                was: None,
-                at,
-            },
-        );
-    }
-    assert_eq!(ring(&world).len(), before.len() + 4);
-    assert!(tell(&mut world).is_empty());
-    assert_eq!(ring(&world), before);
 }
 
 #[test]
