@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
+use tokio::time::Instant;
 use vestibule_bridge::policy::Policy;
 
 use crate::catchup::CatchUp;
@@ -15,8 +16,10 @@ use crate::http::GuestSide;
 use crate::http::asked::Asked;
 use crate::http::assets::Assets;
 use crate::hub::Hub;
+use crate::listener::Admission;
 use crate::outbox::Outbox;
 use crate::store::RocksStore;
+use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::watch::Watch;
 
@@ -40,14 +43,24 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// When the program started.
+    pub started: Instant,
     /// The page's files.
     pub assets: Assets,
     /// How often browsers asked about keys.
     pub asked: Asked,
+    /// How often browsers connected, by the time since the start.
+    pub greetings: Asked,
     /// The public side.
     pub guests: GuestSide,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Who may connect to the listener for guests.
+    pub guest_port: Admission,
+    /// Who may connect to the others.
+    pub other_ports: Admission,
+    /// What runs beside.
+    pub tasks: Tasks,
     /// Randomness for nonces.
     pub rng: Mutex<StdRng>,
 }
@@ -81,6 +94,9 @@ pub struct Wakeup {
 
 impl Wake for Wakeup {
     fn committed(&self, news: News) {
+        if news.healed {
+            self.hub.wake_all();
+        }
         for portal in &news.portals {
             self.hub.wake(*portal);
         }

@@ -29,6 +29,7 @@ use crate::homeserver::{CallFailed, Homeserver, Inbox};
 use crate::hub::{Hub, Signal};
 use crate::inbound;
 use crate::store::RocksStore;
+use crate::tasks::Tasks;
 
 /// How many inboxes are read at once.
 const AT_ONCE: usize = 4;
@@ -70,6 +71,7 @@ pub struct CatchUp {
     driver: Driver,
     store: Arc<RocksStore>,
     hub: Arc<Hub>,
+    tasks: Tasks,
     locks: [Mutex<()>; LOCKS],
     turns: Semaphore,
     /// The last Megolm session that a host wrote with, by room.
@@ -84,6 +86,7 @@ impl CatchUp {
         driver: Driver,
         store: Arc<RocksStore>,
         hub: Arc<Hub>,
+        tasks: Tasks,
     ) -> Self {
         let locks = std::array::from_fn(|_| Mutex::new(()));
         Self {
@@ -91,6 +94,7 @@ impl CatchUp {
             driver,
             store,
             hub,
+            tasks,
             locks,
             turns: Semaphore::new(AT_ONCE),
             sessions: std::sync::Mutex::default(),
@@ -138,7 +142,7 @@ impl CatchUp {
             .collect();
         for event in &events {
             if !self.knows(portal, event)? {
-                inputs.extend(inbound::room_event(event).map(Input::Room));
+                inputs.extend(inbound::room_event(event).map(Input::Past));
             }
         }
         let mut inputs = inputs.into_iter().peekable();
@@ -203,10 +207,12 @@ impl CatchUp {
     /// Reads one portal's inbox beside everything else.
     pub fn read_later(self: &Arc<Self>, portal: PortalId) {
         let this = Arc::clone(self);
-        tokio::spawn(async move { this.read_or_say(portal).await });
+        self.tasks.spawn(async move {
+            this.read_each([portal]).await;
+        });
     }
 
-    /// Reads these portals' inboxes, a few at once; gives back those that could not be read.
+    /// Reads these portals' inboxes, a few at once; gives back those that could not be read now.
     pub async fn read_each(
         self: &Arc<Self>,
         portals: impl IntoIterator<Item = PortalId>,
@@ -214,41 +220,42 @@ impl CatchUp {
         let mut reading = JoinSet::new();
         for portal in portals {
             let this = Arc::clone(self);
-            reading.spawn(async move { (portal, this.read_or_say(portal).await) });
+            reading.spawn(async move { (portal, this.read_and_tell(portal).await) });
         }
         let mut unread = BTreeSet::new();
+        let mut failure = None;
         while let Some(read) = reading.join_next().await {
-            if let Ok((portal, false)) = read {
-                unread.insert(portal);
+            if let Ok((portal, Err(error))) = read {
+                // What will never be read has nothing that could be waited for.
+                if !error.is_for_good() {
+                    unread.insert(portal);
+                }
+                failure = Some((portal, error));
             }
+        }
+        // One line for all: they fail together, when the homeserver is away.
+        if let Some((portal, error)) = failure {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(%portal, error, more = unread.len().saturating_sub(1), "an inbox could not be read");
         }
         unread
     }
 
     /// Reads one portal's inbox when it is its turn, and tells an open socket how many keys are
-    /// left, which the homeserver says to nobody by itself. Whether nothing more can be done now.
-    pub async fn read_or_say(&self, portal: PortalId) -> bool {
+    /// left, which the homeserver says to nobody by itself.
+    async fn read_and_tell(&self, portal: PortalId) -> Result<(), CatchUpError> {
         // The semaphore is never closed; without a permit there is only more haste.
         let _turn = self.turns.acquire().await;
-        match self.read(portal).await {
-            Ok(Counts {
-                one_time_keys: Some(count),
+        let counts = self.read(portal).await?;
+        if let Some(count) = counts.one_time_keys {
+            let fallback_unused = counts.fallback_unused.unwrap_or(true);
+            let signal = Signal::OneTimeKeys {
+                count,
                 fallback_unused,
-            }) => {
-                let fallback_unused = fallback_unused.unwrap_or(true);
-                let signal = Signal::OneTimeKeys {
-                    count,
-                    fallback_unused,
-                };
-                self.hub.signal(portal, signal);
-                true
-            }
-            Ok(_) => true,
-            Err(error) => {
-                tracing::warn!(%portal, error = &error as &dyn std::error::Error, "an inbox could not be read");
-                error.is_for_good()
-            }
+            };
+            self.hub.signal(portal, signal);
         }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! and the few questions that a browser may cause.
 
 mod perform;
+mod rooms;
 mod wake;
 
 use std::collections::BTreeMap;

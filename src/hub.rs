@@ -99,6 +99,13 @@ impl Hub {
         }
     }
 
+    /// Something new may be in the store for any portal.
+    pub fn wake_all(&self) {
+        for entry in self.inner().sockets.values() {
+            entry.wake.notify_one();
+        }
+    }
+
     /// Something of the moment for this portal.
     pub fn signal(&self, portal: PortalId, signal: Signal) {
         if let Some(entry) = self.inner().sockets.get(&portal) {

@@ -97,6 +97,7 @@ impl State {
         }
         if !self.named {
             app.homeserver.name_bot().await;
+            app.tasks.spawn(crate::reaper::run(Arc::clone(app)));
             self.named = true;
         }
         // While the store can't be written, nothing that is fetched could be kept.
@@ -104,7 +105,7 @@ impl State {
             (self.rest, self.rested) = (0, 0);
         } else if self.rest > 0 {
             self.rest -= 1;
-        } else if app.driver.healthy() {
+        } else if app.driver.trouble().is_none() {
             self.gap = !recover(app, appservice_id).await;
             self.rested = (2 * self.rested + 1).min(LONGEST_REST);
             self.rest = self.rested;
@@ -163,7 +164,10 @@ async fn round(app: &Arc<App>) -> Read<()> {
     // The index of deadlines holds exactly the portals that are not over.
     let portals = app.store.begin().due(Timestamp(u64::MAX), usize::MAX)?;
     for portal in portals {
-        app.catchup.read_or_say(portal).await;
+        while app.homeserver.problem().is_some() {
+            sleep(LOOK).await;
+        }
+        app.catchup.read_each([portal]).await;
         sleep(STEP).await;
     }
     Ok(())

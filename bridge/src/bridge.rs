@@ -2,6 +2,7 @@
 
 use rand_core::CryptoRng;
 
+use crate::delay;
 use crate::done;
 use crate::draft::Draft;
 use crate::effect::Words;
@@ -102,12 +103,18 @@ pub fn decide<'a>(
             messages,
         } => guest_input::send_to_device(portal, n, event_type, messages, draft),
         Input::Ack { portal, seq } => guest_input::ack(portal, seq, draft),
+        Input::Recount { portal, last_n } => guest_input::recount(portal, last_n, draft),
         Input::Leave { portal } => guest_input::leave(portal, draft),
         Input::Seen { portal } => guest_input::seen(portal, draft),
         Input::Looked { token_hash } => join::looked(&token_hash, draft),
         Input::Room(event) => host_input::room_event(event, draft),
+        Input::Past(event) => host_input::past_event(event, draft),
         Input::ToDevice(event) => host_input::to_device(event, draft),
         Input::Done { effect, outcome } => done::done(effect, outcome, draft),
         Input::Tick { unread } => end::tick(&unread, draft),
+        Input::Delayed {
+            effect,
+            retry_after,
+        } => delay::delayed(effect, retry_after, draft),
     }
 }

@@ -16,13 +16,27 @@ use crate::store::{Change, Digest, Facts, Read};
 
 pub(crate) fn room_event(event: RoomEvent, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
     match draft.facts.portal_by_room(&event.room)? {
-        Some(portal) => in_portal(portal, event, &mut draft)?,
+        Some(portal) => in_portal(portal, event, false, &mut draft)?,
         None => management::room_event(event, &mut draft)?,
     }
     Ok(draft.answer(Answer::Stored))
 }
 
-fn in_portal(portal: Portal, event: RoomEvent, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+/// An event that was found in a portal's past. In a management room nobody looks for such: an old
+/// command must not be carried out.
+pub(crate) fn past_event(event: RoomEvent, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
+    if let Some(portal) = draft.facts.portal_by_room(&event.room)? {
+        in_portal(portal, event, true, &mut draft)?;
+    }
+    Ok(draft.answer(Answer::Stored))
+}
+
+fn in_portal(
+    portal: Portal,
+    event: RoomEvent,
+    late: bool,
+    draft: &mut Draft<'_>,
+) -> Result<(), Undecided> {
     if portal.is_closed() || event.sender == portal.ghost {
         return Ok(());
     }
@@ -34,13 +48,13 @@ fn in_portal(portal: Portal, event: RoomEvent, draft: &mut Draft<'_>) -> Result<
     }
     match event.kind.clone() {
         RoomEventKind::Encrypted { content } => {
-            relay(portal, event, Relayed::Encrypted(content), draft)
+            relay(portal, event, Relayed::Encrypted(content), late, draft)
         }
         RoomEventKind::Redaction { redacts } => {
-            relay(portal, event, Relayed::Redaction(redacts), draft)
+            relay(portal, event, Relayed::Redaction(redacts), late, draft)
         }
         RoomEventKind::Message { .. } | RoomEventKind::Other => {
-            relay(portal, event, Relayed::Unencrypted, draft)
+            relay(portal, event, Relayed::Unencrypted, late, draft)
         }
         RoomEventKind::Member { .. } | RoomEventKind::State => Ok(()),
     }
@@ -111,6 +125,7 @@ fn relay(
     portal: Portal,
     event: RoomEvent,
     relayed: Relayed,
+    late: bool,
     draft: &mut Draft<'_>,
 ) -> Result<(), Undecided> {
     if was_relayed(draft.facts, portal.id, &event.event_id)? {
@@ -139,6 +154,7 @@ fn relay(
         content,
         redacts,
         unencrypted,
+        late,
     };
     edit.frame(draft, InboxFrame::Event { event, deadline });
     edit.save(draft);

@@ -1,6 +1,7 @@
 //! What the domain is told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +16,8 @@ use crate::time::Timestamp;
 pub enum Input {
     /// The homeserver delivered a room event.
     Room(RoomEvent),
+    /// A room event was found in the room's past, which the homeserver may never have delivered.
+    Past(RoomEvent),
     /// The homeserver delivered a to-device event, by push or by the truth path.
     ToDevice(ToDevice),
     /// A guest uses a link.
@@ -56,6 +59,14 @@ pub enum Input {
         /// The hash of the token that came.
         token_hash: TokenHash,
     },
+    /// The browser knows that numbered frames up to this one were counted, which a store that was
+    /// restored from a backup may have forgotten.
+    Recount {
+        /// The portal.
+        portal: PortalId,
+        /// The number.
+        last_n: u64,
+    },
     /// The guest ends the chat.
     Leave {
         /// The portal.
@@ -67,6 +78,14 @@ pub enum Input {
         effect: EffectId,
         /// How it went.
         outcome: Outcome,
+    },
+    /// The homeserver asked the outbox to wait before it tries an effect again. What it waits for
+    /// goes on by itself; this is for telling the host.
+    Delayed {
+        /// Which one.
+        effect: EffectId,
+        /// How long it asked to wait.
+        retry_after: Duration,
     },
     /// Time went by: deadlines are looked at.
     Tick {

@@ -31,6 +31,7 @@ pub mod visit;
 
 mod book;
 mod content;
+mod delay;
 mod done;
 mod draft;
 mod end;

@@ -20,6 +20,7 @@ mod joining;
 mod life;
 mod limits;
 mod model;
+mod once;
 mod opening;
 mod passcodes;
 mod plain;

@@ -10,12 +10,13 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use vestibule_bridge::frame::{ClientFrame, InboxFrame, ServerFrame};
 use vestibule_bridge::id::PortalId;
 use vestibule_bridge::input::Input;
 use vestibule_bridge::portal::{Portal, PortalState};
 use vestibule_bridge::store::{Facts, Store, StoreError};
+use vestibule_bridge::time::Timestamp;
 
 use super::error::ApiError;
 use super::greet::{Greeted, greet, welcome};
@@ -57,7 +58,10 @@ pub async fn open(
         // The defaults hold 128 KiB for a connection that says a few hundred bytes a minute.
         .read_buffer_size(2048)
         .write_buffer_size(0)
-        .on_upgrade(move |socket| converse(socket, app))
+        .on_upgrade(async move |socket| {
+            let tasks = app.tasks.clone();
+            tasks.spawn(converse(socket, app));
+        })
 }
 
 /// Why a connection ends.
@@ -139,7 +143,7 @@ async fn converse(mut socket: WebSocket, app: Arc<App>) {
     let closing = match greet(&mut socket, &app).await {
         Ok(greeted) => {
             Chat::new(Arc::clone(&app), &greeted)
-                .run(&mut socket, greeted.last_seq)
+                .run(&mut socket, greeted.last_n)
                 .await
         }
         Err(closing) => closing,
@@ -210,20 +214,15 @@ impl Chat {
         }
     }
 
-    async fn run(mut self, socket: &mut WebSocket, last_seq: u64) -> Closing {
-        // What the browser says it has stored counts as acknowledged: an ack may have been lost.
-        if last_seq > 0
-            && self
-                .app
-                .driver
-                .submit(Input::Ack {
-                    portal: self.portal,
-                    seq: last_seq,
-                })
-                .await
-                .is_err()
-        {
-            return Closing::Unavailable;
+    async fn run(mut self, socket: &mut WebSocket, last_n: Option<u64>) -> Closing {
+        // The hello acknowledges nothing: its numbers may be those of a store that this one is an
+        // older copy of, and what this one has under them may be new. The page compares, then says.
+        if let Some(last_n) = last_n {
+            let portal = self.portal;
+            let recount = Input::Recount { portal, last_n };
+            if self.app.driver.submit(recount).await.is_err() {
+                return Closing::Unavailable;
+            }
         }
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -257,6 +256,7 @@ impl Chat {
             }
             PortalState::Open { room, host_joined } => {
                 if !self.welcomed {
+                    self.await_turn().await?;
                     let welcome = welcome(&self.app, &stored, room, *host_joined).await?;
                     send(socket, &welcome).await?;
                     self.welcomed = true;
@@ -265,6 +265,27 @@ impl Chat {
             }
             PortalState::Closed { .. } => self.say_farewell(socket, &stored).await,
         }
+    }
+
+    /// Waits until this chat may cost the homeserver another greeting. A connection that is replaced
+    /// meanwhile costs nothing.
+    async fn await_turn(&mut self) -> Result<(), Closing> {
+        // Not the calendar's time, which can be set back.
+        let now = || Timestamp(0) + self.app.started.elapsed();
+        while let Err(refusal) = self.app.greetings.spend(self.portal, now()) {
+            let pause = refusal.retry_after().unwrap_or(HEARTBEAT);
+            tokio::select! {
+                biased;
+                signal = self.seat.signals.recv() => match signal {
+                    Some(Signal::Replaced) | None => return Err(Closing::Replaced),
+                    Some(Signal::Stopping) => return Err(Closing::Stopping),
+                    // The welcome brings all of this anew.
+                    Some(Signal::KeysChanged | Signal::OneTimeKeys { .. }) => {}
+                },
+                () = sleep(pause) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Sends the frames that are left, the end among them.
@@ -411,9 +432,11 @@ impl Chat {
                 seq,
             })
             .await;
-        stored
-            .map_err(|_| Closing::Unavailable)?
-            .map_err(|_| Closing::BadFrame)?;
+        let Ok(stored) = stored else {
+            // The frames stay in the inbox, and the next acknowledgement covers them.
+            return Ok(());
+        };
+        stored.map_err(|_| Closing::BadFrame)?;
         if self.farewell.is_some() && seq == self.cursor {
             Err(Closing::Gone)
         } else {

@@ -176,6 +176,14 @@ impl Bridge {
         }
     }
 
+    /// Its number at the operating system, when it is a process of its own.
+    pub fn pid(&self) -> u32 {
+        match self.run() {
+            Run::Here(..) => panic!("this process is the test's too"),
+            Run::Apart(process) => process.id(),
+        }
+    }
+
     /// Where guests reach it.
     pub fn guests(&self) -> SocketAddr {
         match self.run() {
@@ -202,6 +210,11 @@ impl Bridge {
             Run::Apart(process) => process.ops,
         };
         format!("http://{address}{path}")
+    }
+
+    /// What `/ready` answers.
+    pub async fn ready(&self) -> Answer {
+        self.web.get(&self.ops_url("/ready")).await
     }
 
     /// The value of a metric without labels.

@@ -37,6 +37,7 @@ struct Model {
     frames: BTreeMap<PortalId, u64>,
     last_effect: Option<EffectId>,
     rooms: u64,
+    commands: u64,
     /// Whether only guests act, and the homeserver performs what they cause.
     guests_only: bool,
 }
@@ -59,6 +60,7 @@ impl Model {
             frames: BTreeMap::new(),
             last_effect: None,
             rooms: 0,
+            commands: 0,
             guests_only,
         }
     }
@@ -90,16 +92,18 @@ impl Model {
     /// else.
     fn command(&mut self, which: u8, how: u8) {
         let asked = Asked::choose(which, how);
+        self.commands += 1;
         let before = Plain::of(&self.world);
         let event = RoomEvent {
             room: management(),
-            event_id: EventId::new("$command"),
+            event_id: EventId::new(format!("$command{}", self.commands)),
             sender: alice(),
             at: Timestamp(1),
             kind: text(&asked.written()),
         };
-        let stored = self.world.submit(Input::Room(event)).unwrap();
+        let stored = self.world.submit(Input::Room(event.clone())).unwrap();
         self.check(&stored.changes);
+        self.check_again(&Input::Room(event));
         let said = self.world.said();
         assert!(!said.is_empty(), "every command is answered");
         let made = said.iter().filter(|words| words.plain.contains("/#"));
