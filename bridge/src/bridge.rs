@@ -46,6 +46,8 @@ pub enum Answer {
     /// Only that it is stored.
     #[default]
     Stored,
+    /// No, and something of it is stored all the same: that a passcode was tried.
+    Refused(Refusal),
     /// The guest is in.
     Joined(Joined),
     /// A numbered frame was counted, now or before.
@@ -103,6 +105,8 @@ pub fn decide<'a>(
         Input::Ack { portal, seq } => guest_input::ack(portal, seq, draft),
         Input::Recount { portal, last_n } => guest_input::recount(portal, last_n, draft),
         Input::Leave { portal } => guest_input::leave(portal, draft),
+        Input::Seen { portal } => guest_input::seen(portal, draft),
+        Input::Looked { token_hash } => join::looked(&token_hash, draft),
         Input::Room(event) => host_input::room_event(event, draft),
         Input::Past(event) => host_input::past_event(event, draft),
         Input::ToDevice(event) => host_input::to_device(event, draft),

@@ -1,14 +1,27 @@
 //! What hosts write to the bot. One file a command; its name, its help and who may use it are data,
 //! reading it is pure.
 
+pub mod block;
+pub mod end;
 pub mod help;
 pub mod invite;
+pub mod list;
+pub mod renew;
+pub mod revoke;
+pub mod unblock;
+pub mod which;
+
+mod length;
+#[cfg(test)]
+mod tests;
+mod typo;
 
 use crate::bridge::Undecided;
 use crate::draft::Draft;
 use crate::host::ManagementRoom;
 use crate::id::UserId;
 use crate::policy::Role;
+use which::Which;
 
 /// What a command must begin with in rooms of more than two.
 pub const PREFIX: &str = "!guest";
@@ -30,13 +43,34 @@ pub struct Command {
 }
 
 /// All commands, in the order of the help.
-pub const COMMANDS: &[Command] = &[invite::COMMAND, help::COMMAND];
+pub const COMMANDS: &[Command] = &[
+    invite::COMMAND,
+    list::COMMAND,
+    revoke::COMMAND,
+    end::COMMAND,
+    block::COMMAND,
+    unblock::COMMAND,
+    renew::COMMAND,
+    help::COMMAND,
+];
 
 /// A command that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Make a link.
     Invite(invite::Invite),
+    /// List links and chats.
+    List,
+    /// Take a link back.
+    Revoke(Which),
+    /// End a chat.
+    End(Which),
+    /// Block a guest.
+    Block(Which),
+    /// Take a guest off the block list.
+    Unblock(Which),
+    /// Make a new link with the same label.
+    Renew(Which),
     /// Explain the commands.
     Help(help::Help),
 }
@@ -62,6 +96,16 @@ pub enum Misuse {
     },
     /// The label is too long.
     Label,
+    /// What follows `--expires` is no length of time.
+    Length {
+        /// What was written.
+        typed: String,
+    },
+    /// The command needs to know which link or chat.
+    Which {
+        /// The command.
+        command: &'static str,
+    },
 }
 
 impl Misuse {
@@ -94,12 +138,29 @@ impl Misuse {
                     invite::LABEL_LENGTH
                 )
             }
+            Self::Length { typed } if typed.is_empty() => {
+                "Please say how long the link is to live, for example `--expires 3d` for three days."
+                    .to_owned()
+            }
+            Self::Length { typed } => {
+                format!(
+                    "I don't understand “{typed}” as a time. Write for example `--expires 3d`, \
+                     with m for minutes, h for hours, d for days or w for weeks."
+                )
+            }
+            Self::Which { command } => {
+                format!(
+                    "Which one? Write `{}` to see the numbers, and then for example `{} 3`.",
+                    shown("list", direct),
+                    shown(command, direct)
+                )
+            }
         }
     }
 }
 
 /// A command as one has to write it in a room.
-fn shown(command: &str, direct: bool) -> String {
+pub(crate) fn shown(command: &str, direct: bool) -> String {
     if direct {
         command.to_owned()
     } else {
@@ -107,8 +168,13 @@ fn shown(command: &str, direct: bool) -> String {
     }
 }
 
-/// Reads a message. `None` when it isn't meant for the bot, as most in a room of more than two.
+/// Reads a message. `None` when it isn't meant for the bot, as most in a room of more than two, or
+/// when it quotes another.
 pub fn parse(body: &str, direct: bool, role: Role) -> Option<Result<Request, Misuse>> {
+    // Clients that know no relations put a quotation before an answer.
+    if body.trim_start().starts_with('>') {
+        return None;
+    }
     let (first, rest) = first_word(body);
     let (name, arguments) = if first.eq_ignore_ascii_case(PREFIX) {
         first_word(rest)
@@ -135,6 +201,12 @@ pub(crate) fn answer(
 ) -> Result<(), Undecided> {
     match request {
         Request::Invite(invite) => invite::answer(invite, room, author, draft),
+        Request::List => list::answer(room, author, draft),
+        Request::Revoke(which) => revoke::answer(&which, room, author, draft),
+        Request::End(which) => end::answer(&which, room, author, draft),
+        Request::Block(which) => block::answer(&which, room, author, draft),
+        Request::Unblock(which) => unblock::answer(&which, room, author, draft),
+        Request::Renew(which) => renew::answer(&which, room, author, draft),
         Request::Help(help) => {
             help::answer(&help, room, role, draft);
             Ok(())
@@ -159,7 +231,7 @@ fn find(typed: &str, role: Role) -> Result<&'static Command, Misuse> {
         .find(|command| command.name == name)
         .ok_or_else(|| Misuse::Unknown {
             typed: shorten(typed),
-            meant: nearest(&name, role),
+            meant: typo::nearest(&name, role),
         })
 }
 
@@ -175,201 +247,5 @@ fn shorten(typed: &str) -> String {
         format!("{short}…")
     } else {
         short
-    }
-}
-
-/// The command that is at most two typing mistakes away, or of which this is the beginning.
-fn nearest(typed: &str, role: Role) -> Option<&'static str> {
-    const MISTAKES: usize = 2;
-    let begun = permitted(role).find(|command| command.name.starts_with(typed));
-    let near = || {
-        permitted(role)
-            .map(|command| (mistakes(typed, command.name), command))
-            .filter(|(mistakes, command)| {
-                *mistakes <= MISTAKES && *mistakes < command.name.len() / 2
-            })
-            .min_by_key(|(mistakes, _)| *mistakes)
-            .map(|(_, command)| command)
-    };
-    begun.or_else(near).map(|command| command.name)
-}
-
-/// Levenshtein's distance: how many letters have to be put in, taken out or changed.
-fn mistakes(from: &str, to: &str) -> usize {
-    // No name is that long, and the work grows with the length.
-    const LONGEST: usize = 30;
-    if from.chars().count() > LONGEST {
-        return usize::MAX;
-    }
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, letter) in from.chars().enumerate() {
-        let mut diagonal = above;
-        let mut left = above + 1;
-        let mut next = vec![left];
-        for (other, up) in to.iter().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(letter != *other))
-                .min(up + 1)
-                .min(left + 1);
-            diagonal = *up;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn host(body: &str) -> Option<Result<Request, Misuse>> {
-        parse(body, true, Role::Host)
-    }
-
-    fn invite(label: Option<&str>) -> Option<Result<Request, Misuse>> {
-        Some(Ok(Request::Invite(invite::Invite {
-            label: label.map(str::to_owned),
-        })))
-    }
-
-    fn option(typed: &str) -> Option<Result<Request, Misuse>> {
-        Some(Err(Misuse::Option {
-            command: "invite",
-            typed: typed.to_owned(),
-        }))
-    }
-
-    #[test]
-    fn invite_takes_a_label_and_no_options() {
-        let table = [
-            ("invite", invite(None)),
-            ("invite   ", invite(None)),
-            ("Invite Bob", invite(Some("Bob"))),
-            (
-                "invite  Bob\n the \t plumber\u{202e}",
-                invite(Some("Bob the plumber")),
-            ),
-            ("!guest invite Bob", invite(Some("Bob"))),
-            ("invite Bob - plumber", invite(Some("Bob - plumber"))),
-            ("invite Bob — plumber", invite(Some("Bob — plumber"))),
-            ("invite Bob --", invite(Some("Bob --"))),
-            ("invite --expires 3d", option("--expires")),
-            ("invite Bob --passcode", option("--passcode")),
-            ("invite Bob —passcode", option("—passcode")),
-        ];
-        for (body, expected) in table {
-            assert_eq!(host(body), expected, "{body}");
-        }
-        let longest = "ä".repeat(invite::LABEL_LENGTH);
-        assert_eq!(host(&format!("invite {longest}")), invite(Some(&longest)));
-        assert_eq!(
-            host(&format!("invite {longest}ä")),
-            Some(Err(Misuse::Label))
-        );
-    }
-
-    #[test]
-    fn help_knows_every_command() {
-        for command in COMMANDS {
-            let expected = Request::Help(help::Help {
-                command: Some(command.name),
-            });
-            assert_eq!(
-                host(&format!("help {}", command.name)),
-                Some(Ok(expected.clone()))
-            );
-            assert_eq!(
-                host(&format!("help /{}", command.name.to_uppercase())),
-                Some(Ok(expected))
-            );
-        }
-        assert_eq!(
-            host("help"),
-            Some(Ok(Request::Help(help::Help { command: None })))
-        );
-        let meant = Misuse::Unknown {
-            typed: "invit".to_owned(),
-            meant: Some("invite"),
-        };
-        assert_eq!(host("help invit"), Some(Err(meant)));
-    }
-
-    #[test]
-    fn the_nearest_command_is_suggested() {
-        let table = [
-            ("invte", Some("invite")),
-            ("Invites", Some("invite")),
-            ("inivte", Some("invite")),
-            ("in", Some("invite")),
-            ("hlp", Some("help")),
-            ("hepl", None),
-            ("hello", None),
-            ("hi", None),
-            ("yes", None),
-            ("exit", None),
-            ("привет", None),
-        ];
-        for (typed, meant) in table {
-            let expected = Misuse::Unknown {
-                typed: typed.to_owned(),
-                meant,
-            };
-            assert_eq!(host(typed), Some(Err(expected)), "{typed}");
-        }
-    }
-
-    #[test]
-    fn what_is_said_back_is_bounded() {
-        let Some(Err(Misuse::Unknown { typed, meant })) = host(&"x".repeat(10_000)) else {
-            unreachable!("a long word is no command")
-        };
-        assert_eq!((typed.chars().count(), meant), (31, None));
-    }
-
-    #[test]
-    fn a_command_does_not_exist_for_those_who_may_not_use_it() {
-        assert!(matches!(
-            parse("invite", true, Role::None),
-            Some(Err(Misuse::Unknown { meant: None, .. }))
-        ));
-    }
-
-    #[test]
-    fn every_misuse_says_what_to_do() {
-        let misuses = [
-            Misuse::Empty,
-            Misuse::Unknown {
-                typed: "x".to_owned(),
-                meant: None,
-            },
-            Misuse::Unknown {
-                typed: "x".to_owned(),
-                meant: Some("invite"),
-            },
-            Misuse::Option {
-                command: "invite",
-                typed: "--x".to_owned(),
-            },
-        ];
-        for misuse in misuses {
-            assert!(!misuse.in_words(true).contains(PREFIX));
-            assert!(misuse.in_words(false).contains("`!guest "), "{misuse:?}");
-        }
-        assert!(Misuse::Label.in_words(true).contains("60"));
-    }
-
-    #[test]
-    fn distances_are_those_of_levenshtein() {
-        let table = [
-            ("", "abc", 3),
-            ("abc", "abc", 0),
-            ("abd", "abc", 1),
-            ("kitten", "sitting", 3),
-            ("abc", "", 3),
-        ];
-        for (from, to, distance) in table {
-            assert_eq!(mistakes(from, to), distance, "{from} {to}");
-        }
     }
 }

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use crate::bridge::{Answer, Decision, Undecided};
-use crate::command::invite::whom;
 use crate::draft::Draft;
 use crate::effect::{Effect, Lane, Words};
 use crate::id::EffectId;
+use crate::notice::whom;
 use crate::portal::PortalState;
 use crate::store::Change;
 use crate::words::about;

@@ -48,10 +48,7 @@ fn follow(effect: Effect, outcome: Outcome, draft: &mut Draft<'_>) -> Result<(),
             management::joined(room, host, &outcome, draft);
             Ok(())
         }
-        Effect::FetchHostName { host, .. } => {
-            named(host, outcome, draft);
-            Ok(())
-        }
+        Effect::FetchHostName { host, .. } => named(host, outcome, draft),
         Effect::ShareLink { link, .. } => match outcome {
             Outcome::WordsLost => invite::share_again(link, draft),
             _ => Ok(()),
@@ -90,9 +87,9 @@ fn sent(
     Ok(())
 }
 
-fn named(user: UserId, outcome: Outcome, draft: &mut Draft<'_>) {
+fn named(user: UserId, outcome: Outcome, draft: &mut Draft<'_>) -> Result<(), Undecided> {
     let Outcome::HostName(name) = outcome else {
-        return;
+        return Ok(());
     };
     let shown = |name: String| {
         visible_text(&name)
@@ -100,8 +97,10 @@ fn named(user: UserId, outcome: Outcome, draft: &mut Draft<'_>) {
             .take(HOST_NAME_LENGTH)
             .collect::<String>()
     };
+    let known = draft.facts.host(&user)?;
     draft.put(Change::PutHost(Host {
-        user,
         display_name: name.map(shown),
+        ..known.unwrap_or_else(|| Host::new(user))
     }));
+    Ok(())
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::alarm;
 use crate::bridge::{Answer, Decision, Undecided};
-use crate::draft::Draft;
+use crate::draft::{Draft, readable};
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
 use crate::id::PortalId;
+use crate::notice;
 use crate::policy::Policy;
 use crate::portal::{EndReason, Portal, PortalState};
 use crate::words::in_words;
@@ -19,19 +21,26 @@ pub(crate) fn tick(
     mut draft: Draft<'_>,
 ) -> Result<Decision, Undecided> {
     let due = draft.facts.due(draft.now, ENDS_PER_TICK + unread.len())?;
+    let mut ended = BTreeSet::new();
     for id in due.into_iter().filter(|id| !unread.contains(id)) {
         if let Some(portal) = draft.facts.portal(id)? {
-            close(portal, EndReason::Expired, &mut draft);
+            close(portal, EndReason::Expired, &mut draft)?;
+            ended.insert(id);
         }
     }
+    alarm::ring(&ended, &mut draft)?;
     Ok(draft.answer(Answer::Stored))
 }
 
 /// Ends a portal for good; one that is over already stays as it is. Frames that the browser has
 /// not stored yet stay in the inbox, before the last one that says why it is over.
-pub(crate) fn close(portal: Portal, reason: EndReason, draft: &mut Draft<'_>) {
+pub(crate) fn close(
+    portal: Portal,
+    reason: EndReason,
+    draft: &mut Draft<'_>,
+) -> Result<(), Undecided> {
     let room = match &portal.state {
-        PortalState::Closed { .. } => return,
+        PortalState::Closed { .. } => return Ok(()),
         PortalState::Opening { room, .. } => {
             if let Some(room) = room.clone() {
                 // The step that takes the bot out may be what failed.
@@ -65,6 +74,13 @@ pub(crate) fn close(portal: Portal, reason: EndReason, draft: &mut Draft<'_>) {
         ghost,
     });
 
+    draft.counts()?.chat_over();
+    if let Some(mut link) = readable(draft.link(portal.link))? {
+        notice::ended(&portal, &link, reason, draft)?;
+        link.chat_ended_at = Some(draft.now);
+        draft.put_link(link);
+    }
+
     let mut edit = draft.edit(portal);
     edit.frame(draft, InboxFrame::Ended { reason });
     edit.portal.state = PortalState::Closed {
@@ -73,6 +89,7 @@ pub(crate) fn close(portal: Portal, reason: EndReason, draft: &mut Draft<'_>) {
         reason,
     };
     edit.save(draft);
+    Ok(())
 }
 
 /// What the host's client shows beside the guest's leaving.

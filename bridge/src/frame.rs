@@ -47,6 +47,11 @@ pub enum InboxFrame {
         /// They accepted the invitation.
         joined: bool,
     },
+    /// The chat ends soon, unless somebody writes.
+    Deadline {
+        /// When.
+        deadline: Timestamp,
+    },
     /// The chat is over.
     Ended {
         /// Why.
@@ -203,6 +208,9 @@ pub struct ErrorBody {
     /// How many milliseconds to wait, when that helps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// How many more passcodes may be tried, after a wrong one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tries_left: Option<u32>,
 }
 
 /// A frame from the page to the bridge.

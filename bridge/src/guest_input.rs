@@ -1,6 +1,7 @@
 //! What a guest's browser sends after it joined.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -14,6 +15,9 @@ use crate::portal::{EndReason, Portal, PortalState};
 use crate::refusal::Refusal;
 use crate::store::Change;
 
+/// How exactly it is remembered when the guest was there.
+const SIGN: Duration = Duration::from_secs(60 * 60);
+
 pub(crate) fn send(
     portal: PortalId,
     n: u64,
@@ -22,7 +26,7 @@ pub(crate) fn send(
 ) -> Result<Decision, Undecided> {
     let (portal, room) = match number(find(portal, &draft)?, n)? {
         Numbered::Before(answer) => return Ok(draft.answer(answer)),
-        Numbered::Next(portal, room) => (portal, room),
+        Numbered::Next(portal, room) => (*portal, room),
     };
     content::check_megolm(&content, draft.policy.message_bytes)?;
     let mut edit = draft.edit(portal);
@@ -30,6 +34,7 @@ pub(crate) fn send(
         .visit
         .spend(&draft.policy.guest_rate, draft.now)?;
     edit.portal.visit.last_n = n;
+    edit.seen(&draft);
     edit.wrote(&draft);
     draft.effect(Effect::SendEvent {
         portal: edit.portal.id,
@@ -53,7 +58,7 @@ pub(crate) fn send_to_device(
 ) -> Result<Decision, Undecided> {
     let (portal, room) = match number(find(portal, &draft)?, n)? {
         Numbered::Before(answer) => return Ok(draft.answer(answer)),
-        Numbered::Next(portal, room) => (portal, room),
+        Numbered::Next(portal, room) => (*portal, room),
     };
     content::check_to_device(&event_type, &messages, &room)?;
     let mut edit = draft.edit(portal);
@@ -61,6 +66,7 @@ pub(crate) fn send_to_device(
         .visit
         .spend(&draft.policy.guest_rate, draft.now)?;
     edit.portal.visit.last_n = n;
+    edit.seen(&draft);
     draft.effect(Effect::SendToDevice {
         portal: edit.portal.id,
         ghost: edit.portal.ghost.clone(),
@@ -86,7 +92,38 @@ pub(crate) fn ack(portal: PortalId, seq: u64, mut draft: Draft<'_>) -> Result<De
             through: seq,
         });
     }
+    let knows_the_end = portal.is_closed() && seq == portal.last_seq;
+    if knows_the_end {
+        // What is left of the chat can be forgotten sooner.
+        let wanted = portal.next_look(&draft.policy.times);
+        let sooner = |wanted| portal.alarm_at.is_none_or(|alarm| wanted < alarm);
+        if wanted.is_some_and(sooner) {
+            draft.edit(portal).save(&mut draft);
+        }
+    } else {
+        note_sign(portal, &mut draft);
+    }
     Ok(draft.answer(Answer::Stored))
+}
+
+/// The guest's page is there.
+pub(crate) fn seen(portal: PortalId, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
+    let portal = find(portal, &draft)?;
+    note_sign(portal, &mut draft);
+    Ok(draft.answer(Answer::Stored))
+}
+
+/// Remembers when the guest was there, to the hour: a page that is there all day must not cost a
+/// row each time.
+fn note_sign(portal: Portal, draft: &mut Draft<'_>) {
+    let known = portal.visit.seen_at;
+    // A clock that was set back makes what is known the future.
+    let is_news = draft.now < known || draft.now.since(known) >= SIGN;
+    if is_news && !portal.is_closed() {
+        let mut edit = draft.edit(portal);
+        edit.seen(draft);
+        edit.save(draft);
+    }
 }
 
 /// Only ever forwards: what this store counted stays counted.
@@ -106,7 +143,7 @@ pub(crate) fn recount(
 
 pub(crate) fn leave(portal: PortalId, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
     let portal = find(portal, &draft)?;
-    end::close(portal, EndReason::Guest, &mut draft);
+    end::close(portal, EndReason::Guest, &mut draft)?;
     Ok(draft.answer(Answer::Stored))
 }
 
@@ -119,7 +156,7 @@ enum Numbered {
     /// It was counted before; this is the answer again.
     Before(Answer),
     /// It is the next one, and the chat is open in this room.
-    Next(Portal, RoomId),
+    Next(Box<Portal>, RoomId),
 }
 
 /// A frame that was counted stays counted after the chat's end too, so that a browser which lost
@@ -141,7 +178,7 @@ fn number(portal: Portal, n: u64) -> Result<Numbered, Refusal> {
     };
     let expected = last.saturating_add(1);
     if n == expected {
-        Ok(Numbered::Next(portal, room))
+        Ok(Numbered::Next(Box::new(portal), room))
     } else {
         Err(Refusal::Gap { expected })
     }

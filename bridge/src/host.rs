@@ -11,9 +11,23 @@ pub struct Host {
     pub user: UserId,
     /// Their name in Matrix, if they have one; what a guest reads on the landing page.
     pub display_name: Option<String>,
+    /// The highest number that a link of theirs was given. It only grows, so that a number that
+    /// stands in an old answer of the bot never means somebody else.
+    #[serde(default)]
+    pub last_number: u32,
 }
 
 impl Host {
+    /// A host of whom nothing is known yet.
+    #[must_use]
+    pub fn new(user: UserId) -> Self {
+        Self {
+            user,
+            display_name: None,
+            last_number: 0,
+        }
+    }
+
     /// The name to show: the display name, or else the localpart.
     #[must_use]
     pub fn shown_name(&self) -> &str {

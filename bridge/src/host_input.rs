@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::block;
 use crate::bridge::{Answer, Decision, Undecided};
 use crate::content::{ENCRYPTED, digest, sorted_json};
 use crate::draft::Draft;
@@ -40,8 +41,7 @@ fn in_portal(
         return Ok(());
     }
     if let RoomEventKind::Member { target, membership } = &event.kind {
-        member(portal, target, *membership, draft);
-        return Ok(());
+        return member(portal, &event.sender, target, *membership, draft);
     }
     if event.sender != portal.host {
         return Ok(());
@@ -61,22 +61,30 @@ fn in_portal(
 }
 
 /// A membership changed, by anybody's hand but the ghost's.
-fn member(portal: Portal, target: &UserId, membership: Membership, draft: &mut Draft<'_>) {
+fn member(
+    portal: Portal,
+    sender: &UserId,
+    target: &UserId,
+    membership: Membership,
+    draft: &mut Draft<'_>,
+) -> Result<(), Undecided> {
     use Membership::{Ban, Invite, Join, Knock, Leave};
     if *target == draft.policy.bot {
-        return;
+        return Ok(());
     }
     let is_host = *target == portal.host;
     let is_ghost = *target == portal.ghost;
     match membership {
         Join if is_host => host_joined(portal, draft),
         // Nobody but the host has the power to put the ghost out.
-        Leave | Ban if is_host || is_ghost => end::close(portal, EndReason::Host, draft),
+        Ban if is_ghost && *sender == portal.host => block::by_ban(portal, draft)?,
+        Leave | Ban if is_host || is_ghost => end::close(portal, EndReason::Host, draft)?,
         Invite | Join | Knock if !is_host && !is_ghost => {
-            end::close(portal, EndReason::ThirdParty, draft)
+            end::close(portal, EndReason::ThirdParty, draft)?;
         }
         Invite | Join | Knock | Leave | Ban => {}
     }
+    Ok(())
 }
 
 fn host_joined(portal: Portal, draft: &mut Draft<'_>) {

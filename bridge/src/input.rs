@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::id::{DeviceId, EffectId, EventId, PortalId, RoomId, UserId};
 use crate::link::TokenHash;
+use crate::passcode::PasscodeHash;
 use crate::time::Timestamp;
 
 /// One thing that happened.
@@ -47,6 +48,16 @@ pub enum Input {
         portal: PortalId,
         /// The last stored sequence number.
         seq: u64,
+    },
+    /// The guest's page is there: its socket said hello, or is about to close.
+    Seen {
+        /// The portal.
+        portal: PortalId,
+    },
+    /// A browser looked at a link that nobody had looked at before.
+    Looked {
+        /// The hash of the token that came.
+        token_hash: TokenHash,
     },
     /// The browser knows that numbered frames up to this one were counted, which a store that was
     /// restored from a backup may have forgotten.
@@ -179,6 +190,9 @@ pub struct Join {
     pub ed25519: String,
     /// The public keys, ready for the homeserver.
     pub keys: JoinKeys,
+    /// The hash of the passcode that came, if one did; see
+    /// [`Passcode::parse`](crate::passcode::Passcode::parse).
+    pub passcode: Option<PasscodeHash>,
 }
 
 /// A browser's public keys, in the shapes of `/keys/upload` and `/keys/device_signing/upload`.

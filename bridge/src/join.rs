@@ -1,15 +1,16 @@
 //! A guest uses a link.
 
 use crate::bridge::{Answer, Decision, Joined, Undecided};
-use crate::draft::Draft;
+use crate::draft::{Draft, readable};
 use crate::effect::Effect;
 use crate::guest::GuestName;
 use crate::id::{DeviceId, PortalId, UserId};
 use crate::input::{Join, JoinKeys};
-use crate::link::{Link, LinkState};
-use crate::portal::{Portal, PortalState};
+use crate::link::{Link, LinkState, TokenHash};
+use crate::notice;
+use crate::passcode::PASSCODE_TRIES;
+use crate::portal::{Portal, PortalState, Told};
 use crate::refusal::Refusal;
-use crate::store::Change;
 use crate::visit::Visit;
 
 /// How long a device id may be, in characters.
@@ -23,10 +24,19 @@ pub(crate) fn join(join: Join, mut draft: Draft<'_>) -> Result<Decision, Undecid
     if let Some(joined) = joined_before(&join, &link, &draft)? {
         return Ok(draft.answer(Answer::Joined(joined)));
     }
+    // To a blocked browser none of this host's links exists.
+    if draft.facts.block(&link.host, &join.ed25519)?.is_some() {
+        return Err(Refusal::LinkUnknown.into());
+    }
     link.usable(draft.now)?;
     check_keys(&join, &link)?;
     let name = GuestName::parse(&join.name)?;
-    check_open_chats(&link.host, &draft)?;
+    match (link.passcode, join.passcode) {
+        (Some(_), None) => return Err(Refusal::PasscodeNeeded.into()),
+        (Some(expected), Some(tried)) if expected != tried => return wrong_passcode(link, draft),
+        _ => {}
+    }
+    check_open_chats(&link.host, &mut draft)?;
 
     let portal = new_portal(&join, &link, name.clone(), &mut draft);
     let joined = Joined {
@@ -38,14 +48,11 @@ pub(crate) fn join(join: Join, mut draft: Draft<'_>) -> Result<Decision, Undecid
         portal: portal.id,
         at: draft.now,
     };
-    draft.put(Change::PutLink(Link { state, ..link }));
+    draft.counts()?.link_over();
+    draft.counts()?.chat_opened();
+    draft.put_link(Link { state, ..link });
     open(&portal, join.device, join.keys, &mut draft);
-    let due = portal.deadline();
-    draft.put(Change::PutPortal {
-        portal: Box::new(portal),
-        was_due: None,
-        due,
-    });
+    draft.put_new_portal(portal);
     Ok(draft.answer(Answer::Joined(joined)))
 }
 
@@ -84,10 +91,39 @@ fn check_keys(join: &Join, link: &Link) -> Result<(), Refusal> {
     }
 }
 
-fn check_open_chats(host: &UserId, draft: &Draft<'_>) -> Result<(), Undecided> {
+/// Counts a wrong passcode. The last one that is allowed takes the link back.
+fn wrong_passcode(mut link: Link, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
+    link.wrong_passcodes = link.wrong_passcodes.saturating_add(1);
+    let left = PASSCODE_TRIES.saturating_sub(link.wrong_passcodes);
+    let refusal = if left == 0 {
+        link.state = LinkState::Revoked { at: draft.now };
+        draft.counts()?.link_over();
+        notice::passcode_spent(&link, &mut draft)?;
+        Refusal::TooManyTries
+    } else {
+        Refusal::PasscodeWrong { left }
+    };
+    draft.put_link(link);
+    Ok(draft.answer(Answer::Refused(refusal)))
+}
+
+/// Tells the host, once, that their link arrived somewhere. Whether it was a person is not known.
+pub(crate) fn looked(token: &TokenHash, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
+    let link = readable(draft.facts.link_by_token(token))?;
+    let is_news = |link: &Link| link.opened_at.is_none() && link.usable(draft.now).is_ok();
+    if let Some(mut link) = link.filter(is_news) {
+        link.opened_at = Some(draft.now);
+        notice::link_opened(&link, &mut draft)?;
+        draft.put_link(link);
+    }
+    Ok(draft.answer(Answer::Stored))
+}
+
+fn check_open_chats(host: &UserId, draft: &mut Draft<'_>) -> Result<(), Undecided> {
     let portals = draft.facts.portals_of_host(host)?;
     let open = portals.iter().filter(|portal| !portal.is_closed()).count();
-    if open < draft.policy.open_chats {
+    let everywhere = draft.counts()?.open_chats;
+    if open < draft.policy.open_chats && everywhere < draft.policy.limits.bridge_chats {
         Ok(())
     } else {
         Err(Refusal::TooManyChats.into())
@@ -106,6 +142,7 @@ fn new_portal(join: &Join, link: &Link, name: GuestName, draft: &mut Draft<'_>) 
             ed25519: join.ed25519.clone(),
             last_n: 0,
             rate: draft.now,
+            seen_at: draft.now,
         },
         state: PortalState::Opening {
             room: None,
@@ -115,6 +152,8 @@ fn new_portal(join: &Join, link: &Link, name: GuestName, draft: &mut Draft<'_>) 
         last_message_at: draft.now,
         ends_at: draft.now + draft.policy.idle_limit,
         last_seq: 0,
+        told: Told::default(),
+        alarm_at: None,
     }
 }
 

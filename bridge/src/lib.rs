@@ -6,8 +6,11 @@
 //! hands back what to store and what to do, or a [`Refusal`](refusal::Refusal) with words for the
 //! person.
 
+pub mod alarm;
+pub mod block;
 pub mod bridge;
 pub mod command;
+pub mod count;
 pub mod effect;
 pub mod frame;
 pub mod ghost;
@@ -16,6 +19,7 @@ pub mod host;
 pub mod id;
 pub mod input;
 pub mod link;
+pub mod passcode;
 pub mod policy;
 pub mod portal;
 pub mod refusal;
@@ -25,6 +29,7 @@ pub mod testing;
 pub mod time;
 pub mod visit;
 
+mod book;
 mod content;
 mod delay;
 mod done;
@@ -34,6 +39,7 @@ mod guest_input;
 mod host_input;
 mod join;
 mod management;
+mod notice;
 mod opening;
 #[cfg(test)]
 mod tests;

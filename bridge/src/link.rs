@@ -11,7 +11,8 @@ use crate::bridge::Undecided;
 use crate::draft::host_view;
 use crate::frame::HostView;
 use crate::id::{ALPHABET, LinkId, PortalId, RoomId, UserId};
-use crate::policy::Policy;
+use crate::passcode::PasscodeHash;
+use crate::policy::{Policy, Times};
 use crate::refusal::Refusal;
 use crate::store::Facts;
 use crate::time::Timestamp;
@@ -112,10 +113,29 @@ pub struct Link {
     pub expires_at: Timestamp,
     /// Where in its life it is.
     pub state: LinkState,
+    /// What the host calls it, and the chat that it becomes, by. 0 in rows from before there were
+    /// numbers, until the host's links are listed.
+    #[serde(default)]
+    pub number: u32,
+    /// What a guest has to know beside the token.
+    #[serde(default)]
+    pub passcode: Option<PasscodeHash>,
+    /// How many wrong passcodes were tried.
+    #[serde(default)]
+    pub wrong_passcodes: u32,
+    /// When a browser first looked at it.
+    #[serde(default)]
+    pub opened_at: Option<Timestamp>,
+    /// When the chat it became ended.
+    #[serde(default)]
+    pub chat_ended_at: Option<Timestamp>,
+    /// When the tick looks at it next; never later than there is something to do.
+    #[serde(default)]
+    pub alarm_at: Option<Timestamp>,
 }
 
-/// Where in its life a link is. That an open link's time is over follows from the clock and is
-/// not stored.
+/// Where in its life a link is. An open link whose time is over can't be used from that moment on;
+/// the next tick makes it expired and tells its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum LinkState {
@@ -128,9 +148,14 @@ pub enum LinkState {
         /// When.
         at: Timestamp,
     },
-    /// The host took it back.
+    /// The host took it back, or too many wrong passcodes were tried.
     Revoked {
         /// When.
+        at: Timestamp,
+    },
+    /// Nobody used it in time.
+    Expired {
+        /// When that was noticed.
         at: Timestamp,
     },
 }
@@ -141,8 +166,18 @@ impl Link {
         match self.state {
             LinkState::Used { .. } => Err(Refusal::LinkUsed),
             LinkState::Revoked { .. } => Err(Refusal::LinkRevoked),
+            LinkState::Expired { .. } => Err(Refusal::LinkExpired),
             LinkState::Open if now >= self.expires_at => Err(Refusal::LinkExpired),
             LinkState::Open => Ok(()),
+        }
+    }
+
+    /// When the tick has to look at it: to expire it, or to forget it.
+    pub(crate) fn next_look(&self, times: &Times) -> Option<Timestamp> {
+        match self.state {
+            LinkState::Open => Some(self.expires_at),
+            LinkState::Used { .. } => self.chat_ended_at.map(|at| at + times.keep_link),
+            LinkState::Revoked { at } | LinkState::Expired { at } => Some(at + times.keep_link),
         }
     }
 }
@@ -158,6 +193,13 @@ pub struct LinkView {
     pub expires_at: Timestamp,
     /// After how many milliseconds without a message a chat ends.
     pub idle_limit_ms: u64,
+    /// Whether the join must bring a passcode.
+    #[serde(default)]
+    pub passcode: bool,
+    /// Whether a look at it was noted before; [`Input::Looked`](crate::input::Input::Looked) is for
+    /// the first. Not for the page.
+    #[serde(skip)]
+    pub opened: bool,
 }
 
 /// Looks at a link without using it up.
@@ -174,6 +216,8 @@ pub fn look(
     link.usable(now)?;
     Ok(LinkView {
         host: host_view(facts, &link.host)?,
+        passcode: link.passcode.is_some(),
+        opened: link.opened_at.is_some(),
         ghost: link.ghost,
         expires_at: link.expires_at,
         idle_limit_ms: u64::try_from(policy.idle_limit.as_millis()).unwrap_or(u64::MAX),

@@ -2,9 +2,8 @@
 //! way lets the steps which are already in its lane run out, and never goes on.
 
 use crate::bridge::Undecided;
-use crate::command::invite::whom;
 use crate::draft::Draft;
-use crate::effect::{Effect, InRoom, Words};
+use crate::effect::{Effect, InRoom};
 use crate::end;
 use crate::frame::InboxFrame;
 use crate::id::{PortalId, RoomId};
@@ -29,6 +28,10 @@ pub(crate) fn room_created(
     draft: &mut Draft<'_>,
 ) -> Result<(), Undecided> {
     let Some(portal) = draft.facts.portal(portal)? else {
+        // It was made too late: all else of this portal is forgotten.
+        if let Outcome::RoomCreated(room) = outcome {
+            draft.effect(Effect::BotLeavesUnused { portal, room });
+        }
         return Ok(());
     };
     let Outcome::RoomCreated(room) = outcome else {
@@ -118,21 +121,10 @@ pub(crate) fn verified(
     }
 }
 
-/// Ends a portal that could not be opened, and tells the host where they asked for the link.
+/// Ends a portal that could not be opened.
 fn fail(portal: Portal, draft: &mut Draft<'_>) -> Result<(), Undecided> {
     if !matches!(portal.state, PortalState::Opening { .. }) {
         return Ok(());
     }
-    let link = draft.facts.link(portal.link)?;
-    end::close(portal, EndReason::Failed, draft);
-    let Some(link) = link else { return Ok(()) };
-    if draft.facts.management_room(&link.room)?.is_some() {
-        let words = Words::new(format!(
-            "The chat with {} could not be set up, so it was ended before anything was said. \
-             The link is used up; write `invite` for a new one.",
-            whom(link.label.as_deref()),
-        ));
-        draft.say(&link.room, words);
-    }
-    Ok(())
+    end::close(portal, EndReason::Failed, draft)
 }

@@ -30,6 +30,67 @@ pub struct Policy {
     pub guest_rate: GuestRate,
     /// Who may do what.
     pub permissions: Permissions,
+    /// What happens when, besides the two lives above.
+    pub times: Times,
+    /// How much there may be, besides the two numbers for each host above.
+    pub limits: Limits,
+}
+
+/// Lengths of time; the defaults are those of the documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// The shortest life that a host may choose for a link.
+    pub shortest_link: Duration,
+    /// The longest one. A longer [`Policy::link_lifetime`] counts instead.
+    pub longest_link: Duration,
+    /// How long before a chat's end both sides are warned; at most half of the idle limit.
+    pub warning: Duration,
+    /// After which absence of a guest, while messages wait for them, the host is told.
+    pub absence: Duration,
+    /// How long the rows of an ended chat stay when the browser has stored that it ended: so long
+    /// the host can still block the guest.
+    pub keep_acknowledged: Duration,
+    /// How long they stay when the browser hasn't come to hear of it.
+    pub keep_chat: Duration,
+    /// How long a link that is over stays with its label, for `renew`; counted from the end of the
+    /// chat if it became one.
+    pub keep_link: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            shortest_link: Duration::from_secs(10 * 60),
+            longest_link: 30 * DAY,
+            warning: DAY,
+            absence: 3 * DAY,
+            keep_acknowledged: DAY,
+            keep_chat: 7 * DAY,
+            keep_link: 30 * DAY,
+        }
+    }
+}
+
+/// Numbers that bound what hosts can cause; the defaults are those of the documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many links a host may make in 24 hours.
+    pub links_a_day: usize,
+    /// How many unused links the whole bridge may have.
+    pub bridge_links: u64,
+    /// How many chats the whole bridge may have at once.
+    pub bridge_chats: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            links_a_day: 50,
+            bridge_links: 100_000,
+            bridge_chats: 100_000,
+        }
+    }
 }
 
 /// How fast a guest may send: `burst` frames at once, then one every `interval`.

@@ -34,6 +34,25 @@ pub struct Portal {
     pub ends_at: Timestamp,
     /// The sequence number of the last frame put into the inbox.
     pub last_seq: u64,
+    /// What both sides were told already.
+    #[serde(default)]
+    pub told: Told,
+    /// When the tick looks at it next, besides the deadline; never later than there is something
+    /// to do, often earlier. None only in rows from before there were alarms.
+    #[serde(default)]
+    pub alarm_at: Option<Timestamp>,
+}
+
+/// What was told and must not be told twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Told {
+    /// The deadline that both sides were warned of.
+    pub deadline: Option<Timestamp>,
+    /// The last sign of the guest before the absence that the host was told of.
+    pub absence: Option<Timestamp>,
+    /// When it was last looked whether a message waits for an absent guest, and none did.
+    pub looked_at: Option<Timestamp>,
 }
 
 /// Where in its life a portal is.

@@ -20,6 +20,18 @@ pub enum Refusal {
     /// The host has as many open chats as the policy allows.
     #[error("Your host has too many open chats at the moment. Please try again later.")]
     TooManyChats,
+    /// The link asks for a passcode, and none came.
+    #[error("This link needs the passcode of six digits. Please ask the person who invited you.")]
+    PasscodeNeeded,
+    /// It was the wrong one.
+    #[error("That passcode is not right. Tries left: {left}.")]
+    PasscodeWrong {
+        /// How many more may be tried; at least 1.
+        left: u32,
+    },
+    /// It was the wrong one, and the last that could be tried.
+    #[error("Too many wrong passcodes were tried. Please ask for a new link.")]
+    TooManyTries,
     /// The name is empty, too long, or shows nothing.
     #[error("Please type a name of 1 to 40 visible characters.")]
     BadName,
@@ -68,6 +80,9 @@ impl Refusal {
             Self::LinkExpired => "link_expired",
             Self::LinkRevoked => "link_revoked",
             Self::TooManyChats => "paused",
+            Self::PasscodeNeeded => "passcode_needed",
+            Self::PasscodeWrong { .. } => "passcode_wrong",
+            Self::TooManyTries => "too_many_tries",
             Self::BadName => "bad_name",
             Self::BadKeys => "bad_keys",
             Self::UnknownChat => "unknown_chat",
@@ -78,6 +93,15 @@ impl Refusal {
             Self::NotEncrypted => "not_encrypted",
             Self::BadRequest => "bad_request",
             Self::RateLimited { .. } => "rate_limited",
+        }
+    }
+
+    /// After a wrong passcode, how many more may be tried.
+    #[must_use]
+    pub fn tries_left(&self) -> Option<u32> {
+        match self {
+            Self::PasscodeWrong { left } => Some(*left),
+            _ => None,
         }
     }
 

@@ -1,6 +1,9 @@
 //! The port to whatever keeps the rows: reading ([`Facts`]), and what a decision changes
 //! ([`Changes`]). The same conformance tests hold for every implementation.
 
+use crate::alarm::Subject;
+use crate::block::Block;
+use crate::count::Counts;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
 use crate::host::{Host, ManagementRoom};
@@ -71,6 +74,15 @@ pub trait Facts {
     fn portals_of_host(&self, host: &UserId) -> Read<Vec<Portal>>;
     /// Up to `limit` portals whose deadline is not after `now`, the oldest deadline first.
     fn due(&self, now: Timestamp, limit: usize) -> Read<Vec<PortalId>>;
+    /// Up to `limit` alarms whose time is not after `now`, the oldest first; of the same time links
+    /// before portals, then by id.
+    fn alarms(&self, now: Timestamp, limit: usize) -> Read<Vec<(Timestamp, Subject)>>;
+    /// Whether this host blocked the browser with this Ed25519 key (unpadded base64).
+    fn block(&self, host: &UserId, key: &str) -> Read<Option<Block>>;
+    /// All that a host blocked, in order of the keys.
+    fn blocks_of_host(&self, host: &UserId) -> Read<Vec<Block>>;
+    /// How many links and chats are open on the whole bridge; zeros before they were first put.
+    fn counts(&self) -> Read<Counts>;
     /// A host.
     fn host(&self, user: &UserId) -> Read<Option<Host>>;
     /// A management room.
@@ -142,6 +154,33 @@ pub enum Change {
         /// The event's digest.
         digest: Digest,
     },
+    /// Set, move or take away the alarm of a link or portal. The row itself says the same in its
+    /// `alarm_at`.
+    SetAlarm {
+        /// Whose.
+        subject: Subject,
+        /// When it was to ring so far, if it was.
+        was: Option<Timestamp>,
+        /// When it rings from now on, if it does.
+        at: Option<Timestamp>,
+    },
+    /// Insert or replace an entry of a host's block list.
+    PutBlock(Block),
+    /// Take an entry out of a host's block list.
+    DeleteBlock {
+        /// The host.
+        host: UserId,
+        /// The browser's Ed25519 key.
+        key: String,
+    },
+    /// Replace the counts.
+    PutCounts(Counts),
+    /// Forget a closed portal: the row, its frames and digests, and what leads to it from its room,
+    /// ghost and host. It has no deadline, and its alarm is taken away by a change of its own.
+    ErasePortal(Box<Portal>),
+    /// Forget a link: the row, and what leads to it from its token and host. Its alarm is taken away
+    /// by a change of its own.
+    EraseLink(Box<Link>),
 }
 
 /// All that one decision changes, in order. To be stored whole or not at all.

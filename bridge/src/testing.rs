@@ -7,6 +7,9 @@ pub mod sample;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::alarm::Subject;
+use crate::block::Block;
+use crate::count::Counts;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
 use crate::host::{Host, ManagementRoom};
@@ -102,6 +105,22 @@ macro_rules! facts {
             fn due(&self, now: Timestamp, limit: usize) -> Read<Vec<PortalId>> {
                 let $this = self;
                 Ok($rows.due(now, limit))
+            }
+            fn alarms(&self, now: Timestamp, limit: usize) -> Read<Vec<(Timestamp, Subject)>> {
+                let $this = self;
+                Ok($rows.alarms(now, limit))
+            }
+            fn block(&self, host: &UserId, key: &str) -> Read<Option<Block>> {
+                let $this = self;
+                Ok($rows.block(host, key))
+            }
+            fn blocks_of_host(&self, host: &UserId) -> Read<Vec<Block>> {
+                let $this = self;
+                Ok($rows.blocks_of_host(host))
+            }
+            fn counts(&self) -> Read<Counts> {
+                let $this = self;
+                Ok($rows.counts())
             }
             fn host(&self, user: &UserId) -> Read<Option<Host>> {
                 let $this = self;

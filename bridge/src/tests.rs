@@ -8,13 +8,22 @@
     reason = "tests"
 )]
 
+mod alarms;
+mod blocking;
+mod commands;
 mod ending;
+mod forgetting;
 mod frames;
 mod hosting;
+mod inviting;
 mod joining;
+mod life;
+mod limits;
 mod model;
 mod once;
 mod opening;
+mod passcodes;
+mod plain;
 mod reach;
 mod talking;
 mod world;

@@ -22,6 +22,9 @@ pub struct Visit {
     /// When the rate's bucket will be full again: the "theoretical arrival time" of the generic
     /// cell rate algorithm (ITU-T I.371), one number instead of a bucket and a refill time.
     pub rate: Timestamp,
+    /// When the browser was last there, to the hour. 0 in rows from before it was kept.
+    #[serde(default)]
+    pub seen_at: Timestamp,
 }
 
 impl Visit {

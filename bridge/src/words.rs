@@ -61,6 +61,29 @@ pub(crate) fn in_words(duration: Duration) -> String {
     format!("{count} {unit}{plural}")
 }
 
+/// A length of time for people, to the nearest unit that says enough: "5 minutes", "24 hours",
+/// "9 days".
+pub(crate) fn roughly(duration: Duration) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    // Each unit up to where the next one says it well.
+    let seconds = duration.as_secs();
+    let unit = match seconds {
+        0..45 => return "less than a minute".to_owned(),
+        45..3_570 => MINUTE,
+        3_570..171_000 => HOUR,
+        _ => DAY,
+    };
+    let rounded = seconds.saturating_add(unit / 2) / unit * unit;
+    let (count, name) = match unit {
+        MINUTE => (rounded / MINUTE, "minute"),
+        HOUR => (rounded / HOUR, "hour"),
+        _ => (rounded / DAY, "day"),
+    };
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A length of time for people, a little longer rather than shorter: tens of seconds, then minutes,
 /// then hours.
 pub(crate) fn about(duration: Duration) -> String {
@@ -95,6 +118,29 @@ mod tests {
         for (seconds, words) in table {
             assert_eq!(in_words(Duration::from_secs(seconds)), words);
         }
+    }
+
+    #[test]
+    fn rough_times_are_to_the_nearest_unit() {
+        let table = [
+            (0, "less than a minute"),
+            (44, "less than a minute"),
+            (45, "1 minute"),
+            (89, "1 minute"),
+            (90, "2 minutes"),
+            (3_569, "59 minutes"),
+            (3_570, "1 hour"),
+            (5_399, "1 hour"),
+            (5_400, "2 hours"),
+            (24 * 3_600 - 5, "24 hours"),
+            (47 * 3_600, "47 hours"),
+            (171_000, "2 days"),
+            (10 * 24 * 3_600 - 1, "10 days"),
+        ];
+        for (seconds, words) in table {
+            assert_eq!(roughly(Duration::from_secs(seconds)), words, "{seconds}");
+        }
+        assert!(roughly(Duration::MAX).ends_with(" days"));
     }
 
     #[test]

@@ -63,5 +63,6 @@ fn explain(command: &Command, direct: bool) -> String {
 }
 
 fn usage(command: &Command, direct: bool) -> String {
-    format!("`{} {}`", shown(command.name, direct), command.arguments)
+    let written = format!("{} {}", shown(command.name, direct), command.arguments);
+    format!("`{}`", written.trim_end())
 }

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(missing_docs, reason = "the tests' names say what they test")]
 
+mod alarms;
 mod links;
 mod memories;
 mod portals;
 mod queues;
 mod rounds;
 
+pub use alarms::*;
 pub use links::*;
 pub use memories::*;
 pub use portals::*;
@@ -56,6 +58,12 @@ macro_rules! store_conformance {
             a_transaction_twice_remembered_takes_one_place
             digests_are_remembered_for_each_portal
             hosts_and_management_rooms_are_kept
+            alarms_ring_in_order
+            an_alarm_moves_and_is_taken_away
+            each_host_has_a_block_list
+            counts_are_kept
+            an_erased_portal_leaves_nothing
+            an_erased_link_leaves_nothing
         }
     };
     ($fresh:expr => $($name:ident)*) => {

@@ -2,6 +2,9 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::alarm::Subject;
+use crate::block::Block;
+use crate::count::Counts;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
 use crate::host::{Host, ManagementRoom};
@@ -131,6 +134,18 @@ impl<'a, S: Store + 'a> Facts for FrailTransaction<'a, S> {
     }
     fn due(&self, now: Timestamp, limit: usize) -> Read<Vec<PortalId>> {
         self.round.due(now, limit)
+    }
+    fn alarms(&self, now: Timestamp, limit: usize) -> Read<Vec<(Timestamp, Subject)>> {
+        self.round.alarms(now, limit)
+    }
+    fn block(&self, host: &UserId, key: &str) -> Read<Option<Block>> {
+        self.round.block(host, key)
+    }
+    fn blocks_of_host(&self, host: &UserId) -> Read<Vec<Block>> {
+        self.round.blocks_of_host(host)
+    }
+    fn counts(&self) -> Read<Counts> {
+        self.round.counts()
     }
     fn host(&self, user: &UserId) -> Read<Option<Host>> {
         self.round.host(user)

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
+use crate::alarm::Subject;
+use crate::block::Block;
+use crate::count::Counts;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
 use crate::host::{Host, ManagementRoom};
@@ -26,6 +29,9 @@ pub(super) struct Rows {
     frames: BTreeMap<(PortalId, u64), InboxFrame>,
     transactions: VecDeque<String>,
     digests: BTreeSet<(PortalId, Digest)>,
+    alarms: BTreeSet<(Timestamp, Subject)>,
+    blocks: BTreeMap<(UserId, String), Block>,
+    counts: Counts,
 }
 
 impl Rows {
@@ -66,6 +72,23 @@ impl Rows {
             Change::RememberDigest { portal, digest } => {
                 self.digests.insert((portal, digest));
             }
+            Change::SetAlarm { subject, was, at } => {
+                was.map(|was| self.alarms.remove(&(was, subject)));
+                at.map(|at| self.alarms.insert((at, subject)));
+            }
+            Change::PutBlock(block) => {
+                let key = (block.host.clone(), block.key.clone());
+                self.blocks.insert(key, block);
+            }
+            Change::DeleteBlock { host, key } => {
+                self.blocks.remove(&(host, key));
+            }
+            Change::PutCounts(counts) => self.counts = counts,
+            Change::ErasePortal(portal) => self.erase_portal(&portal),
+            Change::EraseLink(link) => {
+                self.links_by_token.remove(&link.token_hash.0);
+                self.links.remove(&link.id);
+            }
         }
     }
 
@@ -82,6 +105,16 @@ impl Rows {
         self.portals_by_ghost
             .insert(portal.ghost.clone(), portal.id);
         self.portals.insert(portal.id, portal);
+    }
+
+    fn erase_portal(&mut self, portal: &Portal) {
+        if let Some(room) = portal.room() {
+            self.portals_by_room.remove(room);
+        }
+        self.portals_by_ghost.remove(&portal.ghost);
+        self.portals.remove(&portal.id);
+        self.frames.retain(|(of, _), _| *of != portal.id);
+        self.digests.retain(|(of, _)| *of != portal.id);
     }
 
     fn remember_transaction(&mut self, txn: String) {
@@ -139,6 +172,24 @@ impl Rows {
             .iter()
             .take_while(|(deadline, _)| *deadline <= now);
         due.take(limit).map(|(_, portal)| *portal).collect()
+    }
+
+    pub(super) fn alarms(&self, now: Timestamp, limit: usize) -> Vec<(Timestamp, Subject)> {
+        let ringing = self.alarms.iter().take_while(|(at, _)| *at <= now);
+        ringing.take(limit).copied().collect()
+    }
+
+    pub(super) fn block(&self, host: &UserId, key: &str) -> Option<Block> {
+        self.blocks.get(&(host.clone(), key.to_owned())).cloned()
+    }
+
+    pub(super) fn blocks_of_host(&self, host: &UserId) -> Vec<Block> {
+        let theirs = self.blocks.values().filter(|block| block.host == *host);
+        theirs.cloned().collect()
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
     }
 
     pub(super) fn host(&self, user: &UserId) -> Option<Host> {

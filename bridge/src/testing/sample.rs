@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::guest::GuestName;
 use crate::id::{DeviceId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, LinkState, TokenHash};
-use crate::policy::{GuestRate, Permissions, Policy, Role};
-use crate::portal::{Portal, PortalState};
+use crate::policy::{GuestRate, Limits, Permissions, Policy, Role, Times};
+use crate::portal::{Portal, PortalState, Told};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use crate::visit::Visit;
@@ -52,6 +52,8 @@ pub fn policy() -> Policy {
             interval: Duration::from_millis(1),
         },
         permissions: Permissions(BTreeMap::from([(SERVER.to_owned(), Role::Host)])),
+        times: Times::default(),
+        limits: Limits::default(),
     }
 }
 
@@ -72,6 +74,12 @@ pub fn link(number: u64, host: &UserId) -> Link {
         created_at: Timestamp(1_000),
         expires_at: Timestamp(2_000),
         state: LinkState::Open,
+        number: 0,
+        passcode: None,
+        wrong_passcodes: 0,
+        opened_at: None,
+        chat_ended_at: None,
+        alarm_at: None,
     }
 }
 
@@ -90,6 +98,7 @@ pub fn portal(number: u64, host: &UserId, ends_at: Timestamp) -> Result<Portal, 
             ed25519: format!("key{number}"),
             last_n: 0,
             rate: Timestamp(0),
+            seen_at: Timestamp(0),
         },
         state: PortalState::Open {
             room: room(number),
@@ -99,5 +108,7 @@ pub fn portal(number: u64, host: &UserId, ends_at: Timestamp) -> Result<Portal, 
         last_message_at: Timestamp(1_000),
         ends_at,
         last_seq: 0,
+        told: Told::default(),
+        alarm_at: None,
     })
 }

@@ -90,6 +90,7 @@ fn inbox() -> Vec<InboxFrame> {
             code: "M_FORBIDDEN".to_owned(),
         },
     ];
+    frames.push(InboxFrame::Deadline { deadline });
     frames.extend(reasons.map(|reason| InboxFrame::Ended { reason }));
     frames
 }
@@ -102,6 +103,7 @@ fn refused_result(n: u64, refusal: Refusal) -> ServerFrame {
         code: refusal.code(),
         message: refusal.to_string(),
         retry_after_ms,
+        tries_left: refusal.tries_left(),
     };
     ServerFrame::Result(ResultFrame {
         n: Some(n),
@@ -311,6 +313,9 @@ fn every_refusal_has_a_documented_code() {
         Refusal::LinkExpired,
         Refusal::LinkRevoked,
         Refusal::TooManyChats,
+        Refusal::PasscodeNeeded,
+        Refusal::PasscodeWrong { left: 4 },
+        Refusal::TooManyTries,
         Refusal::BadName,
         Refusal::BadKeys,
         Refusal::UnknownChat,
@@ -333,6 +338,10 @@ fn every_refusal_has_a_documented_code() {
         assert_eq!(
             refusal.retry_after().is_some(),
             matches!(refusal, Refusal::RateLimited { .. })
+        );
+        assert_eq!(
+            refusal.tries_left().is_some(),
+            matches!(refusal, Refusal::PasscodeWrong { .. })
         );
     }
     assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);

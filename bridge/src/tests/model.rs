@@ -7,13 +7,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 
+use super::plain::{Asked, Plain};
 use super::reach::{Cause, assert_reach, cause};
 use super::world::*;
 use crate::effect::{Effect, Lane};
 use crate::frame::InboxFrame;
 use crate::id::{DeviceId, EffectId, EventId, PortalId, UserId};
 use crate::input::{Input, Join, Membership, Outcome, RoomEvent, RoomEventKind};
-use crate::link::Token;
+use crate::link::{LinkState, Token};
 use crate::portal::PortalState;
 use crate::store::{Change, Changes, Facts};
 use crate::testing::sample;
@@ -30,10 +31,13 @@ struct Model {
     /// Portals of which the homeserver said that the seal holds.
     sealed: BTreeSet<PortalId>,
     closed: BTreeSet<PortalId>,
+    erased: BTreeSet<PortalId>,
+    ends: BTreeSet<String>,
     /// How many frames each portal was given.
     frames: BTreeMap<PortalId, u64>,
     last_effect: Option<EffectId>,
     rooms: u64,
+    commands: u64,
     /// Whether only guests act, and the homeserver performs what they cause.
     guests_only: bool,
 }
@@ -42,6 +46,8 @@ impl Model {
     fn new(guests_only: bool) -> Self {
         let mut world = World::new();
         world.policy.open_chats = 4;
+        world.policy.open_links = 6;
+        world.policy.limits.links_a_day = usize::MAX;
         let tokens = (0..3).map(|_| world.invite()).collect();
         Self {
             world,
@@ -49,9 +55,12 @@ impl Model {
             portals: Vec::new(),
             sealed: BTreeSet::new(),
             closed: BTreeSet::new(),
+            erased: BTreeSet::new(),
+            ends: BTreeSet::new(),
             frames: BTreeMap::new(),
             last_effect: None,
             rooms: 0,
+            commands: 0,
             guests_only,
         }
     }
@@ -60,16 +69,68 @@ impl Model {
         let Some(input) = self.input(what, which, how) else {
             return;
         };
+        let before = Plain::of(&self.world);
         // A refusal carries no changes that could be stored.
-        if let Ok(stored) = self.world.submit(input.clone()) {
-            self.check(&stored.changes);
-        }
+        let answer = match self.world.submit(input.clone()) {
+            Ok(stored) => {
+                self.check(&stored.changes);
+                Ok(stored.answer)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        before.assert_followed_by(&Plain::of(&self.world), &input, &answer, &self.world);
         self.check_portals();
-        self.check_again(&input);
+        if matches!(input, Input::Tick { .. }) {
+            self.world.settle();
+        } else {
+            self.check_again(&input);
+        }
+        self.check_counts();
+    }
+
+    /// A command in the management room does exactly what the plain reference says, and nothing
+    /// else.
+    fn command(&mut self, which: u8, how: u8) {
+        let asked = Asked::choose(which, how);
+        self.commands += 1;
+        let before = Plain::of(&self.world);
+        let event = RoomEvent {
+            room: management(),
+            event_id: EventId::new(format!("$command{}", self.commands)),
+            sender: alice(),
+            at: Timestamp(1),
+            kind: text(&asked.written()),
+        };
+        let stored = self.world.submit(Input::Room(event.clone())).unwrap();
+        self.check(&stored.changes);
+        self.check_again(&Input::Room(event));
+        let said = self.world.said();
+        assert!(!said.is_empty(), "every command is answered");
+        let made = said.iter().filter(|words| words.plain.contains("/#"));
+        self.tokens.extend(made.map(|words| token_in(&words.plain)));
+        assert_eq!(
+            Plain::of(&self.world),
+            before.clone().after(&asked, &self.world.policy),
+            "{asked:?} after {before:?}"
+        );
+        self.check_portals();
+        self.check_counts();
+    }
+
+    /// Notices wait in no lane that the model performs.
+    fn check_counts(&mut self) {
+        self.world.said();
+        let plain = Plain::of(&self.world);
+        let counts = self.world.store.counts().unwrap();
+        assert_eq!(counts.open_chats, plain.chats());
+        assert!(counts.open_links >= plain.unused());
+        let stored = self.world.store.links_of_host(&alice()).unwrap();
+        let open = stored.iter().filter(|link| link.state == LinkState::Open);
+        assert_eq!(counts.open_links, u64::try_from(open.count()).unwrap());
     }
 
     fn input(&mut self, what: u8, which: u8, how: u8) -> Option<Input> {
-        match what % 12 {
+        match what % 16 {
             0 => self.join(which, how),
             1 | 2 => self.numbered(which, how),
             3 => Some(Input::Ack {
@@ -79,10 +140,11 @@ impl Model {
             4 if how < 40 => Some(Input::Leave {
                 portal: self.pick(which)?,
             }),
-            5..=7 => self.outcome(which, how),
+            5..=7 | 13..=15 => self.outcome(which, how),
             8 => {
                 self.world.now = match how {
                     0..16 => Timestamp(self.world.now.0.saturating_sub(3_600_000)),
+                    216..250 => self.world.now + DAY,
                     250.. => self.world.now + 10 * DAY,
                     _ => self.world.now + Duration::from_millis(u64::from(how) * 20),
                 };
@@ -91,6 +153,7 @@ impl Model {
             9 if !self.guests_only => self.room_event(which, how),
             10 if !self.guests_only => {
                 let portal = self.pick(which)?;
+                self.world.store.portal(portal).unwrap()?;
                 let mut event = self
                     .world
                     .olm_from_alice(portal, &format!("olm {}", how % 8));
@@ -99,11 +162,8 @@ impl Model {
                 }
                 Some(Input::ToDevice(event))
             }
-            11 if !self.guests_only => {
-                if how.is_multiple_of(8) {
-                    let token = self.world.invite();
-                    self.tokens.push(token);
-                }
+            11 | 12 if !self.guests_only => {
+                self.command(which, how);
                 None
             }
             _ => None,
@@ -111,8 +171,14 @@ impl Model {
     }
 
     fn pick(&self, which: u8) -> Option<PortalId> {
-        let place = usize::from(which).checked_rem(self.portals.len())?;
-        self.portals.get(place).copied()
+        // Mostly one that lives, now and then one that is over or forgotten.
+        let live: Vec<_> = self
+            .portals
+            .iter()
+            .filter(|id| which.is_multiple_of(8) || !self.closed.contains(id))
+            .collect();
+        let place = usize::from(which / 8).checked_rem(live.len())?;
+        live.get(place).map(|id| **id)
     }
 
     fn join(&self, which: u8, how: u8) -> Option<Input> {
@@ -126,7 +192,8 @@ impl Model {
 
     fn numbered(&self, which: u8, how: u8) -> Option<Input> {
         let portal = self.pick(which)?;
-        let last = self.world.portal(portal).visit.last_n;
+        let stored = self.world.store.portal(portal).unwrap();
+        let last = stored.map_or(0, |stored| stored.visit.last_n);
         let n = (last + u64::from(how % 4)).saturating_sub(1);
         Some(match how / 4 % 4 {
             0 => Input::SendToDevice {
@@ -186,7 +253,7 @@ impl Model {
     }
 
     fn room_event(&self, which: u8, how: u8) -> Option<Input> {
-        let portal = self.world.portal(self.pick(which)?);
+        let portal = self.world.store.portal(self.pick(which)?).unwrap()?;
         let room = portal.room()?.clone();
         let senders = [
             alice(),
@@ -216,10 +283,11 @@ impl Model {
     }
 
     fn membership(&self, ghost: &UserId, which: u8, how: u8) -> RoomEventKind {
-        let targets = [alice(), ghost.clone(), bot(), sample::user("mallory")];
+        let mallory = sample::user("mallory");
+        let targets = [alice(), ghost.clone(), bot(), mallory.clone(), mallory];
         let memberships = [
             Membership::Join,
-            Membership::Join,
+            Membership::Ban,
             Membership::Invite,
             Membership::Leave,
         ];
@@ -240,9 +308,14 @@ impl Model {
                     *given += 1;
                     assert_eq!(seq, given, "sequence numbers have no gaps");
                     assert!(!self.closed.contains(portal), "an end is the last frame");
-                    if matches!(frame, InboxFrame::Ended { .. }) {
+                    if let InboxFrame::Ended { reason } = frame {
+                        self.ends.insert(format!("{reason:?}"));
                         self.closed.insert(*portal);
                     }
+                }
+                Change::ErasePortal(portal) => {
+                    assert!(self.closed.contains(&portal.id), "what lives is kept");
+                    self.erased.insert(portal.id);
                 }
                 Change::PutEffect { id, effect } => {
                     assert!(Some(*id) > self.last_effect, "effects come in order");
@@ -262,7 +335,11 @@ impl Model {
     fn check_portals(&self) {
         let facts = &self.world.store;
         for id in &self.portals {
-            let portal = self.world.portal(*id);
+            let Some(portal) = facts.portal(*id).unwrap() else {
+                assert!(self.closed.contains(id), "what lives is kept");
+                assert_eq!(facts.frames(*id, 0, 1).unwrap(), []);
+                continue;
+            };
             assert_eq!(
                 portal.is_closed(),
                 self.closed.contains(id),
@@ -321,7 +398,7 @@ proptest! {
 #[test]
 fn the_model_reaches_open_chats_and_every_end() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut opened = 0;
+    let (mut opened, mut erased, mut commands) = (0, 0, 0);
     let mut ends = BTreeSet::new();
     for _ in 0..100 {
         let doings = prop::collection::vec(any::<Doing>(), 150)
@@ -333,12 +410,12 @@ fn the_model_reaches_open_chats_and_every_end() {
             model.step(doing);
         }
         opened += model.sealed.len();
-        for id in &model.closed {
-            if let PortalState::Closed { reason, .. } = model.world.portal(*id).state {
-                ends.insert(format!("{reason:?}"));
-            }
-        }
+        erased += model.erased.len();
+        commands += model.world.store.blocks_of_host(&alice()).unwrap().len();
+        ends.extend(model.ends);
     }
     assert!(opened > 20, "{opened}");
+    assert!(erased > 20, "{erased}");
+    assert!(commands > 20, "{commands}");
     assert_eq!(ends.len(), 5, "{ends:?}");
 }

@@ -153,6 +153,7 @@ fn of_what_nobody_waits_for_nothing_is_told() {
     world.send(portal, 1).unwrap();
     assert!(delayed(&mut world, "send_event", 100).is_empty());
     world.submit(Input::Leave { portal }).unwrap();
+    world.said();
     assert!(delayed(&mut world, "ghost_leaves", 100).is_empty());
     // A host who put the bot out.
     let mut world = World::new();

@@ -92,7 +92,7 @@ fn every_step_that_is_refused_ends_the_chat_and_tells_the_host() {
         let said = world.said();
         assert_eq!(said.len(), 1);
         assert!(
-            said[0].plain.contains("Bob") && said[0].plain.contains("`invite`"),
+            said[0].plain.contains("Bob (number 1)") && said[0].plain.contains("`renew 1`"),
             "{}",
             said[0].plain
         );
@@ -159,14 +159,15 @@ fn a_guest_who_left_before_the_seal_was_read_gets_no_chat() {
             reason: EndReason::Guest
         }
     );
-    let tail: Vec<_> = world.waiting().into_iter().rev().take(4).rev().collect();
+    let tail: Vec<_> = world.waiting().into_iter().rev().take(5).rev().collect();
     assert_eq!(
         tail,
         [
             "bot_leaves_unused",
             "ghost_leaves",
             "delete_device",
-            "deactivate"
+            "deactivate",
+            "notice"
         ]
     );
 }

@@ -39,7 +39,7 @@ pub fn cause(effect: &Effect) -> Cause {
         | Effect::BotLeavesUnused { .. }
         | Effect::DeleteDevice { .. }
         | Effect::Deactivate { .. }
-        // Keys that the homeserver refuses make the bot tell the host that the chat failed.
+        // The bot tells the host that a link was opened, and how a chat ended.
         | Effect::Notice { .. } => Cause::Guest,
         Effect::BotJoins { .. }
         | Effect::BotDeclines { .. }
@@ -119,7 +119,11 @@ pub fn assert_reach(changes: &Changes, facts: &dyn Facts) {
             continue;
         };
         if let crate::effect::Lane::Portal(id) = effect.lane() {
-            assert_own(effect, &facts.portal(id).unwrap().unwrap());
+            match facts.portal(id).unwrap() {
+                Some(portal) => assert_own(effect, &portal),
+                // A room that was made after everything else of its portal was forgotten.
+                None => assert_eq!(effect.name(), "bot_leaves_unused"),
+            }
         }
     }
 }
@@ -167,7 +171,7 @@ fn each_input_of_a_guest_causes_what_its_table_says() {
         (Input::Recount { portal, last_n: 9 }, &[]),
         (
             Input::Leave { portal },
-            &["ghost_leaves", "delete_device", "deactivate"],
+            &["ghost_leaves", "delete_device", "deactivate", "notice"],
         ),
     ];
     for (input, expected) in table {

@@ -204,7 +204,9 @@ fn in_a_bigger_room_commands_need_the_prefix() {
     }
     let said = world.write_in(&group(), &alice(), "!guest help");
     assert!(
-        said[0].plain.contains("`!guest invite [label]`"),
+        said[0]
+            .plain
+            .contains("`!guest invite [label] [--expires 3d] [--passcode]`"),
         "{}",
         said[0].plain
     );

@@ -16,7 +16,7 @@ use crate::input::{
     Input, Join, JoinKeys, Membership, Outcome, RoomEvent, RoomEventKind, ToDevice,
 };
 use crate::link::{Link, Token};
-use crate::policy::{GuestRate, Permissions, Policy, Role};
+use crate::policy::{GuestRate, Limits, Permissions, Policy, Role, Times};
 use crate::portal::Portal;
 use crate::refusal::Refusal;
 use crate::store::{Change, Changes, Facts, Store, StoreTransaction};
@@ -59,6 +59,8 @@ pub fn policy() -> Policy {
             interval: Duration::from_secs(1),
         },
         permissions: Permissions(BTreeMap::from([(sample::SERVER.to_owned(), Role::Host)])),
+        times: Times::default(),
+        limits: Limits::default(),
     }
 }
 
@@ -136,6 +138,16 @@ impl World {
             unstored: decision.unstored,
             answer: decision.answer,
         })
+    }
+
+    /// Lets ticks do what they do, until there is nothing left to do now.
+    pub fn settle(&mut self) {
+        for _ in 0..100 {
+            if self.submit(tick()).unwrap().changes.is_empty() {
+                return;
+            }
+        }
+        panic!("ticks find no end");
     }
 
     pub fn pass(&mut self, time: Duration) {
@@ -239,6 +251,7 @@ impl World {
             device: DeviceId::new(DEVICE),
             ed25519: "ed25519key".to_owned(),
             keys: keys(),
+            passcode: None,
         }
     }
 

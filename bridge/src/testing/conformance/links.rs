@@ -88,6 +88,7 @@ pub fn hosts_and_management_rooms_are_kept<S: Store>(store: &S) {
     let host = Host {
         user: alice.clone(),
         display_name: Some("Älice".to_owned()),
+        last_number: 7,
     };
     let room = ManagementRoom {
         room: sample::room(1),
@@ -112,10 +113,7 @@ pub fn hosts_and_management_rooms_are_kept<S: Store>(store: &S) {
         direct: false,
         ..room.clone()
     };
-    let renamed = Host {
-        user: alice.clone(),
-        display_name: None,
-    };
+    let renamed = Host::new(alice.clone());
     commit(
         store,
         vec![

@@ -21,6 +21,9 @@ pub fn an_empty_store_knows_nothing<S: Store>(store: &S) {
     assert_eq!(facts.portals_of_host(&alice).unwrap(), []);
     assert_eq!(facts.due(Timestamp(u64::MAX), 10).unwrap(), []);
     assert_eq!(facts.host(&alice).unwrap(), None);
+    assert_eq!(facts.alarms(Timestamp(u64::MAX), 10).unwrap(), []);
+    assert_eq!(facts.block(&alice, "key").unwrap(), None);
+    assert_eq!(facts.blocks_of_host(&alice).unwrap(), []);
     assert_eq!(facts.management_room(&sample::room(1)).unwrap(), None);
     assert_eq!(facts.effect(EffectId::from_u128(1)).unwrap(), None);
     assert_eq!(facts.effects(None, 10).unwrap(), []);
