@@ -1,18 +1,19 @@
 //! The configuration: one YAML file, with any value from the environment as
 //! `VESTIBULE__SECTION__KEY`, and secrets also from files (`…_file`).
 
+mod guests;
 mod secret;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use config::{Environment, File, FileFormat};
 use serde::Deserialize;
 use vestibule_bridge::id::UserId;
-use vestibule_bridge::policy::{GuestRate, Permissions, Policy, Role};
+use vestibule_bridge::policy::{Permissions, Policy, Role};
 
+pub use guests::Guests;
 pub use secret::Secret;
 
 /// Why the configuration can't be used. `Display` is written for the person who edits it.
@@ -97,37 +98,6 @@ pub struct Appservice {
     pub bot_localpart: String,
 }
 
-/// Section `guests`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Guests {
-    /// Where the bridge listens for guests, usually behind a proxy that adds TLS.
-    pub listen: SocketAddr,
-    /// The URL under which guests reach it; links are `<public_url>/#<token>`.
-    pub public_url: String,
-    /// How many days an unused link lives.
-    #[serde(default = "default_link_days")]
-    pub link_days: f64,
-    /// After how many days without a message a chat ends.
-    #[serde(default = "default_idle_days")]
-    pub idle_days: f64,
-    /// How many unused links a host may have.
-    #[serde(default = "default_open_links")]
-    pub open_links: usize,
-    /// How many chats a host may have at once.
-    #[serde(default = "default_open_chats")]
-    pub open_chats: usize,
-    /// The longest encrypted message, in bytes.
-    #[serde(default = "default_message_bytes")]
-    pub message_bytes: usize,
-    /// How many messages a guest may send at once.
-    #[serde(default = "default_burst")]
-    pub burst: u32,
-    /// How many messages a guest may send per second after that.
-    #[serde(default = "default_rate")]
-    pub messages_per_second: f64,
-}
-
 /// Section `ops`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -179,28 +149,6 @@ fn default_id() -> String {
 fn default_bot() -> String {
     "guestbot".to_owned()
 }
-fn default_link_days() -> f64 {
-    7.0
-}
-fn default_idle_days() -> f64 {
-    10.0
-}
-fn default_open_links() -> usize {
-    20
-}
-fn default_open_chats() -> usize {
-    50
-}
-fn default_message_bytes() -> usize {
-    16 * 1024
-}
-fn default_burst() -> u32 {
-    10
-}
-fn default_rate() -> f64 {
-    1.0
-}
-
 impl Config {
     /// Reads the file, lays the environment over it, and checks the whole.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
@@ -224,12 +172,6 @@ impl Config {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        let invalid = |key, problem: &str| {
-            Err(ConfigError::Invalid {
-                key,
-                problem: problem.to_owned(),
-            })
-        };
         if !is_http_url(&self.homeserver.address) {
             return invalid(
                 "homeserver.address",
@@ -240,12 +182,6 @@ impl Config {
             return invalid(
                 "homeserver.domain",
                 "must be a server name such as example.org",
-            );
-        }
-        if !is_http_url(&self.guests.public_url) || self.guests.public_url.contains(['#', '?']) {
-            return invalid(
-                "guests.public_url",
-                "must be a URL such as https://chat.example.org, without # and ?",
             );
         }
         let localpart = &self.appservice.bot_localpart;
@@ -264,21 +200,7 @@ impl Config {
             );
         }
         self.tokens()?;
-        days("guests.link_days", self.guests.link_days)?;
-        days("guests.idle_days", self.guests.idle_days)?;
-        if self.guests.burst == 0 {
-            return invalid("guests.burst", "must be at least 1");
-        }
-        if !(self.guests.messages_per_second > 0.0 && self.guests.messages_per_second <= 1000.0) {
-            return invalid(
-                "guests.messages_per_second",
-                "must be above 0 and at most 1000",
-            );
-        }
-        if !(1024..=60_000).contains(&self.guests.message_bytes) {
-            return invalid("guests.message_bytes", "must be from 1024 to 60000");
-        }
-        Ok(())
+        self.guests.validate()
     }
 
     /// The two tokens, `as_token` first.
@@ -315,20 +237,20 @@ impl Config {
 
     /// The rules, as the domain knows them.
     pub fn policy(&self) -> Result<Policy, ConfigError> {
+        let guests = &self.guests;
         Ok(Policy {
             bot: self.bot(),
             server_name: self.homeserver.domain.clone(),
-            public_url: self.guests.public_url.trim_end_matches('/').to_owned(),
-            link_lifetime: days("guests.link_days", self.guests.link_days)?,
-            idle_limit: days("guests.idle_days", self.guests.idle_days)?,
-            open_links: self.guests.open_links,
-            open_chats: self.guests.open_chats,
-            message_bytes: self.guests.message_bytes,
-            guest_rate: GuestRate {
-                burst: self.guests.burst,
-                interval: Duration::from_secs_f64(1.0 / self.guests.messages_per_second),
-            },
+            public_url: guests.public_url.trim_end_matches('/').to_owned(),
+            link_lifetime: guests.link_lifetime()?,
+            idle_limit: guests.idle_limit()?,
+            open_links: guests.open_links,
+            open_chats: guests.open_chats,
+            message_bytes: guests.message_bytes,
+            guest_rate: guests.rate(),
             permissions: Permissions(self.permissions.clone()),
+            times: guests.times()?,
+            limits: guests.limits(),
         })
     }
 }
@@ -338,16 +260,12 @@ fn is_http_url(text: &str) -> bool {
     uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
-fn days(key: &'static str, days: f64) -> Result<Duration, ConfigError> {
-    const SECONDS: f64 = 86_400.0;
-    if days > 0.0 && days <= 3650.0 {
-        Ok(Duration::from_secs_f64(days * SECONDS))
-    } else {
-        Err(ConfigError::Invalid {
-            key,
-            problem: "must be above 0 and at most 3650 days".to_owned(),
-        })
-    }
+/// A refused value, with the name of its key.
+fn invalid<T>(key: &'static str, problem: &str) -> Result<T, ConfigError> {
+    Err(ConfigError::Invalid {
+        key,
+        problem: problem.to_owned(),
+    })
 }
 
 #[cfg(test)]

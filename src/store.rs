@@ -18,7 +18,9 @@ use vestibule_bridge::store::{
 };
 use vestibule_bridge::time::Timestamp;
 
-use codec::{after_prefix, backend, decode, encode, id_pair, joined, whole_id};
+use codec::{
+    after_prefix, alarm_key, backend, decode, encode, id_pair, id_prefix, joined, whole_id,
+};
 use families::Family;
 use rows::{Overlay, Rows, handle};
 
@@ -240,6 +242,24 @@ impl RocksTransaction<'_> {
         Ok(())
     }
 
+    fn erase_portal(&mut self, portal: &Portal) -> Read<()> {
+        let id = portal.id.as_u128();
+        self.rows.delete(Family::PortalidPortal, id.to_be_bytes());
+        self.rows
+            .delete(Family::GhostidPortalid, portal.ghost.as_str());
+        self.rows
+            .delete(Family::HostidPortalid, id_pair(portal.host.as_str(), id));
+        if let Some(room) = portal.room() {
+            self.rows.delete(Family::RoomidPortalid, room.as_str());
+        }
+        for family in [Family::PortalSeqFrame, Family::PortalDigestSeen] {
+            for (key, _) in self.rows.prefix(family, &id.to_be_bytes())? {
+                self.rows.delete(family, key);
+            }
+        }
+        Ok(())
+    }
+
     fn delete_frames(&mut self, portal: PortalId, through: u64) -> Read<()> {
         let portal = portal.as_u128().to_be_bytes();
         let end = match through.checked_add(1) {
@@ -312,6 +332,36 @@ impl RocksTransaction<'_> {
                     joined(&portal.as_u128().to_be_bytes(), &digest.0),
                     [],
                 );
+                Ok(())
+            }
+            Change::SetAlarm { subject, was, at } => {
+                if let Some(was) = was {
+                    self.rows
+                        .delete(Family::TimeAlarm, alarm_key(*was, *subject));
+                }
+                if let Some(at) = at {
+                    self.rows
+                        .put(Family::TimeAlarm, alarm_key(*at, *subject), []);
+                }
+                Ok(())
+            }
+            Change::PutBlock(block) => {
+                let key = joined(&id_prefix(block.host.as_str()), block.key.as_bytes());
+                self.put(Family::HostidKeyBlock, key, block)
+            }
+            Change::DeleteBlock { host, key } => {
+                let key = joined(&id_prefix(host.as_str()), key.as_bytes());
+                self.rows.delete(Family::HostidKeyBlock, key);
+                Ok(())
+            }
+            Change::PutCounts(counts) => self.put(Family::GlobalSchema, *b"counts", counts),
+            Change::ErasePortal(portal) => self.erase_portal(portal),
+            Change::EraseLink(link) => {
+                let id = link.id.as_u128();
+                self.rows.delete(Family::LinkidLink, id.to_be_bytes());
+                self.rows.delete(Family::TokenhashLinkid, link.token_hash.0);
+                self.rows
+                    .delete(Family::HostidLinkid, id_pair(link.host.as_str(), id));
                 Ok(())
             }
         }

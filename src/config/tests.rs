@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::io::Write;
+use std::time::Duration;
 
 use vestibule_bridge::id::UserId;
-use vestibule_bridge::policy::Role;
+use vestibule_bridge::policy::{GuestRate, Limits, Role, Times};
 
 use super::*;
 
@@ -36,6 +37,72 @@ fn the_sample_is_valid_and_defaults_are_those_of_the_product() {
             interval: Duration::from_secs(1)
         }
     );
+    assert_eq!(policy.times, Times::default());
+    assert_eq!(policy.limits, Limits::default());
+}
+
+/// Each key of the sample that is commented out shows the default, and is understood.
+#[test]
+fn the_sample_names_every_default() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/default.yaml");
+    let sample = std::fs::read_to_string(sample).unwrap();
+    let guests = sample
+        .split_once("\nguests:")
+        .unwrap()
+        .1
+        .split_once("\nops:")
+        .unwrap()
+        .0;
+    let keys: String = guests
+        .lines()
+        .filter_map(|line| line.strip_prefix("  # "))
+        .filter(|line| {
+            line.split_once(": ")
+                .is_some_and(|(key, _)| !key.contains(' '))
+        })
+        .map(|line| format!("  {line}\n"))
+        .collect();
+    assert_eq!(keys.lines().count(), 17, "{keys}");
+    let head = GOOD.replace("/guest/\" }", "/guest/\",");
+    let inline = keys
+        .lines()
+        .map(|line| line.split('#').next().unwrap().trim())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let text = head.replace("/guest/\",", &format!("/guest/\", {inline} }}"));
+    let (named, plain) = (
+        load(&text).unwrap().policy().unwrap(),
+        load(GOOD).unwrap().policy().unwrap(),
+    );
+    assert_eq!(format!("{named:?}"), format!("{plain:?}"));
+}
+
+#[test]
+fn times_and_limits_come_through() {
+    let text = GOOD.replace(
+        "/guest/\" }",
+        "/guest/\", warning_hours: 1, absence_days: 2, keep_acknowledged_days: 3, keep_chat_days: 4, \
+         keep_link_days: 5, shortest_link_minutes: 6, longest_link_days: 7, links_a_day: 8, \
+         bridge_links: 9, bridge_chats: 10 }",
+    );
+    let policy = load(&text).unwrap().policy().unwrap();
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let times = Times {
+        shortest_link: Duration::from_secs(360),
+        longest_link: days(7),
+        warning: Duration::from_secs(3600),
+        absence: days(2),
+        keep_acknowledged: days(3),
+        keep_chat: days(4),
+        keep_link: days(5),
+    };
+    assert_eq!(policy.times, times);
+    let limits = Limits {
+        links_a_day: 8,
+        bridge_links: 9,
+        bridge_chats: 10,
+    };
+    assert_eq!(policy.limits, limits);
 }
 
 #[test]
@@ -89,6 +156,21 @@ fn each_mistake_names_its_key() {
             "listen: \"127.0.0.1:9001\"",
             "listen: \"127.0.0.1:9001\", burst: 0",
             "guests.burst",
+        ),
+        (
+            "listen: \"127.0.0.1:9001\"",
+            "listen: \"127.0.0.1:9001\", warning_hours: -1",
+            "guests.warning_hours",
+        ),
+        (
+            "listen: \"127.0.0.1:9001\"",
+            "listen: \"127.0.0.1:9001\", shortest_link_minutes: 2880, longest_link_days: 1",
+            "guests.shortest_link_minutes",
+        ),
+        (
+            "listen: \"127.0.0.1:9001\"",
+            "listen: \"127.0.0.1:9001\", links_a_day: 0",
+            "guests.links_a_day",
         ),
     ] {
         let error = load(&GOOD.replace(from, to))

@@ -64,6 +64,7 @@ impl ApiError {
                 code,
                 message: message.into(),
                 retry_after_ms: None,
+                tries_left: None,
             },
         }
     }
@@ -79,6 +80,7 @@ pub fn refusal_body(refusal: &Refusal) -> ErrorBody {
         code: refusal.code(),
         message: refusal.to_string(),
         retry_after_ms,
+        tries_left: refusal.tries_left(),
     }
 }
 
@@ -90,7 +92,9 @@ impl From<Refusal> for ApiError {
             Refusal::LinkExpired | Refusal::LinkRevoked | Refusal::Ended => StatusCode::GONE,
             Refusal::TooManyChats => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::PasscodeNeeded => StatusCode::UNAUTHORIZED,
+            Refusal::PasscodeWrong { .. } => StatusCode::FORBIDDEN,
+            Refusal::TooManyTries | Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::BadName
             | Refusal::BadKeys
             | Refusal::NotOpen

@@ -13,6 +13,7 @@ use vestibule_bridge::bridge::{Answer, Undecided};
 use vestibule_bridge::id::DeviceId;
 use vestibule_bridge::input::{Input, Join, JoinKeys};
 use vestibule_bridge::link::{Link, LinkState, Token};
+use vestibule_bridge::passcode::Passcode;
 use vestibule_bridge::refusal::Refusal;
 use vestibule_bridge::store::{Facts, Read, Store};
 use vestibule_crypto::verify_public_keys;
@@ -26,6 +27,8 @@ pub struct Request {
     token: String,
     name: String,
     device_id: String,
+    #[serde(default)]
+    passcode: String,
     keys: Value,
 }
 
@@ -35,7 +38,8 @@ pub async fn join(
     body: Result<Json<Request>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let request = readable(body)?;
-    let token_hash = Token::parse(&request.token)?.hash();
+    let token = Token::parse(&request.token)?;
+    let token_hash = token.hash();
     let link = app
         .store
         .begin()
@@ -65,6 +69,7 @@ pub async fn join(
             one_time_keys: keys.one_time_keys,
             fallback_keys: keys.fallback_keys,
         },
+        passcode: Passcode::parse(&request.passcode).map(|passcode| passcode.hash(&token)),
     };
     match app.driver.submit(Input::Join(Box::new(join))).await {
         Ok(Ok(Answer::Joined(joined))) => {
@@ -73,6 +78,7 @@ pub async fn join(
                 json!({ "portal": joined.portal, "name": joined.name, "host": joined.host }),
             ))
         }
+        Ok(Ok(Answer::Refused(refusal))) => Err(refusal.into()),
         Ok(Ok(Answer::Stored | Answer::Counted { .. })) | Err(_) => Err(ApiError::unavailable()),
         Ok(Err(refusal)) => Err(refusal.into()),
     }
@@ -87,7 +93,7 @@ fn may_enter(app: &App, link: &Link, device: &DeviceId) -> Read<bool> {
             .begin()
             .portal(portal)?
             .is_some_and(|portal| portal.visit.device == *device)),
-        LinkState::Revoked { .. } => Ok(false),
+        LinkState::Revoked { .. } | LinkState::Expired { .. } => Ok(false),
     }
 }
 

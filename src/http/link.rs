@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use vestibule_bridge::input::Input;
 use vestibule_bridge::link::{Token, look as look_at};
 use vestibule_bridge::store::Store;
 
@@ -28,5 +29,11 @@ pub async fn look(
     let hash = Token::parse(&readable(body)?.token)?.hash();
     let view = look_at(&app.store.begin(), &hash, &app.policy, app.clock.now())
         .map_err(|error| undecided(&error))?;
+    if !view.opened {
+        let looked = Input::Looked { token_hash: hash };
+        // When it can't be stored, the driver says so; the host is not told this time, and the guest
+        // is not concerned.
+        let _answer = app.driver.submit(looked).await;
+    }
     Ok(Json(json!(view)))
 }

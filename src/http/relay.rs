@@ -225,5 +225,6 @@ fn unavailable() -> ErrorBody {
         code: "unavailable",
         message,
         retry_after_ms: Some(1000),
+        tries_left: None,
     }
 }

@@ -79,8 +79,15 @@ pub async fn send<T: Serialize>(socket: &mut WebSocket, frame: &T) -> Result<(),
 
 async fn converse(mut socket: WebSocket, app: Arc<App>) {
     app.metrics.sockets.inc();
+    let mut proven = None;
     let closing = match greet(&mut socket, &app).await {
         Ok(greeted) => {
+            let portal = greeted.portal;
+            proven = Some(portal);
+            // Not awaited: whoever waits for the store waits long when its disk is slow.
+            let noted = Arc::clone(&app);
+            app.tasks
+                .spawn(async move { note_presence(&noted, portal).await });
             Chat::new(Arc::clone(&app), &greeted)
                 .run(&mut socket, greeted.last_n)
                 .await
@@ -109,6 +116,15 @@ async fn converse(mut socket: WebSocket, app: Arc<App>) {
     };
     let _gone = timeout(SLOWEST, socket.send(Message::Close(Some(close)))).await;
     app.metrics.sockets.dec();
+    if let Some(portal) = proven {
+        note_presence(&app, portal).await;
+    }
+}
+
+/// Tells the domain that the guest is there, or was until now: the host hears of a long absence.
+async fn note_presence(app: &App, portal: PortalId) {
+    // When it can't be stored, the driver says so; at worst the host hears of an absence too early.
+    let _answer = app.driver.submit(Input::Seen { portal }).await;
 }
 
 struct Chat {

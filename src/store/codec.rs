@@ -3,7 +3,10 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use vestibule_bridge::alarm::Subject;
+use vestibule_bridge::id::{LinkId, PortalId};
 use vestibule_bridge::store::{Read, StoreError};
+use vestibule_bridge::time::Timestamp;
 
 use super::families::Family;
 
@@ -59,6 +62,30 @@ pub fn trailing_id(family: Family, key: &[u8]) -> Read<u128> {
     key.last_chunk::<16>()
         .map(|bytes| u128::from_be_bytes(*bytes))
         .ok_or_else(|| damaged(family))
+}
+
+/// The key of an alarm: links before portals of the same time.
+#[must_use]
+pub fn alarm_key(at: Timestamp, subject: Subject) -> Vec<u8> {
+    let (kind, id) = match subject {
+        Subject::Link(id) => (0, id.as_u128()),
+        Subject::Portal(id) => (1, id.as_u128()),
+    };
+    [&at.0.to_be_bytes()[..], &[kind], &id.to_be_bytes()].concat()
+}
+
+/// Reads the key of an alarm.
+pub fn alarm(family: Family, key: &[u8]) -> Read<(Timestamp, Subject)> {
+    let at = key
+        .first_chunk::<8>()
+        .map(|bytes| Timestamp(u64::from_be_bytes(*bytes)));
+    let at = at.ok_or_else(|| damaged(family))?;
+    let id = trailing_id(family, key)?;
+    match key.get(8) {
+        Some(0) => Ok((at, Subject::Link(LinkId::from_u128(id)))),
+        Some(1) => Ok((at, Subject::Portal(PortalId::from_u128(id)))),
+        _ => Err(damaged(family)),
+    }
 }
 
 /// The 16 bytes of a value or key that is an id.

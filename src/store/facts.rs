@@ -1,5 +1,8 @@
 //! What the domain reads.
 
+use vestibule_bridge::alarm::Subject;
+use vestibule_bridge::block::Block;
+use vestibule_bridge::count::Counts;
 use vestibule_bridge::effect::Effect;
 use vestibule_bridge::frame::InboxFrame;
 use vestibule_bridge::host::{Host, ManagementRoom};
@@ -11,7 +14,7 @@ use vestibule_bridge::time::Timestamp;
 
 use super::RocksTransaction;
 use super::codec::{
-    after_prefix, decode, id_prefix, joined, trailing_id, trailing_number, whole_id,
+    after_prefix, alarm, decode, id_prefix, joined, trailing_id, trailing_number, whole_id,
 };
 use super::families::Family;
 
@@ -91,6 +94,31 @@ impl Facts for RocksTransaction<'_> {
         rows.iter()
             .map(|(key, _)| trailing_id(Family::DeadlinePortalid, key).map(PortalId::from_u128))
             .collect()
+    }
+
+    fn alarms(&self, now: Timestamp, limit: usize) -> Read<Vec<(Timestamp, Subject)>> {
+        let family = Family::TimeAlarm;
+        let end = now.0.checked_add(1).map(u64::to_be_bytes);
+        let end = end.as_ref().map(<[u8; 8]>::as_slice);
+        let rows = self.rows.range(family, &[], end, limit)?;
+        rows.iter().map(|(key, _)| alarm(family, key)).collect()
+    }
+
+    fn block(&self, host: &UserId, key: &str) -> Read<Option<Block>> {
+        let key = joined(&id_prefix(host.as_str()), key.as_bytes());
+        self.row(Family::HostidKeyBlock, &key)
+    }
+
+    fn blocks_of_host(&self, host: &UserId) -> Read<Vec<Block>> {
+        let family = Family::HostidKeyBlock;
+        let rows = self.rows.prefix(family, &id_prefix(host.as_str()))?;
+        rows.iter().map(|(_, row)| decode(family, row)).collect()
+    }
+
+    fn counts(&self) -> Read<Counts> {
+        Ok(self
+            .row(Family::GlobalSchema, b"counts")?
+            .unwrap_or_default())
     }
 
     fn host(&self, user: &UserId) -> Read<Option<Host>> {

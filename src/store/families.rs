@@ -37,13 +37,17 @@ pub enum Family {
     TxnidNumber,
     /// number (8) → transaction id, to forget the oldest.
     NumberTxnid,
+    /// time in milliseconds (8), 0 for a link or 1 for a portal, its id (16) → nothing.
+    TimeAlarm,
+    /// host, `0xff`, the browser's Ed25519 key → entry of the host's block list.
+    HostidKeyBlock,
     /// name → value: `schema` is the layout's version.
     GlobalSchema,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::LinkidLink,
         Self::TokenhashLinkid,
         Self::HostidLinkid,
@@ -60,6 +64,8 @@ impl Family {
         Self::PortalidSince,
         Self::TxnidNumber,
         Self::NumberTxnid,
+        Self::TimeAlarm,
+        Self::HostidKeyBlock,
         Self::GlobalSchema,
     ];
 
@@ -83,6 +89,8 @@ impl Family {
             Self::PortalidSince => "portalid_since",
             Self::TxnidNumber => "txnid_number",
             Self::NumberTxnid => "number_txnid",
+            Self::TimeAlarm => "time_alarm",
+            Self::HostidKeyBlock => "hostid_key_block",
             Self::GlobalSchema => "global_schema",
         }
     }

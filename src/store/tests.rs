@@ -21,6 +21,7 @@ fn alice() -> Host {
     Host {
         user: UserId::new("@alice:example.org"),
         display_name: Some("Alice".to_owned()),
+        ..Host::new(UserId::new("@alice:example.org"))
     }
 }
 

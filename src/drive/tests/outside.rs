@@ -132,6 +132,7 @@ impl Outside {
                 one_time_keys: json!({}),
                 fallback_keys: json!({}),
             },
+            passcode: None,
         }))
     }
 
