@@ -19,6 +19,8 @@ export interface LinkInfo {
   readonly ghost: string;
   readonly expiresAt: number;
   readonly idleLimitMs: number;
+  /** The join must bring a passcode. */
+  readonly passcode: boolean;
 }
 
 /** The answer of `POST api/v1/join`. */
@@ -33,6 +35,7 @@ export interface JoinRequest {
   readonly token: string;
   readonly name: string;
   readonly device_id: string;
+  readonly passcode?: string;
   readonly keys: Json;
 }
 
@@ -40,6 +43,8 @@ export interface JoinRequest {
 export interface ErrorBody {
   readonly code: string;
   readonly retryAfterMs: number | null;
+  /** After a wrong passcode: how many more may be tried. */
+  readonly triesLeft?: number | null;
 }
 
 export const END_REASONS = ["host", "guest", "expired", "failed", "third_party"] as const;
@@ -52,6 +57,7 @@ export type InboxFrame =
   | { readonly type: "delivered"; readonly seq: number; readonly n: number; readonly eventId: string }
   | { readonly type: "undelivered"; readonly seq: number; readonly n: number; readonly code: string }
   | { readonly type: "host"; readonly seq: number; readonly joined: boolean }
+  | { readonly type: "deadline"; readonly seq: number; readonly deadline: number }
   | { readonly type: "ended"; readonly seq: number; readonly reason: EndReason };
 
 /** A room event. The machine reads all of it; the page only what is named here. */
@@ -161,6 +167,8 @@ function inboxFrame(type: string, frame: Json): InboxFrame {
       return { type, seq: seq(), n: whole(frame["n"], "undelivered.n"), code: string(frame["code"], "undelivered.code") };
     case "host":
       return { type, seq: seq(), joined: boolean(frame["joined"], "host.joined") };
+    case "deadline":
+      return { type, seq: seq(), deadline: whole(frame["deadline"], "deadline.deadline") };
     case "ended":
       return { type, seq: seq(), reason: endReason(frame["reason"]) };
     default:
@@ -216,7 +224,11 @@ function result(frame: Json): ResultFrame {
 
 function errorBody(value: unknown): ErrorBody {
   const error = object(value, "error");
-  return { code: string(error["code"], "error.code"), retryAfterMs: optional(error["retry_after_ms"], "error.retry_after_ms", whole) };
+  return {
+    code: string(error["code"], "error.code"),
+    retryAfterMs: optional(error["retry_after_ms"], "error.retry_after_ms", whole),
+    triesLeft: optional(error["tries_left"], "error.tries_left", whole),
+  };
 }
 
 function hostView(value: unknown, place: string): HostView {
@@ -232,6 +244,7 @@ export function parseLinkInfo(text: string): LinkInfo {
     ghost: string(answer["ghost"], "link.ghost"),
     expiresAt: whole(answer["expires_at"], "link.expires_at"),
     idleLimitMs: whole(answer["idle_limit_ms"], "link.idle_limit_ms"),
+    passcode: boolean(answer["passcode"], "link.passcode"),
   };
 }
 

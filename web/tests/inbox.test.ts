@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { settle } from "./support/clock.ts";
-import { HOST } from "./support/bridge.ts";
+import { DEADLINE, HOST } from "./support/bridge.ts";
 import { RealBridge, RealMachines } from "./support/real.ts";
 import { Browser } from "./support/world.ts";
 
@@ -237,4 +237,50 @@ test("what was found in the room's past stands where it was written, also after 
   assert.deepEqual(tab.reads(), inOrder);
   await tab.reload();
   assert.deepEqual(tab.reads(), inOrder);
+});
+
+const DAY = 86_400_000;
+
+test("a warning of the end stays until somebody writes", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  const isWarned = (): boolean => {
+    const { deadline, warnedOf } = tab.chat.view.get().chat;
+    return warnedOf !== undefined && warnedOf === deadline;
+  };
+  assert.equal(isWarned(), false);
+  bridge.deadline = DEADLINE + DAY;
+  bridge.put({ type: "deadline", deadline: bridge.deadline });
+  await settle();
+  assert.equal(isWarned(), true);
+  assert.equal(bridge.acked, 1);
+  await tab.reload();
+  assert.equal(isWarned(), true, "it is stored");
+
+  bridge.deadline += DAY;
+  await tab.say("still here");
+  assert.equal(isWarned(), false, "the guest wrote");
+  bridge.put({ type: "deadline", deadline: bridge.deadline });
+  await settle();
+  assert.equal(isWarned(), true, "again before the next one");
+  bridge.put(bridge.key("k1"));
+  bridge.deadline += DAY;
+  bridge.put(bridge.event("$1", "k1:me too"));
+  await settle();
+  assert.equal(isWarned(), false, "the host wrote");
+});
+
+test("a warning that comes a second time, after a message, sets nothing back", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  bridge.put({ type: "deadline", deadline: DEADLINE });
+  bridge.deadline = DEADLINE + DAY;
+  await tab.say("still here");
+  bridge.put({ type: "deadline", deadline: DEADLINE });
+  await settle();
+  const { deadline, warnedOf } = tab.chat.view.get().chat;
+  assert.equal(deadline, DEADLINE + DAY);
+  assert.equal(warnedOf, DEADLINE);
 });

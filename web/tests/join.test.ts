@@ -42,7 +42,7 @@ test("a name that is none is refused before anything happens", async () => {
   await tab.open(`#${TOKEN}`);
   for (const name of ["", "   ", "x".repeat(41)]) {
     await tab.start(name);
-    assert.deepEqual(tab.join.state.get(), { kind: "form", name, refused: true });
+    assert.deepEqual(tab.join.state.get(), { kind: "form", name, wrong: { field: "name" } });
   }
   await tab.start("😀".repeat(40));
   assert.equal(tab.shows, "chat");
@@ -54,7 +54,7 @@ test("a name that the bridge refuses can be typed again, with the same keys", as
   const tab = browser.tab();
   await tab.open(`#${TOKEN}`);
   await tab.start("Maya");
-  assert.deepEqual(tab.join.state.get(), { kind: "form", name: "Maya", refused: true });
+  assert.deepEqual(tab.join.state.get(), { kind: "form", name: "Maya", wrong: { field: "name" } });
   await tab.start("Maja");
   assert.equal(tab.shows, "chat");
   const [first, second] = browser.bridge.joins;
@@ -98,6 +98,64 @@ for (const [code, screen] of [["paused", "paused"], ["too_many_tries", "too-many
     assert.equal(browser.machines.created, 1);
   });
 }
+
+test("a passcode that is none costs no request, and the right one starts the chat", async () => {
+  const browser = new Browser();
+  browser.bridge.passcode = "987654";
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  assert.equal(tab.join.offer.passcode, true);
+  for (const typed of ["", "12345", "1234567", "12345a", "١٢٣٤٥٦"]) {
+    await tab.start("Maya", typed);
+    assert.deepEqual(tab.join.state.get(), { kind: "form", name: "Maya", wrong: { field: "passcode", left: null } });
+  }
+  assert.equal(browser.bridge.joins.length, 0);
+  await tab.start("Maya", " 987-654 ");
+  assert.equal(tab.shows, "chat");
+  assert.equal(browser.bridge.joins[0]?.passcode, "987654");
+  assert.doesNotMatch(JSON.stringify([...browser.shelf.kept]), /987654/);
+});
+
+test("wrong passcodes are counted in words, and the last withdraws the link", async () => {
+  const browser = new Browser();
+  browser.bridge.passcode = "987654";
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  for (const left of [4, 3, 2, 1]) {
+    await tab.start("Maya", "999999");
+    assert.deepEqual(tab.join.state.get(), { kind: "form", name: "Maya", wrong: { field: "passcode", left } });
+  }
+  const { joins } = browser.bridge;
+  assert.equal(new Set(joins.map(({ keys }) => JSON.stringify(keys))).size, 1, "the same keys");
+  await tab.start("Maya", "999999");
+  assert.equal(tab.shows, "passcode-spent");
+  assert.equal(browser.shelf.kept.size, 0, "keys that serve nobody are erased");
+});
+
+test("after a reload the passcode is asked for again, unless it was right", async () => {
+  const browser = new Browser();
+  browser.bridge.passcode = "987654";
+  browser.bridge.joinErrors = ["offline"];
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  await tab.start("Maya", "987654");
+  await tab.reload();
+  assert.deepEqual(tab.join.state.get(), { kind: "form", name: "Maya", wrong: { field: "passcode", left: null } });
+  await tab.start("Maya", "987654");
+  assert.equal(tab.shows, "chat");
+  assert.equal(browser.machines.created, 1);
+});
+
+test("too many tries of one address, with a time to wait, keep a link that asks for a passcode", async () => {
+  const browser = new Browser();
+  browser.bridge.passcode = "987654";
+  browser.bridge.joinErrors = [{ code: "too_many_tries", retryAfterMs: 1_000 }];
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  await tab.start("Maya", "987654");
+  assert.equal(tab.shows, "too-many-tries");
+  assert.equal(browser.shelf.kept.size, 1);
+});
 
 test("refused keys are thrown away, and the link can be opened once more", async () => {
   const browser = new Browser();

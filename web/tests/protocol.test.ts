@@ -20,7 +20,7 @@ test("every frame of the bridge's samples is read", () => {
 
 test("the samples hold every type of frame that the page knows", () => {
   const known = [
-    "challenge", "opening", "welcome", "event", "to_device", "delivered", "undelivered", "host", "ended", "result",
+    "challenge", "opening", "welcome", "event", "to_device", "delivered", "undelivered", "host", "deadline", "ended", "result",
     "keys_changed", "one_time_keys", "error",
   ];
   assert.deepEqual([...new Set(samples.to_page.map(({ type }) => type))].sort(), known.sort());
@@ -66,11 +66,15 @@ test("a refusal never repeats what it was given", () => {
 
 test("the answers of the requests are read, and refused when they are something else", () => {
   const host = { user_id: "@alice:example.org", display_name: "Alice" };
-  const link = { host, ghost: "@_vestibule_1:example.org", expires_at: 5, idle_limit_ms: 6 };
+  const link = { host, ghost: "@_vestibule_1:example.org", expires_at: 5, idle_limit_ms: 6, passcode: true };
   assert.equal(parseLinkInfo(JSON.stringify(link)).host.displayName, "Alice");
+  assert.equal(parseLinkInfo(JSON.stringify(link)).passcode, true);
   assert.equal(parseJoinAnswer(JSON.stringify({ portal: "p", name: "Maya (Guest)", host })).portal, "p");
   const error = { error: { code: "paused", message: "", retry_after_ms: 1000 } };
-  assert.deepEqual(parseHttpError(JSON.stringify(error)), { code: "paused", retryAfterMs: 1000 });
+  assert.deepEqual(parseHttpError(JSON.stringify(error)), { code: "paused", retryAfterMs: 1000, triesLeft: null });
+  const wrong = { error: { code: "passcode_wrong", message: "", tries_left: 4 } };
+  assert.equal(parseHttpError(JSON.stringify(wrong)).triesLeft, 4);
+  assert.throws(() => parseLinkInfo(JSON.stringify({ ...link, passcode: 1 })), ShapeError);
   assert.throws(() => parseLinkInfo("<html>"), ShapeError);
   assert.throws(() => parseJoinAnswer(JSON.stringify({ portal: 1, name: "", host })), ShapeError);
   assert.throws(() => parseHttpError("{}"), ShapeError);

@@ -17,7 +17,7 @@ import type { Fragment } from "./token.ts";
 
 export type Problem =
   | "no-link" | "link-malformed" | "link-unknown" | "link-used" | "link-expired" | "link-revoked"
-  | "paused" | "too-many-tries" | "unreachable" | "join-failed"
+  | "paused" | "too-many-tries" | "passcode-spent" | "unreachable" | "join-failed"
   | "elsewhere" | "lost" | "page-older" | "page-newer" | "storage" | "erased"
   | "too-old" | "not-secure";
 
@@ -40,6 +40,7 @@ const FINAL: ReadonlyMap<string, Problem> = new Map([
   ["link_used", "link-used"],
   ["link_expired", "link-expired"],
   ["link_revoked", "link-revoked"],
+  ["passcode_spent", "passcode-spent"],
   ["bad_keys", "join-failed"],
   ["bad_request", "join-failed"],
   ["too_large", "join-failed"],
@@ -120,7 +121,7 @@ export class App {
     const machine = await this.reopen(id, snapshot);
     if (machine === null) return;
     if (chat.stage === "joined") this.showChat(id, store, machine, chat, snapshot);
-    else this.showJoin({ ...chat, id }, { store, machine, chat });
+    else this.showJoin({ ...chat, passcode: chat.passcode ?? false, id }, { store, machine, chat });
   }
 
   private async reopen(id: string, snapshot: Snapshot): Promise<CryptoMachine | null> {

@@ -134,6 +134,10 @@ function applyFrame(draft: Draft, frame: InboxFrame, now: number): void {
       if (frame.joined && !draft.chat.hostJoined) draft.add({ kind: "note", what: "host_joined", ts: now });
       draft.update({ hostJoined: frame.joined });
       return;
+    case "deadline":
+      // One that comes a second time, to a store that asked for everything, may be older than a message.
+      if (frame.deadline >= (draft.chat.deadline ?? 0)) draft.update({ deadline: frame.deadline, warnedOf: frame.deadline });
+      return;
     case "ended":
       end(draft, frame.reason);
       return;

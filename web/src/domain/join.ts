@@ -10,9 +10,12 @@ import type { JoinedChat, JoiningChat } from "./records.ts";
 import { cleanName } from "./text.ts";
 
 export type JoinState =
-  | { readonly kind: "form"; readonly name: string; readonly refused: boolean }
+  | { readonly kind: "form"; readonly name: string; readonly wrong: Wrong | null }
   /** `troubled`: the bridge didn't answer yet, and is asked again. */
   | { readonly kind: "working"; readonly troubled: boolean };
+
+/** What has to be typed anew. `left`: how many more passcodes may be tried, if one was wrong. */
+export type Wrong = { readonly field: "name" } | { readonly field: "passcode"; readonly left: number | null };
 
 /** What a link offers. */
 export interface Offer extends LinkInfo {
@@ -40,10 +43,13 @@ export interface JoinEvents {
 const FIRST_DELAY_MS = 1_000;
 const LONGEST_DELAY_MS = 15_000;
 const DEVICE_ID_LENGTH = 10;
+const PASSCODE = /^[0-9]{6}$/;
 
 export class Join {
   readonly state: Value<JoinState>;
   private stopped = false;
+  /** As typed; nothing of it is stored. */
+  private passcode = "";
 
   constructor(
     private readonly world: World,
@@ -51,7 +57,7 @@ export class Join {
     private readonly events: JoinEvents,
     private device: Device | null = null,
   ) {
-    this.state = new Value<JoinState>({ kind: "form", name: device?.chat.name ?? "", refused: false });
+    this.state = new Value<JoinState>({ kind: "form", name: device?.chat.name ?? "", wrong: null });
   }
 
   /** The field has the focus: what will be needed may load now. */
@@ -60,13 +66,28 @@ export class Join {
   }
 
   /** *Start chat* was pressed. */
-  async submit(typed: string): Promise<void> {
+  async submit(typed: string, passcode = ""): Promise<void> {
     if (this.state.get().kind === "working") return;
     const name = cleanName(typed);
     if (name === null) {
-      this.state.set({ kind: "form", name: typed, refused: true });
+      this.state.set({ kind: "form", name: typed, wrong: { field: "name" } });
       return;
     }
+    const digits = passcode.replace(/[\s-]/g, "");
+    if (this.offer.passcode && !PASSCODE.test(digits)) {
+      this.state.set({ kind: "form", name: typed, wrong: { field: "passcode", left: null } });
+      return;
+    }
+    await this.begin(name, digits);
+  }
+
+  /** Goes on with what was begun before a reload: a passcode has to be typed again, unless it was right. */
+  resume(): Promise<void> {
+    return this.begin(this.device?.chat.name ?? "", "");
+  }
+
+  private async begin(name: string, passcode: string): Promise<void> {
+    this.passcode = passcode;
     this.state.set({ kind: "working", troubled: false });
     try {
       const device = await this.prepare(name);
@@ -74,11 +95,6 @@ export class Join {
     } catch (error) {
       if (!this.stopped) this.events.failed(error);
     }
-  }
-
-  /** Goes on with what was begun before a reload. */
-  resume(): Promise<void> {
-    return this.submit(this.device?.chat.name ?? "");
   }
 
   stop(): void {
@@ -102,6 +118,7 @@ export class Join {
       stage: "joining",
       token: offer.token,
       expiresAt: offer.expiresAt,
+      passcode: offer.passcode,
       ghost: offer.ghost,
       device: world.random.letters(DEVICE_ID_LENGTH),
       host: offer.host,
@@ -119,7 +136,8 @@ export class Join {
     const keys = readObject(machine.publicKeys());
     for (let delay = FIRST_DELAY_MS; !this.stopped; delay = Math.min(delay * 2, LONGEST_DELAY_MS)) {
       try {
-        const answer = await this.world.api.join({ token: chat.token, name: chat.name, device_id: chat.device, keys });
+        const secret = this.passcode === "" ? {} : { passcode: this.passcode };
+        const answer = await this.world.api.join({ token: chat.token, name: chat.name, device_id: chat.device, ...secret, keys });
         if (!this.stopped) await this.finish(device, answer.portal, answer.name);
         return;
       } catch (error) {
@@ -161,12 +179,24 @@ export class Join {
         this.state.set({ kind: "working", troubled: true });
         return true;
       case "bad_name":
-        this.state.set({ kind: "form", name: this.device?.chat.name ?? "", refused: true });
+        this.again({ field: "name" });
+        return false;
+      case "passcode_needed":
+      case "passcode_wrong":
+        this.again({ field: "passcode", left: error.triesLeft });
+        return false;
+      case "too_many_tries":
+        // Without a time after which it could work, it is the link's passcode that was tried too often.
+        this.events.refused(this.offer.passcode && error.retryAfterMs === null ? "passcode_spent" : error.code);
         return false;
       default:
         this.events.refused(error.code);
         return false;
     }
+  }
+
+  private again(wrong: Wrong): void {
+    this.state.set({ kind: "form", name: this.device?.chat.name ?? "", wrong });
   }
 
   /** Until the delay is over, or the network is back. */

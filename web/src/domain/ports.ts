@@ -46,10 +46,12 @@ export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly code: string;
   readonly retryAfterMs: number | null;
+  readonly triesLeft: number | null;
   constructor(body: ErrorBody) {
     super(body.code);
     this.code = body.code;
     this.retryAfterMs = body.retryAfterMs;
+    this.triesLeft = body.triesLeft ?? null;
   }
 }
 

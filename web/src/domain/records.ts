@@ -21,6 +21,8 @@ export interface JoiningChat extends ChatBase {
   readonly stage: "joining";
   readonly token: string;
   readonly expiresAt: number;
+  /** Whether the link asks for a passcode. Missing from before there were any. */
+  readonly passcode?: boolean;
 }
 
 export interface JoinedChat extends ChatBase {
@@ -39,6 +41,8 @@ export interface JoinedChat extends ChatBase {
   /** The highest number given to a frame; it may still be on its way. */
   readonly lastN: number;
   readonly deadline: number | null;
+  /** The deadline that the bridge warned of. It says nothing any more once a message moved the deadline. */
+  readonly warnedOf?: number;
   readonly ending: Ending | null;
 }
 

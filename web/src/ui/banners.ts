@@ -5,30 +5,32 @@ import type { Context } from "./context.ts";
 import { h, sentence } from "./dom.ts";
 import type { View } from "./dom.ts";
 
-type Banner = "none" | "connecting" | "opening" | "offline" | "invited" | "no-devices" | "identity";
+type Banner = "none" | "connecting" | "opening" | "offline" | "ends-soon" | "invited" | "no-devices" | "identity";
 
-/** What matters most now: a changed identity, then the connection, then the other side. */
+/** What matters most now: a changed identity, then the connection, then the end, then the other side. */
 function bannerOf({ chat, status, blocked, halt }: ChatView): Banner {
   if (chat.ending !== null || halt !== null) return "none";
   if (blocked === "identity_changed") return "identity";
   if (status !== "open") return status;
+  if (chat.deadline !== null && chat.warnedOf === chat.deadline) return "ends-soon";
   if (!chat.hostJoined) return "invited";
   return blocked === "no_devices" ? "no-devices" : "none";
 }
 
-export function banners({ words }: Context, chat: ChatModel): View {
+export function banners({ words, dates }: Context, chat: ChatModel): View {
   const element = h("div", { class: "banner", role: "status", hidden: true });
-  let shown: Banner = "none";
+  let shown = "none";
   const close = chat.view.bind((view) => {
     const banner = bannerOf(view);
-    if (banner === shown) return;
-    shown = banner;
+    const date = banner === "ends-soon" ? dates.moment(view.chat.deadline ?? 0) : "";
+    if (banner + date === shown) return;
+    shown = banner + date;
     element.hidden = banner === "none";
     element.dataset["banner"] = banner;
-    element.replaceChildren(...content(banner, view.chat.host.displayName));
+    element.replaceChildren(...content(banner, view.chat.host.displayName, date));
   });
 
-  function content(banner: Banner, host: string): Node[] {
+  function content(banner: Banner, host: string, date: string): Node[] {
     switch (banner) {
       case "none":
         return [];
@@ -36,6 +38,8 @@ export function banners({ words }: Context, chat: ChatModel): View {
       case "opening":
       case "offline":
         return [h("p", {}, words.chat.status[banner])];
+      case "ends-soon":
+        return [h("p", {}, words.chat.endsSoon(date))];
       case "invited":
         return [h("p", {}, sentence(words.chat.invited, host))];
       case "no-devices":

@@ -24,6 +24,17 @@ export function joinScreen({ words, clock }: Context, join: Join, named: (name: 
     "data-focus": !isTouch(),
   });
   const help = h("p", { id: "name-help", class: "help", "aria-live": "polite" });
+  const passcode = h("input", {
+    id: "passcode",
+    type: "text",
+    autocomplete: "one-time-code",
+    inputmode: "numeric",
+    enterkeyhint: "go",
+    required: true,
+    "aria-describedby": "passcode-help",
+  });
+  const passcodeHelp = h("p", { id: "passcode-help", class: "help", "aria-live": "polite" });
+  const asked = join.offer.passcode ? [h("label", { for: "passcode" }, text.passcode), passcode, passcodeHelp] : [];
   const button = h("button", { type: "submit", class: "button" }, text.start);
   const form = h(
     "form",
@@ -31,11 +42,12 @@ export function joinScreen({ words, clock }: Context, join: Join, named: (name: 
     h("label", { for: "name" }, text.name),
     field,
     help,
+    ...asked,
     button,
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    void join.submit(field.value);
+    void join.submit(field.value, passcode.value);
   });
   field.addEventListener("focus", () => join.warmUp(), { once: true });
 
@@ -53,16 +65,25 @@ export function joinScreen({ words, clock }: Context, join: Join, named: (name: 
     const working = state.kind === "working";
     named(working ? "starting" : "landing");
     field.disabled = working;
+    passcode.disabled = working;
     button.disabled = working;
     setText(button, working ? text.starting : text.start);
-    const refused = state.kind === "form" && state.refused;
-    setAttribute(field, "aria-invalid", refused ? "true" : false);
-    help.classList.toggle("wrong", refused);
+    const wrong = state.kind === "form" ? state.wrong : null;
+    mark(field, help, wrong?.field === "name");
+    mark(passcode, passcodeHelp, wrong?.field === "passcode");
     if (working) setText(help, state.troubled ? text.troubled : "");
-    else if (refused) setText(help, text.nameRefused);
+    else if (wrong?.field === "name") setText(help, text.nameRefused);
     else help.replaceChildren(sentence(text.nameHelp, host.displayName));
+    if (wrong?.field !== "passcode") passcodeHelp.replaceChildren(sentence(text.passcodeHelp, host.displayName));
+    else setText(passcodeHelp, wrong.left === null ? text.passcodeNeeded : text.passcodeWrong(wrong.left));
     if (state.kind === "form" && field.value === "") field.value = state.name;
-    if (refused) field.focus();
+    if (wrong?.field === "name") field.focus();
+    if (wrong?.field === "passcode") passcode.focus();
   };
   return { element, close: join.state.bind(show) };
+}
+
+function mark(field: HTMLInputElement, help: HTMLElement, wrong: boolean): void {
+  setAttribute(field, "aria-invalid", wrong ? "true" : false);
+  help.classList.toggle("wrong", wrong);
 }

@@ -1,4 +1,4 @@
-import type { ClientFrame, EndReason, JoinAnswer, JoinRequest, LinkInfo } from "../../src/protocol.ts";
+import type { ClientFrame, EndReason, ErrorBody, JoinAnswer, JoinRequest, LinkInfo } from "../../src/protocol.ts";
 import type { Json } from "../../src/shape.ts";
 import { ApiError } from "../../src/domain/ports.ts";
 import type { Api, Socket, SocketEvents, Sockets } from "../../src/domain/ports.ts";
@@ -18,6 +18,8 @@ export class FakeBridge implements Sockets, Api {
   readonly committed = new Map<number, Numbered>();
   /** Joins by device. */
   readonly joins: JoinRequest[] = [];
+  /** When the chat ends if nobody writes. */
+  deadline = DEADLINE;
   lastN = 0;
   acked = 0;
   /** Of its store; another one after it was restored from a backup. */
@@ -31,7 +33,10 @@ export class FakeBridge implements Sockets, Api {
   /** The error of the next numbered frame. */
   refuseNext: { code: string; retry_after_ms?: number } | null = null;
   linkError: string | null = null;
-  joinErrors: string[] = [];
+  joinErrors: (string | ErrorBody)[] = [];
+  /** What the link asks for. */
+  passcode: string | null = null;
+  private tries = 5;
   unreachable = false;
   /** Frames of a connection that was replaced may still be on their way. */
   hearsAll = false;
@@ -45,14 +50,21 @@ export class FakeBridge implements Sockets, Api {
   link(): Promise<LinkInfo> {
     if (this.linkError !== null) return Promise.reject(new ApiError({ code: this.linkError, retryAfterMs: null }));
     const host = { userId: HOST, displayName: "Alice" };
-    return Promise.resolve({ host, ghost: GHOST, expiresAt: DEADLINE, idleLimitMs: 864_000_000 });
+    return Promise.resolve({ host, ghost: GHOST, expiresAt: DEADLINE, idleLimitMs: 864_000_000, passcode: this.passcode !== null });
   }
 
   join(request: JoinRequest): Promise<JoinAnswer> {
     this.joins.push(structuredClone(request));
-    const code = this.joinErrors.shift();
-    if (code !== undefined) return Promise.reject(new ApiError({ code, retryAfterMs: null }));
+    const error = this.joinErrors.shift() ?? this.refusePasscode(request);
+    if (error !== null) return Promise.reject(new ApiError(typeof error === "string" ? { code: error, retryAfterMs: null } : error));
     return Promise.resolve({ portal: "portal", name: `${request.name} (Guest)`, host: { userId: HOST, displayName: "Alice" } });
+  }
+
+  private refusePasscode({ passcode }: JoinRequest): ErrorBody | null {
+    if (this.passcode === null || passcode === this.passcode) return null;
+    if (passcode === undefined) return { code: "passcode_needed", retryAfterMs: null };
+    this.tries -= 1;
+    return { code: this.tries === 0 ? "too_many_tries" : "passcode_wrong", retryAfterMs: null, triesLeft: this.tries };
   }
 
   open(events: SocketEvents): Socket {
@@ -99,7 +111,7 @@ export class FakeBridge implements Sockets, Api {
 
   event(id: string, ciphertext: string, extra: object = {}): InboxBody {
     const event = { type: "m.room.encrypted", event_id: id, sender: HOST, origin_server_ts: 1_795_364_370_566, content: { ciphertext }, ...extra };
-    return { type: "event", event, deadline: DEADLINE };
+    return { type: "event", event, deadline: this.deadline };
   }
 
   key(key: string): InboxBody {
@@ -114,7 +126,7 @@ export class FakeBridge implements Sockets, Api {
     this.say({
       type: "welcome", room_id: "!room:example.org", ghost: GHOST, name: "Maya (Guest)",
       host: { user_id: HOST, display_name: "Alice" }, host_joined: true, last_n: this.lastN, acked_seq: this.acked,
-      last_seq: this.seq, deadline: DEADLINE,
+      last_seq: this.seq, deadline: this.deadline,
       idle_limit_ms: 864_000_000, keys: this.hostKeys(), one_time_keys: this.oneTimeKeys, fallback_unused: true,
     });
   }
@@ -210,7 +222,7 @@ export class FakeBridge implements Sockets, Api {
         this.committed.set(frame.n, frame);
         this.took(frame);
       }
-      this.say({ type: "result", n: frame.n, ok: true, deadline: DEADLINE });
+      this.say({ type: "result", n: frame.n, ok: true, deadline: this.deadline });
     }
   }
 }

@@ -101,8 +101,8 @@ export class Tab<M extends Machines = FakeMachines> {
     await settle();
   }
 
-  async start(name: string): Promise<void> {
-    void this.join.submit(name);
+  async start(name: string, passcode = ""): Promise<void> {
+    void this.join.submit(name, passcode);
     await settle();
   }
 
