@@ -57,6 +57,8 @@ pub struct CatchUp {
     turns: Semaphore,
     /// The last Megolm session that a host wrote with, by room.
     sessions: std::sync::Mutex<HashMap<String, String>>,
+    /// How far each inbox was read since the start.
+    read: std::sync::Mutex<HashMap<PortalId, String>>,
 }
 
 impl CatchUp {
@@ -71,6 +73,7 @@ impl CatchUp {
             locks,
             turns: Semaphore::new(AT_ONCE),
             sessions: std::sync::Mutex::default(),
+            read: std::sync::Mutex::default(),
         }
     }
 
@@ -87,7 +90,7 @@ impl CatchUp {
         let Some(stored) = stored.filter(|stored| !stored.is_closed()) else {
             return Ok(Counts::default());
         };
-        let mut since = self.store.begin().since(portal)?;
+        let mut since = self.read_until().get(&portal).cloned();
         loop {
             let batch = self
                 .homeserver
@@ -97,23 +100,24 @@ impl CatchUp {
             // from a cache for two minutes, so the same question twice is no question.
             let moved = since.as_ref() != Some(&batch.next);
             let last = batch.events.is_empty() || !moved;
-            let mut inputs: Vec<Input> = batch
+            let inputs: Vec<Input> = batch
                 .events
                 .into_iter()
                 .map(|event| inbox_event(&stored.ghost, &stored.visit.device, event))
                 .collect();
-            if moved {
-                let since = batch.next.clone();
-                inputs.push(Input::CaughtUp { portal, since });
-            }
             if !inputs.is_empty() {
                 self.driver.submit_all(inputs, None).await?;
             }
+            self.read_until().insert(portal, batch.next.clone());
             if last {
                 return Ok(batch.counts);
             }
             since = Some(batch.next);
         }
+    }
+
+    fn read_until(&self) -> std::sync::MutexGuard<'_, HashMap<PortalId, String>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether an encrypted event begins a Megolm session, so that a room key came just before it.

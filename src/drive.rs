@@ -15,7 +15,9 @@ use vestibule_bridge::id::{EffectId, PortalId};
 use vestibule_bridge::input::Input;
 use vestibule_bridge::policy::Policy;
 use vestibule_bridge::refusal::Refusal;
-use vestibule_bridge::store::{Change, Changes, Facts, Store, StoreError, StoreTransaction};
+use vestibule_bridge::store::{
+    Change, Changes, DamagedRow, Facts, Owner, Store, StoreError, StoreTransaction,
+};
 
 use crate::clock::Clock;
 
@@ -42,6 +44,8 @@ pub type Answers = Vec<Result<Answer, Refusal>>;
 struct Job {
     inputs: Vec<Input>,
     transaction: Option<String>,
+    /// A row that somebody met who only reads.
+    damaged: Option<DamagedRow>,
     reply: oneshot::Sender<Result<Answers, DriveError>>,
 }
 
@@ -64,6 +68,8 @@ pub struct News {
     pub from_hosts: u64,
     /// How many messages of guests went into the outbox.
     pub from_guests: u64,
+    /// Rows that don't read, met for the first time.
+    pub damaged: BTreeSet<DamagedRow>,
 }
 
 /// Brings inputs to the driver.
@@ -118,10 +124,25 @@ impl Driver {
         inputs: Vec<Input>,
         transaction: Option<String>,
     ) -> Result<Answers, DriveError> {
+        self.bring(inputs, transaction, None).await
+    }
+
+    /// Has whom a damaged row concerns set aside.
+    pub async fn set_aside(&self, row: DamagedRow) -> Result<(), DriveError> {
+        self.bring(Vec::new(), None, Some(row)).await.map(|_| ())
+    }
+
+    async fn bring(
+        &self,
+        inputs: Vec<Input>,
+        transaction: Option<String>,
+        damaged: Option<DamagedRow>,
+    ) -> Result<Answers, DriveError> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
             inputs,
             transaction,
+            damaged,
             reply,
         };
         self.jobs
@@ -163,7 +184,13 @@ impl<S: Store, W: Wake> Worker<S, W> {
     /// Does a round. When it fails, each job is tried alone: one that can't be done must not take
     /// the others with it.
     fn settle(&mut self, round: Vec<Job>) {
-        match self.attempt(round.iter()) {
+        self.store.mend();
+        let mut attempt = self.attempt(round.iter());
+        // What was wrong may be put right by now: then nobody needs to hear of it.
+        if attempt.is_err() && self.store.mend() {
+            attempt = self.attempt(round.iter());
+        }
+        match attempt {
             Ok(answers) => {
                 self.healthy.store(true, Ordering::Relaxed);
                 for (job, answers) in round.into_iter().zip(answers) {
@@ -173,11 +200,13 @@ impl<S: Store, W: Wake> Worker<S, W> {
             }
             Err(_) if round.len() > 1 => round.into_iter().for_each(|job| self.settle(vec![job])),
             Err(error) => {
-                self.healthy.store(false, Ordering::Relaxed);
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "an input could not be stored"
-                );
+                // Once, and not for each input while the disk is full.
+                if self.healthy.swap(false, Ordering::Relaxed) {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "an input could not be stored"
+                    );
+                }
                 let error = DriveError::Store(Arc::new(error));
                 for job in round {
                     let _gone = job.reply.send(Err(error.clone()));
@@ -197,6 +226,9 @@ impl<S: Store, W: Wake> Worker<S, W> {
             .map(|job| self.decide_job(job, &mut round, &mut news))
             .collect::<Result<_, _>>()?;
         round.commit()?;
+        for row in &news.damaged {
+            tracing::error!(family = row.family, owner = %row.owner, "a damaged row was set aside");
+        }
         self.wake.committed(news);
         Ok(answers)
     }
@@ -214,6 +246,9 @@ impl<S: Store, W: Wake> Worker<S, W> {
             round.apply(&Changes(vec![Change::RememberTransaction(
                 transaction.clone(),
             )]))?;
+        }
+        if let Some(row) = &job.damaged {
+            self.set_aside(row.clone(), None, round, news)?;
         }
         let mut answers = Answers::new();
         for input in &job.inputs {
@@ -235,10 +270,47 @@ impl<S: Store, W: Wake> Worker<S, W> {
                     answers.push(Ok(answer));
                 }
                 Err(Undecided::Refused(refusal)) => answers.push(Err(refusal)),
+                // Only this input is set aside: all others of the job are somebody else's.
+                Err(Undecided::Store(StoreError::Damaged(row))) => {
+                    self.set_aside(row, Some(input), round, news)?;
+                    answers.push(Err(Refusal::Damaged));
+                }
                 Err(Undecided::Store(error)) => return Err(error),
+            }
+            for row in round.left_out() {
+                self.set_aside(row, None, round, news)?;
             }
         }
         Ok(answers)
+    }
+
+    /// Remembers that a row doesn't read; its chat, if it is one's, can't go on.
+    fn set_aside(
+        &self,
+        row: DamagedRow,
+        input: Option<&Input>,
+        round: &mut S::Transaction<'_>,
+        news: &mut News,
+    ) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        let mut new = true;
+        if let Owner::Portal(portal) = row.owner {
+            new = !round.is_set_aside(portal)?;
+            changes.push(Change::SetAside {
+                portal,
+                at: self.clock.now(),
+            });
+        }
+        // An effect that is done and can't be followed up is done all the same.
+        if let Some(Input::Done { effect, .. }) = input {
+            changes.push(Change::DeleteEffect(*effect));
+        }
+        round.apply(&changes)?;
+        news.note(&changes);
+        if new {
+            news.damaged.insert(row);
+        }
+        Ok(())
     }
 }
 
@@ -249,6 +321,10 @@ impl News {
                 Change::PutFrame { portal, frame, .. } => {
                     self.portals.insert(*portal);
                     self.from_hosts += u64::from(matches!(frame, InboxFrame::Event { .. }));
+                }
+                // A socket of a portal that can't go on must hear of it.
+                Change::SetAside { portal, .. } => {
+                    self.portals.insert(*portal);
                 }
                 // A portal that opens has a socket waiting for it, without a frame.
                 Change::PutPortal { portal, .. } => {

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use vestibule_bridge::effect::{Effect, Lane, Words};
 use vestibule_bridge::id::EffectId;
 use vestibule_bridge::input::{Input, Outcome};
-use vestibule_bridge::store::{Facts, Read, Store};
+use vestibule_bridge::store::{Facts, Read, Store, StoreError};
 
 use crate::drive::Driver;
 use crate::store::RocksStore;
@@ -102,7 +102,7 @@ impl Unstarted {
         driver: Driver,
         perform: Arc<P>,
     ) -> Read<()> {
-        let left = left_over(&store)?;
+        let (left, damaged) = left_over(&store)?;
         let resumed = left.iter().map(|(id, _)| *id).collect();
         self.outbox.push(left, Vec::new());
         let shared = Shared {
@@ -112,20 +112,35 @@ impl Unstarted {
             calls: Semaphore::new(AT_ONCE),
             resumed,
         };
-        tokio::spawn(dispatch(self.news, self.outbox, Arc::new(shared)));
+        let shared = Arc::new(shared);
+        for id in damaged {
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move { shared.clear_away(id).await });
+        }
+        tokio::spawn(dispatch(self.news, self.outbox, shared));
         Ok(())
     }
 }
 
-fn left_over(store: &RocksStore) -> Read<Vec<(EffectId, Lane)>> {
+/// What waits, and what waits and doesn't read.
+type LeftOver = (Vec<(EffectId, Lane)>, Vec<EffectId>);
+
+fn left_over(store: &RocksStore) -> Read<LeftOver> {
     let rows = store.begin();
-    let mut left: Vec<(EffectId, Lane)> = Vec::new();
+    let (mut left, mut damaged) = (Vec::new(), Vec::new());
+    let mut last = None;
     loop {
-        let page = rows.effects(left.last().map(|(id, _)| *id), PAGE)?;
+        let page = rows.effects(last, PAGE)?;
         if page.is_empty() {
-            return Ok(left);
+            return Ok((left, damaged));
         }
-        left.extend(page.into_iter().map(|(id, effect)| (id, effect.lane())));
+        for (id, effect) in page {
+            last = Some(id);
+            match effect {
+                Some(effect) => left.push((id, effect.lane())),
+                None => damaged.push(id),
+            }
+        }
     }
 }
 
@@ -186,9 +201,12 @@ impl<P: Perform> Shared<P> {
     async fn finish(&self, id: EffectId, words: Option<&Words>) {
         let mut tries = 0;
         let effect = loop {
-            match self.store.begin().effect(id) {
+            let read = self.store.begin().effect(id);
+            match read {
                 Ok(Some(effect)) => break effect,
                 Ok(None) => return,
+                // Its lane must not wait for it.
+                Err(StoreError::Damaged(_)) => return self.clear_away(id).await,
                 Err(error) => {
                     tracing::error!(effect = %id, error = &error as &dyn std::error::Error, "an effect can't be read");
                     pause(&mut tries, None).await;
@@ -196,6 +214,16 @@ impl<P: Perform> Shared<P> {
             }
         };
         let outcome = self.outcome(id, &effect, words).await;
+        self.store_outcome(id, outcome).await;
+    }
+
+    /// Has an effect whose row doesn't read taken out of the outbox, and its chat set aside.
+    async fn clear_away(&self, id: EffectId) {
+        let errcode = "DAMAGED".to_owned();
+        self.store_outcome(id, Outcome::Refused { errcode }).await;
+    }
+
+    async fn store_outcome(&self, id: EffectId, outcome: Outcome) {
         let mut tries = 0;
         while let Err(error) = self
             .driver

@@ -103,7 +103,6 @@ pub fn decide<'a>(
         Input::Leave { portal } => guest_input::leave(portal, draft),
         Input::Room(event) => host_input::room_event(event, draft),
         Input::ToDevice(event) => host_input::to_device(event, draft),
-        Input::CaughtUp { portal, since } => host_input::caught_up(portal, since, draft),
         Input::Done { effect, outcome } => done::done(effect, outcome, draft),
         Input::Tick => end::tick(draft),
     }

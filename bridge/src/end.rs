@@ -6,6 +6,7 @@ use crate::effect::Effect;
 use crate::frame::InboxFrame;
 use crate::policy::Policy;
 use crate::portal::{EndReason, Portal, PortalState};
+use crate::store::{Change, StoreError};
 use crate::words::in_words;
 
 /// How many portals one tick ends; the shell ticks again while there are more.
@@ -13,8 +14,15 @@ const ENDS_PER_TICK: usize = 50;
 
 pub(crate) fn tick(mut draft: Draft<'_>) -> Result<Decision, Undecided> {
     for id in draft.facts.due(draft.now, ENDS_PER_TICK)? {
-        if let Some(portal) = draft.facts.portal(id)? {
-            close(portal, EndReason::Expired, &mut draft);
+        match draft.facts.portal(id) {
+            Ok(Some(portal)) => close(portal, EndReason::Expired, &mut draft),
+            Ok(None) => {}
+            // One chat that can't be read must not keep all others from their end.
+            Err(StoreError::Damaged(_)) => draft.put(Change::SetAside {
+                portal: id,
+                at: draft.now,
+            }),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(draft.answer(Answer::Stored))

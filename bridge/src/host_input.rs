@@ -7,7 +7,7 @@ use crate::content::{ENCRYPTED, digest, sorted_json};
 use crate::draft::Draft;
 use crate::end;
 use crate::frame::{HostEvent, InboxFrame, ToDeviceEvent};
-use crate::id::{EventId, PortalId, UserId};
+use crate::id::{EventId, UserId};
 use crate::input::{Membership, RoomEvent, RoomEventKind, ToDevice};
 use crate::management;
 use crate::portal::{EndReason, Portal, PortalState};
@@ -160,17 +160,6 @@ pub(crate) fn to_device(event: ToDevice, mut draft: Draft<'_>) -> Result<Decisio
         };
         edit.frame(&mut draft, InboxFrame::ToDevice { event });
         edit.save(&mut draft);
-    }
-    Ok(draft.answer(Answer::Stored))
-}
-
-pub(crate) fn caught_up(
-    portal: PortalId,
-    since: String,
-    mut draft: Draft<'_>,
-) -> Result<Decision, Undecided> {
-    if draft.facts.since(portal)?.as_ref() != Some(&since) {
-        draft.put(Change::PutSince { portal, since });
     }
     Ok(draft.answer(Answer::Stored))
 }

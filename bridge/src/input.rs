@@ -16,13 +16,6 @@ pub enum Input {
     Room(RoomEvent),
     /// The homeserver delivered a to-device event, by push or by the truth path.
     ToDevice(ToDevice),
-    /// The truth path of one portal was read up to here.
-    CaughtUp {
-        /// The portal.
-        portal: PortalId,
-        /// The homeserver's `next_batch`.
-        since: String,
-    },
     /// A guest uses a link.
     Join(Box<Join>),
     /// A guest's browser sent an encrypted message.

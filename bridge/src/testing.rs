@@ -84,15 +84,17 @@ macro_rules! facts {
             }
             fn portal(&self, id: PortalId) -> Read<Option<Portal>> {
                 let $this = self;
-                Ok($rows.portal(id))
+                $rows.readable(Some(id))
             }
             fn portal_by_room(&self, room: &RoomId) -> Read<Option<Portal>> {
                 let $this = self;
-                Ok($rows.portal_by_room(room))
+                let id = $rows.id_by_room(room);
+                $rows.readable(id)
             }
             fn portal_by_ghost(&self, ghost: &UserId) -> Read<Option<Portal>> {
                 let $this = self;
-                Ok($rows.portal_by_ghost(ghost))
+                let id = $rows.id_by_ghost(ghost);
+                $rows.readable(id)
             }
             fn portals_of_host(&self, host: &UserId) -> Read<Vec<Portal>> {
                 let $this = self;
@@ -118,7 +120,7 @@ macro_rules! facts {
                 &self,
                 after: Option<EffectId>,
                 limit: usize,
-            ) -> Read<Vec<(EffectId, Effect)>> {
+            ) -> Read<Vec<(EffectId, Option<Effect>)>> {
                 let $this = self;
                 Ok($rows.effects(after, limit))
             }
@@ -139,9 +141,9 @@ macro_rules! facts {
                 let $this = self;
                 Ok($rows.digest_seen(portal, digest))
             }
-            fn since(&self, portal: PortalId) -> Read<Option<String>> {
+            fn is_set_aside(&self, portal: PortalId) -> Read<bool> {
                 let $this = self;
-                Ok($rows.since(portal))
+                Ok($rows.is_set_aside(portal))
             }
         }
     };

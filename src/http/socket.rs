@@ -15,6 +15,7 @@ use vestibule_bridge::frame::{ClientFrame, InboxFrame, ServerFrame};
 use vestibule_bridge::id::PortalId;
 use vestibule_bridge::input::Input;
 use vestibule_bridge::portal::{Portal, PortalState};
+use vestibule_bridge::refusal::Refusal;
 use vestibule_bridge::store::{Facts, Store, StoreError};
 
 use super::error::ApiError;
@@ -115,6 +116,10 @@ impl Closing {
             Self::Replaced => ("replaced", "The chat is open in another place."),
             Self::TooSlow => ("too_slow", "The connection does not keep up."),
             Self::Stopping => ("stopping", "The bridge restarts; please connect again."),
+            Self::Store(StoreError::Damaged(_)) => (
+                "damaged",
+                "This chat can't go on: part of it can't be read any more. Please ask for a new link.",
+            ),
             Self::Unavailable | Self::Store(_) => {
                 ("unavailable", "This does not work at the moment.")
             }
@@ -144,11 +149,16 @@ async fn converse(mut socket: WebSocket, app: Arc<App>) {
         }
         Err(closing) => closing,
     };
-    if let Closing::Store(error) = &closing {
-        tracing::error!(
+    match &closing {
+        Closing::Store(StoreError::Damaged(row)) => {
+            // If that can't be stored now, the next hello finds the same row.
+            let _later = app.driver.set_aside(row.clone()).await;
+        }
+        Closing::Store(error) => tracing::error!(
             error = error as &dyn std::error::Error,
             "a socket had to be closed"
-        );
+        ),
+        _ => {}
     }
     if let Some((code, message)) = closing.words() {
         let _gone = send(
@@ -411,9 +421,12 @@ impl Chat {
                 seq,
             })
             .await;
-        stored
-            .map_err(|_| Closing::Unavailable)?
-            .map_err(|_| Closing::BadFrame)?;
+        match stored.map_err(|_| Closing::Unavailable)? {
+            Ok(_) => {}
+            // The next look into the store says so itself.
+            Err(Refusal::Damaged) => return Ok(()),
+            Err(_) => return Err(Closing::BadFrame),
+        }
         if self.farewell.is_some() && seq == self.cursor {
             Err(Closing::Gone)
         } else {

@@ -1,5 +1,6 @@
 //! The catalogue: every family of rows, named `<key>_<value>`. Keys are raw bytes, numbers in
-//! them big-endian, so that their order is the order of iteration.
+//! them big-endian, so that their order is the order of iteration. `docs/store.md` tells the same
+//! to whoever runs the bridge.
 
 /// One column family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +32,14 @@ pub enum Family {
     PortalSeqFrame,
     /// portal id, digest (16) → nothing.
     PortalDigestSeen,
-    /// portal id → `next_batch`.
-    PortalidSince,
+    /// portal id → that it was set aside, since when, and how often it was in the way.
+    PortalidQuarantine,
     /// transaction id → its number (8).
     TxnidNumber,
     /// number (8) → transaction id, to forget the oldest.
     NumberTxnid,
-    /// name → value: `schema` is the layout's version.
+    /// name → value: `schema` is the layout's version, `transactions` the last transaction's
+    /// number; `migrating` and `rescued:…` are there while such work is under way.
     GlobalSchema,
 }
 
@@ -57,11 +59,30 @@ impl Family {
         Self::EffectidEffect,
         Self::PortalSeqFrame,
         Self::PortalDigestSeen,
-        Self::PortalidSince,
+        Self::PortalidQuarantine,
         Self::TxnidNumber,
         Self::NumberTxnid,
         Self::GlobalSchema,
     ];
+
+    /// Families of earlier layouts, which are dropped.
+    pub const DROPPED: [&str; 1] = ["portalid_since"];
+
+    /// Whether a row's payload is JSON, and not an id of an index.
+    #[must_use]
+    pub fn is_json(self) -> bool {
+        matches!(
+            self,
+            Self::LinkidLink
+                | Self::PortalidPortal
+                | Self::HostidHost
+                | Self::RoomidManagement
+                | Self::EffectidEffect
+                | Self::PortalSeqFrame
+                | Self::PortalidQuarantine
+                | Self::GlobalSchema
+        )
+    }
 
     /// The name on disk.
     #[must_use]
@@ -80,7 +101,7 @@ impl Family {
             Self::EffectidEffect => "effectid_effect",
             Self::PortalSeqFrame => "portal_seq_frame",
             Self::PortalDigestSeen => "portal_digest_seen",
-            Self::PortalidSince => "portalid_since",
+            Self::PortalidQuarantine => "portalid_quarantine",
             Self::TxnidNumber => "txnid_number",
             Self::NumberTxnid => "number_txnid",
             Self::GlobalSchema => "global_schema",

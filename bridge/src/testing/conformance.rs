@@ -55,7 +55,8 @@ macro_rules! store_conformance {
             the_oldest_transaction_is_forgotten
             a_transaction_twice_remembered_takes_one_place
             digests_are_remembered_for_each_portal
-            since_is_replaced
+            what_is_set_aside_reads_as_damaged
+            what_is_set_aside_is_not_due
             hosts_and_management_rooms_are_kept
         }
     };

@@ -9,7 +9,7 @@ use crate::host::{Host, ManagementRoom};
 use crate::id::{EffectId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, TokenHash};
 use crate::portal::Portal;
-use crate::store::{Change, Digest, REMEMBERED_TRANSACTIONS};
+use crate::store::{Change, DamagedRow, Digest, Owner, REMEMBERED_TRANSACTIONS, Read, StoreError};
 use crate::time::Timestamp;
 
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Rows {
     frames: BTreeMap<(PortalId, u64), InboxFrame>,
     transactions: VecDeque<String>,
     digests: BTreeSet<(PortalId, Digest)>,
-    since: BTreeMap<PortalId, String>,
+    set_aside: BTreeMap<PortalId, Timestamp>,
 }
 
 impl Rows {
@@ -67,8 +67,9 @@ impl Rows {
             Change::RememberDigest { portal, digest } => {
                 self.digests.insert((portal, digest));
             }
-            Change::PutSince { portal, since } => {
-                self.since.insert(portal, since);
+            Change::SetAside { portal, at } => {
+                self.set_aside.entry(portal).or_insert(at);
+                self.deadlines.retain(|(_, of)| *of != portal);
             }
         }
     }
@@ -117,22 +118,30 @@ impl Rows {
             .collect()
     }
 
-    pub(super) fn portal(&self, id: PortalId) -> Option<Portal> {
-        self.portals.get(&id).cloned()
+    /// The portal, unless it was set aside.
+    pub(super) fn readable(&self, id: Option<PortalId>) -> Read<Option<Portal>> {
+        match id {
+            Some(id) if self.is_set_aside(id) => Err(StoreError::Damaged(DamagedRow {
+                family: "set aside",
+                owner: Owner::Portal(id),
+            })),
+            Some(id) => Ok(self.portals.get(&id).cloned()),
+            None => Ok(None),
+        }
     }
 
-    pub(super) fn portal_by_room(&self, room: &RoomId) -> Option<Portal> {
-        self.portal(*self.portals_by_room.get(room)?)
+    pub(super) fn id_by_room(&self, room: &RoomId) -> Option<PortalId> {
+        self.portals_by_room.get(room).copied()
     }
 
-    pub(super) fn portal_by_ghost(&self, ghost: &UserId) -> Option<Portal> {
-        self.portal(*self.portals_by_ghost.get(ghost)?)
+    pub(super) fn id_by_ghost(&self, ghost: &UserId) -> Option<PortalId> {
+        self.portals_by_ghost.get(ghost).copied()
     }
 
     pub(super) fn portals_of_host(&self, host: &UserId) -> Vec<Portal> {
         self.portals
             .values()
-            .filter(|portal| portal.host == *host)
+            .filter(|portal| portal.host == *host && !self.is_set_aside(portal.id))
             .cloned()
             .collect()
     }
@@ -157,12 +166,16 @@ impl Rows {
         self.effects.get(&id).cloned()
     }
 
-    pub(super) fn effects(&self, after: Option<EffectId>, limit: usize) -> Vec<(EffectId, Effect)> {
+    pub(super) fn effects(
+        &self,
+        after: Option<EffectId>,
+        limit: usize,
+    ) -> Vec<(EffectId, Option<Effect>)> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let waiting = self.effects.range((after, Bound::Unbounded));
         waiting
             .take(limit)
-            .map(|(id, effect)| (*id, effect.clone()))
+            .map(|(id, effect)| (*id, Some(effect.clone())))
             .collect()
     }
 
@@ -195,7 +208,7 @@ impl Rows {
         self.digests.contains(&(portal, digest))
     }
 
-    pub(super) fn since(&self, portal: PortalId) -> Option<String> {
-        self.since.get(&portal).cloned()
+    pub(super) fn is_set_aside(&self, portal: PortalId) -> bool {
+        self.set_aside.contains_key(&portal)
     }
 }

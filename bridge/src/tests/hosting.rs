@@ -386,17 +386,3 @@ fn to_device_events_of_others_or_for_others_are_dropped() {
     }
     assert_eq!(world.frames(portal), []);
 }
-
-#[test]
-fn the_truth_path_goes_on_where_it_was() {
-    let mut world = World::new();
-    let portal = world.open(1);
-    let caught_up = |since: &str| Input::CaughtUp {
-        portal,
-        since: since.to_owned(),
-    };
-    world.submit(caught_up("s1")).unwrap();
-    assert!(world.submit(caught_up("s1")).unwrap().changes.is_empty());
-    world.submit(caught_up("s2")).unwrap();
-    assert_eq!(world.store.since(portal).unwrap().as_deref(), Some("s2"));
-}
