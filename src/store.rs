@@ -248,11 +248,13 @@ fn settle(path: &Path, db: &mut DB) -> Result<(), SettleError> {
                 .map_err(|error| backend(Family::GlobalSchema, error))?;
         }
     }
-    let mut batch = WriteBatch::default();
-    migrate::put_quarantine(db, &mut batch, &lost.portals)?;
-    migrate::write(db, batch)?;
-    salvage::seen(path)?;
-    tell(&lost);
+    if lost != Lost::default() {
+        let mut batch = WriteBatch::default();
+        migrate::put_quarantine(db, &mut batch, &lost.portals)?;
+        migrate::write(db, batch)?;
+        salvage::seen(path)?;
+        tell(&lost);
+    }
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "tests"
@@ -16,9 +17,13 @@ use super::codec::seal;
 use super::*;
 
 mod damage;
+mod disk;
+mod dormant;
+mod driven;
 mod everything;
 mod files;
 mod fixtures;
+mod killed;
 
 fn fresh() -> (TempDir, RocksStore) {
     let folder = tempfile::tempdir().unwrap();

@@ -13,7 +13,7 @@ fn portal(number: u128) -> PortalId {
 }
 
 /// Two open chats of Alice, each with a link, two frames and an effect.
-fn two_chats() -> (TempDir, RocksStore) {
+pub fn two_chats() -> (TempDir, RocksStore) {
     let (folder, store) = fresh();
     let mut changes = Changes::default();
     for number in [1, 2] {
@@ -46,7 +46,7 @@ fn two_chats() -> (TempDir, RocksStore) {
 }
 
 /// Flips two bits of a row, so that it can't be put right either.
-fn damage(store: &RocksStore, family: Family, key: &[u8]) {
+pub fn damage(store: &RocksStore, family: Family, key: &[u8]) {
     let mut row = get_raw(store, family, key).unwrap();
     let last = row.len() - 1;
     row[last] ^= 0x11;

@@ -189,7 +189,7 @@ fn a_hole_in_the_log_of_which_nothing_is_left_is_refused_with_words_on_what_to_d
 }
 
 /// Writes everything into table files.
-fn flush(store: &RocksStore) {
+pub fn flush(store: &RocksStore) {
     let db = store.shared();
     let db = db.as_ref().unwrap();
     for family in Family::ALL {
