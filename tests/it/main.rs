@@ -19,6 +19,7 @@ mod canary;
 mod chat;
 mod closed;
 mod crash;
+mod damaged;
 mod door;
 mod end;
 mod headers;
