@@ -160,7 +160,9 @@ impl RocksStore {
             // A compaction that meets the damaged block would stop all writing again.
             let mut db = open(Compaction::Off)?;
             let lost = rescue::all(&mut db).map_err(|error| system(&error))?;
-            tell(&lost);
+            if lost != Lost::default() {
+                tell(&lost);
+            }
         }
         let mut db = open(Compaction::On)?;
         match settle(&self.path, &mut db) {
@@ -249,6 +251,9 @@ fn settle(path: &Path, db: &mut DB) -> Result<(), SettleError> {
         }
     }
     if lost != Lost::default() {
+        let known = rescue::portals(db)?;
+        let doubtful = std::mem::take(&mut lost.doubtful);
+        lost.portals.extend(doubtful.intersection(&known));
         let mut batch = WriteBatch::default();
         migrate::put_quarantine(db, &mut batch, &lost.portals)?;
         migrate::write(db, batch)?;
@@ -260,6 +265,9 @@ fn settle(path: &Path, db: &mut DB) -> Result<(), SettleError> {
 
 /// Says what was damaged: what it cost, and whom.
 fn tell(lost: &Lost) {
+    if *lost == Lost::default() {
+        tracing::error!("something stored was damaged, and nobody whom it concerns is known");
+    }
     if lost.put_right > 0 {
         tracing::warn!(
             rows = lost.put_right,

@@ -254,7 +254,7 @@ impl Found {
 }
 
 /// All chats there are, by an index of them.
-fn portals(db: &DB) -> Read<BTreeSet<PortalId>> {
+pub fn portals(db: &DB) -> Read<BTreeSet<PortalId>> {
     let mut portals = BTreeSet::new();
     let index = Family::GhostidPortalid;
     let mut options = ReadOptions::default();

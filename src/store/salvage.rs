@@ -59,6 +59,8 @@ pub enum LogError {
 pub struct Lost {
     /// Chats of which a commit was lost.
     pub portals: BTreeSet<PortalId>,
+    /// Chats that may be meant, if they exist: a damaged row names them by its key.
+    pub doubtful: BTreeSet<PortalId>,
     /// Rows of others.
     pub others: BTreeSet<DamagedRow>,
     /// Rows in which a single bit was wrong, so that nothing was lost.
@@ -81,6 +83,7 @@ impl Lost {
     /// Adds all of them.
     pub fn extend(&mut self, more: Self) {
         self.portals.extend(more.portals);
+        self.doubtful.extend(more.doubtful);
         self.others.extend(more.others);
         self.put_right += more.put_right;
     }
@@ -89,14 +92,18 @@ impl Lost {
 /// Takes damaged commits out of the logs of a store that is not open.
 pub fn repair(folder: &Path) -> Result<(), LogError> {
     for path in logs(folder, "log")? {
-        let file = read(&path)?;
-        let log = log::read(&file);
+        let log = log::read(&read(&path)?);
         if log.gaps.is_empty() {
+            // RocksDB takes an end that was cut off for torn, but not one with a hole in it.
+            if let Some(torn) = log.torn {
+                cut_at(&path, torn)?;
+            }
             continue;
         }
         for gap in &log.gaps {
             let lost = lost(std::slice::from_ref(gap), &log.records);
-            if lost.portals.is_empty() && lost.others.is_empty() && !harmless(gap) {
+            let somebody = lost != Lost::default();
+            if !somebody && !harmless(gap) {
                 return Err(LogError::Damaged { path, at: gap.at });
             }
         }
@@ -141,16 +148,19 @@ pub fn cut(folder: &Path, acknowledged: u64) -> Result<(), LogError> {
             .records
             .iter()
             .find(|record| record.sequence() > acknowledged);
-        let Some(length) = newer.map(|record| record.at).or(log.torn) else {
-            continue;
-        };
-        let fail = failed(&path);
-        let file = File::options().write(true).open(&path).map_err(&fail)?;
-        let length = u64::try_from(length).unwrap_or(u64::MAX);
-        file.set_len(length).map_err(&fail)?;
-        file.sync_all().map_err(&fail)?;
+        if let Some(length) = newer.map(|record| record.at).or(log.torn) {
+            cut_at(&path, length)?;
+        }
     }
     Ok(())
+}
+
+fn cut_at(path: &Path, length: usize) -> Result<(), LogError> {
+    let fail = failed(path);
+    let file = File::options().write(true).open(path).map_err(&fail)?;
+    let length = u64::try_from(length).unwrap_or(u64::MAX);
+    file.set_len(length).map_err(&fail)?;
+    file.sync_all().map_err(&fail)
 }
 
 /// Whom the rows of these gaps concern.
@@ -159,22 +169,33 @@ fn lost(gaps: &[Gap], whole: &[log::Record]) -> Lost {
     let mut lost = Lost::default();
     for gap in gaps {
         // A lost deletion lets something be done twice, which is done once all the same.
-        for change in log::changes(&gap.body).0 {
-            let Some(row) = change.row else { continue };
-            let Some(family) = names.get(&change.family).copied() else {
-                continue;
-            };
-            // The wrong bit may stand in the key, which then names somebody else.
-            let right = put_right(family, change.key, row);
-            let (key, row) = right
-                .as_ref()
-                .map_or((change.key, row), |(key, row)| (key, row));
-            lost.add(damaged_row(family, key, row));
-        }
         for change in log::candidates(&gap.body) {
             let Some(row) = change.row else { continue };
             if let Some(family) = family_of(&change, row) {
                 lost.add(damaged_row(family, change.key, row));
+            }
+        }
+        let (changes, complete) = log::changes(&gap.body);
+        for change in changes {
+            let Some(row) = change.row else { continue };
+            let family = names.get(&change.family).copied();
+            let Some(family) = family.filter(|_| family_of(&change, row).is_none()) else {
+                continue;
+            };
+            if let Some((key, row)) = put_right(family, change.key, row) {
+                lost.add(damaged_row(family, &key, &row));
+                continue;
+            }
+            let row = damaged_row(family, change.key, row);
+            match row.owner {
+                Owner::Portal(portal) => {
+                    lost.doubtful.insert(portal);
+                }
+                _ => lost.add(row),
+            }
+            if !complete {
+                // A damaged length leads astray: what comes next is read as what it isn't.
+                break;
             }
         }
     }

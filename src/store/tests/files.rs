@@ -98,6 +98,26 @@ fn a_log_that_was_cut_opens_and_costs_only_what_was_behind_the_cut() {
     assert_eq!(last, 0);
 }
 
+#[test]
+fn a_last_page_that_never_reached_the_disk_is_a_torn_end() {
+    let (folder, store) = chats();
+    drop(store);
+    let log = file_with(&folder, "log");
+    let mut file = std::fs::read(&log).unwrap();
+    let last = log::read(&file).records.pop().unwrap().at;
+    let hole = (last + 8).next_multiple_of(512);
+    assert!(file.len() > hole + 32);
+    file[hole..].fill(0);
+    std::fs::write(&log, &file).unwrap();
+    let store = RocksStore::open(folder.path()).unwrap();
+    let found = chats_of(&store);
+    assert_eq!(
+        (found[&CHATS], count(&found, "there")),
+        ("gone", found.len() - 1)
+    );
+    assert_eq!(store.set_aside().unwrap(), 0);
+}
+
 fn copy(from: &Path, to: &Path) {
     for file in std::fs::read_dir(from).unwrap() {
         let file = file.unwrap();
@@ -115,7 +135,7 @@ fn a_flipped_bit_anywhere_in_the_log_costs_one_chat_and_names_it() {
     // The first commits are of the layout and of nobody.
     let first = opened.records.len() - usize::try_from(CHATS).unwrap();
     let start = opened.records[first].at;
-    for bit in (start * 8..whole.len() * 8).step_by(1 + whole.len() * 8 / 60) {
+    for bit in (start * 8..whole.len() * 8).step_by(1 + whole.len() * 8 / 40) {
         let folder = tempfile::tempdir().unwrap();
         copy(log.parent().unwrap(), folder.path());
         let mut flipped = whole.clone();
