@@ -1,9 +1,11 @@
 //! The parts of the running program, put together once.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
+use tokio::time::Instant;
 use vestibule_bridge::policy::Policy;
 
 use crate::catchup::CatchUp;
@@ -14,9 +16,12 @@ use crate::http::GuestSide;
 use crate::http::asked::Asked;
 use crate::http::assets::Assets;
 use crate::hub::Hub;
+use crate::listener::Admission;
 use crate::outbox::Outbox;
 use crate::store::RocksStore;
+use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::watch::Watch;
 
 /// Everything that requests share.
 pub struct App {
@@ -32,23 +37,42 @@ pub struct App {
     pub homeserver: Arc<Homeserver>,
     /// Reads the inboxes of ghosts.
     pub catchup: Arc<CatchUp>,
+    /// Sets right what a gap may have left.
+    pub watch: Watch,
     /// The open sockets.
     pub hub: Arc<Hub>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// When the program started.
+    pub started: Instant,
     /// The page's files.
     pub assets: Assets,
     /// How often browsers asked about keys.
     pub asked: Asked,
+    /// How often browsers connected, by the time since the start.
+    pub greetings: Asked,
     /// The public side.
     pub guests: GuestSide,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Who may connect to the listener for guests.
+    pub guest_port: Admission,
+    /// Who may connect to the others.
+    pub other_ports: Admission,
+    /// What runs beside.
+    pub tasks: Tasks,
     /// Randomness for nonces.
     pub rng: Mutex<StdRng>,
 }
 
 impl App {
+    /// A random time below `limit`, so that what is done by the clock isn't done all at once.
+    #[must_use]
+    pub fn jitter(&self, limit: Duration) -> Duration {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        limit.mul_f64(f64::from(rng.next_u32()) / f64::from(u32::MAX))
+    }
+
     /// 128 random bits in hex, for one hello.
     #[must_use]
     pub fn nonce(&self) -> String {
@@ -70,6 +94,9 @@ pub struct Wakeup {
 
 impl Wake for Wakeup {
     fn committed(&self, news: News) {
+        if news.healed {
+            self.hub.wake_all();
+        }
         for portal in &news.portals {
             self.hub.wake(*portal);
         }

@@ -1,22 +1,35 @@
 //! The truth path. Synapse forgets to-device events of every failed transaction on its push path
 //! (element-hq/synapse#14710), room keys among them, but keeps them in the device's inbox until a
-//! `/sync` of that device acknowledges them. So the bridge reads that inbox too: at start, when a
-//! browser connects, now and then while it stays, after any transaction that could not be stored,
+//! `/sync` of that device acknowledges them. A crash of Synapse, or a store of either side that was
+//! set back to a backup, loses room events too. So the bridge also reads the inbox and the room's
+//! latest events: at start, when a browser connects, now and then while it stays, before a deadline
+//! ends a chat, after any transaction that could not be stored, whenever the homeserver was away,
 //! and when a host begins a Megolm session: of to-device events to two users at once Synapse's push
 //! path forgets one, though nothing failed. What came both ways is recognised by its content.
+//!
+//! Every reading begins with all that was never acknowledged, and acknowledges with the token of the
+//! answer just before. No such token is kept: one from before a homeserver was set back to a backup
+//! would delete what nobody read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Mutex, Semaphore};
-use vestibule_bridge::id::PortalId;
+use tokio::task::JoinSet;
+use vestibule_appservice::intent::InboxEvent;
+use vestibule_appservice::transaction::RoomEvent;
+use vestibule_bridge::id::{EventId, PortalId, UserId};
 use vestibule_bridge::input::{Input, ToDevice};
-use vestibule_bridge::store::{Facts, Store, StoreError};
-use vestibule_bridge::time::Timestamp;
+use vestibule_bridge::portal::Portal;
+use vestibule_bridge::store::{Facts, Read, Store, StoreError};
+use vestibule_bridge::was_relayed;
 
 use crate::drive::{DriveError, Driver};
-use crate::homeserver::{CallFailed, Homeserver};
+use crate::homeserver::{CallFailed, Homeserver, Inbox};
+use crate::hub::{Hub, Signal};
+use crate::inbound;
 use crate::store::RocksStore;
+use crate::tasks::Tasks;
 
 /// How many inboxes are read at once.
 const AT_ONCE: usize = 4;
@@ -24,6 +37,10 @@ const AT_ONCE: usize = 4;
 const ROOMS: usize = 10_000;
 /// Portals share locks; two of one lock wait for each other now and then.
 const LOCKS: usize = 64;
+/// How many pages of a room's past are read, of 100 events each, before the rest is given up.
+const PAGES: usize = 50;
+/// How many events are stored in one go.
+const ROUND: usize = 200;
 
 /// Why an inbox could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -53,31 +70,38 @@ pub struct CatchUp {
     homeserver: Arc<Homeserver>,
     driver: Driver,
     store: Arc<RocksStore>,
+    hub: Arc<Hub>,
+    tasks: Tasks,
     locks: [Mutex<()>; LOCKS],
     turns: Semaphore,
     /// The last Megolm session that a host wrote with, by room.
     sessions: std::sync::Mutex<HashMap<String, String>>,
-    /// How far each inbox was read since the start.
-    read: std::sync::Mutex<HashMap<PortalId, String>>,
 }
 
 impl CatchUp {
     /// Reads for these.
     #[must_use]
-    pub fn new(homeserver: Arc<Homeserver>, driver: Driver, store: Arc<RocksStore>) -> Self {
+    pub fn new(
+        homeserver: Arc<Homeserver>,
+        driver: Driver,
+        store: Arc<RocksStore>,
+        hub: Arc<Hub>,
+        tasks: Tasks,
+    ) -> Self {
         let locks = std::array::from_fn(|_| Mutex::new(()));
         Self {
             homeserver,
             driver,
             store,
+            hub,
+            tasks,
             locks,
             turns: Semaphore::new(AT_ONCE),
             sessions: std::sync::Mutex::default(),
-            read: std::sync::Mutex::default(),
         }
     }
 
-    /// Reads one portal's inbox to its end.
+    /// Reads one portal's inbox to its end, and what its room has that was never relayed.
     pub async fn read(&self, portal: PortalId) -> Result<Counts, CatchUpError> {
         // Two readers at once would only do the work twice.
         let index = usize::try_from(portal.as_u128() % LOCKS as u128).unwrap_or_default();
@@ -90,34 +114,79 @@ impl CatchUp {
         let Some(stored) = stored.filter(|stored| !stored.is_closed()) else {
             return Ok(Counts::default());
         };
-        let mut since = self.read_until().get(&portal).cloned();
+        let mut since = None;
         loop {
-            let batch = self
+            let inbox = self
                 .homeserver
                 .read_inbox(&stored, since.as_deref())
                 .await?;
-            // Always on from the last answer, an empty one too: Synapse serves a repeated request
-            // from a cache for two minutes, so the same question twice is no question.
-            let moved = since.as_ref() != Some(&batch.next);
-            let last = batch.events.is_empty() || !moved;
-            let inputs: Vec<Input> = batch
-                .events
-                .into_iter()
-                .map(|event| inbox_event(&stored.ghost, &stored.visit.device, event))
-                .collect();
-            if !inputs.is_empty() {
-                self.driver.submit_all(inputs, None).await?;
+            let counts = inbox.counts;
+            since = (!inbox.to_device.is_empty()).then(|| inbox.next.clone());
+            self.take(&stored, inbox).await?;
+            if since.is_none() {
+                return Ok(counts);
             }
-            self.read_until().insert(portal, batch.next.clone());
-            if last {
-                return Ok(batch.counts);
-            }
-            since = Some(batch.next);
         }
     }
 
-    fn read_until(&self) -> std::sync::MutexGuard<'_, HashMap<PortalId, String>> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Has what was read stored, to-device events first: a room key goes before what it opens.
+    async fn take(&self, portal: &Portal, inbox: Inbox) -> Result<(), CatchUpError> {
+        let mut events = inbox.events;
+        if let Some(earlier) = inbox.earlier {
+            self.fill(portal, &mut events, earlier).await?;
+        }
+        let mut inputs: Vec<Input> = inbox
+            .to_device
+            .into_iter()
+            .map(|event| inbox_event(portal, event))
+            .collect();
+        for event in &events {
+            if !self.knows(portal, event)? {
+                inputs.extend(inbound::room_event(event).map(Input::Past));
+            }
+        }
+        let mut inputs = inputs.into_iter().peekable();
+        while inputs.peek().is_some() {
+            let round = inputs.by_ref().take(ROUND).collect();
+            self.driver.submit_all(round, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the room's past until something in it is known.
+    async fn fill(
+        &self,
+        portal: &Portal,
+        events: &mut Vec<RoomEvent>,
+        earlier: String,
+    ) -> Result<(), CatchUpError> {
+        let Some(room) = portal.room() else {
+            return Ok(());
+        };
+        let mut earlier = Some(earlier);
+        let mut page = events.clone();
+        for _ in 0..PAGES {
+            let Some(from) = earlier else {
+                return Ok(());
+            };
+            for event in &page {
+                if self.knows(portal, event)? {
+                    return Ok(());
+                }
+            }
+            let past = self.homeserver.read_past(portal, room, &from).await?;
+            page = past.events;
+            page.reverse();
+            events.splice(0..0, page.iter().cloned());
+            earlier = past.earlier;
+        }
+        tracing::warn!(portal = %portal.id, "a room's past was not read to its end");
+        Ok(())
+    }
+
+    fn knows(&self, portal: &Portal, event: &RoomEvent) -> Read<bool> {
+        let event = EventId::new(event.event_id.as_str());
+        was_relayed(&self.store.begin(), portal.id, &event)
     }
 
     /// Whether an encrypted event begins a Megolm session, so that a room key came just before it.
@@ -138,59 +207,70 @@ impl CatchUp {
     /// Reads one portal's inbox beside everything else.
     pub fn read_later(self: &Arc<Self>, portal: PortalId) {
         let this = Arc::clone(self);
-        tokio::spawn(async move { this.read_or_say(portal).await });
-    }
-
-    /// Reads the inboxes of all portals that are not over, beside everything else.
-    pub fn read_all_later(self: &Arc<Self>) {
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            // The index of deadlines holds exactly the portals that are not over.
-            let portals = match this.store.begin().due(Timestamp(u64::MAX), usize::MAX) {
-                Ok(portals) => portals,
-                Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "the open portals can't be listed"
-                    );
-                    return;
-                }
-            };
-            for portal in portals {
-                let this = Arc::clone(&this);
-                tokio::spawn(async move { this.read_or_say(portal).await });
-            }
+        self.tasks.spawn(async move {
+            this.read_each([portal]).await;
         });
     }
 
-    async fn read_or_say(&self, portal: PortalId) {
+    /// Reads these portals' inboxes, a few at once; gives back those that could not be read now.
+    pub async fn read_each(
+        self: &Arc<Self>,
+        portals: impl IntoIterator<Item = PortalId>,
+    ) -> BTreeSet<PortalId> {
+        let mut reading = JoinSet::new();
+        for portal in portals {
+            let this = Arc::clone(self);
+            reading.spawn(async move { (portal, this.read_and_tell(portal).await) });
+        }
+        let mut unread = BTreeSet::new();
+        let mut failure = None;
+        while let Some(read) = reading.join_next().await {
+            if let Ok((portal, Err(error))) = read {
+                // What will never be read has nothing that could be waited for.
+                if !error.is_for_good() {
+                    unread.insert(portal);
+                }
+                failure = Some((portal, error));
+            }
+        }
+        // One line for all: they fail together, when the homeserver is away.
+        if let Some((portal, error)) = failure {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(%portal, error, more = unread.len().saturating_sub(1), "an inbox could not be read");
+        }
+        unread
+    }
+
+    /// Reads one portal's inbox when it is its turn, and tells an open socket how many keys are
+    /// left, which the homeserver says to nobody by itself.
+    async fn read_and_tell(&self, portal: PortalId) -> Result<(), CatchUpError> {
         // The semaphore is never closed; without a permit there is only more haste.
         let _turn = self.turns.acquire().await;
-        if let Err(error) = self.read(portal).await {
-            tracing::warn!(%portal, error = &error as &dyn std::error::Error, "an inbox could not be read");
+        let counts = self.read(portal).await?;
+        if let Some(count) = counts.one_time_keys {
+            let fallback_unused = counts.fallback_unused.unwrap_or(true);
+            let signal = Signal::OneTimeKeys {
+                count,
+                fallback_unused,
+            };
+            self.hub.signal(portal, signal);
         }
+        Ok(())
     }
 }
 
-/// One to-device event of an inbox: its sender, type and content.
-pub struct InboxEvent {
-    /// Who sent it.
-    pub sender: String,
-    /// Its type.
-    pub event_type: String,
-    /// Its content.
-    pub content: serde_json::Value,
+impl CatchUpError {
+    /// Whether the homeserver will never let this inbox be read, so that nothing can wait there.
+    fn is_for_good(&self) -> bool {
+        matches!(self, Self::Homeserver(failed) if failed.is_refused())
+    }
 }
 
-fn inbox_event(
-    ghost: &vestibule_bridge::id::UserId,
-    device: &vestibule_bridge::id::DeviceId,
-    event: InboxEvent,
-) -> Input {
+fn inbox_event(portal: &Portal, event: InboxEvent) -> Input {
     Input::ToDevice(ToDevice {
-        ghost: ghost.clone(),
-        device: device.clone(),
-        sender: vestibule_bridge::id::UserId::new(event.sender),
+        ghost: portal.ghost.clone(),
+        device: portal.visit.device.clone(),
+        sender: UserId::new(event.sender),
         event_type: event.event_type,
         content: event.content,
     })

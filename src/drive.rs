@@ -2,9 +2,12 @@
 //! the facts as its predecessors left them, and stores everything in one batch with one fsync.
 //! It never waits for the network. Nothing is answered, sent or shown before its commit.
 
+mod health;
+
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
@@ -20,18 +23,29 @@ use vestibule_bridge::store::{
 };
 
 use crate::clock::Clock;
+use health::Health;
+pub use health::Trouble;
 
 /// How many jobs one round takes at most, so that the first is not kept waiting for the last.
 const ROUND: usize = 256;
+/// How many effects are read from the store at a time.
+const PAGE: usize = 512;
 /// How many jobs may wait; whoever brings more waits with them.
 const QUEUE: usize = 4096;
+/// How long a job may take, waiting included. A homeserver or a browser that is answered "not now"
+/// comes again; one that is never answered keeps everything behind it waiting.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why a job was not done. Nothing of it is stored.
+/// Why a job was not answered. Unless it says otherwise, nothing of it is stored.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DriveError {
     /// A row could not be read or written.
     #[error("the store failed")]
     Store(#[source] Arc<StoreError>),
+    /// The store takes too long. The job may still be done, and then counts: whoever brings it
+    /// again is recognised, as everybody is whose answer was lost.
+    #[error("the store did not answer within {} s", .0.as_secs_f64())]
+    Late(Duration),
     /// The program is stopping.
     #[error("the bridge is stopping")]
     Stopping,
@@ -47,6 +61,13 @@ struct Job {
     /// A row that somebody met who only reads.
     damaged: Option<DamagedRow>,
     reply: oneshot::Sender<Result<Answers, DriveError>>,
+}
+
+/// What the worker is told.
+enum Work {
+    Do(Job),
+    /// End, after everything that came before.
+    Stop,
 }
 
 /// What the rest of the program is woken with after a commit.
@@ -70,18 +91,23 @@ pub struct News {
     pub from_guests: u64,
     /// Rows that don't read, met for the first time.
     pub damaged: BTreeSet<DamagedRow>,
+    /// The store failed before and is well again. What was said to have failed may be stored all
+    /// the same, so `effects` are all that wait, and any inbox may hold something new.
+    pub healed: bool,
 }
 
 /// Brings inputs to the driver.
 #[derive(Clone)]
 pub struct Driver {
-    jobs: mpsc::Sender<Job>,
-    healthy: Arc<AtomicBool>,
+    work: mpsc::Sender<Work>,
+    health: Arc<Health>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    patience: Duration,
 }
 
 impl Driver {
-    /// Starts the driver on a thread of its own, because RocksDB blocks. The thread ends when the
-    /// last handle is dropped. `last_effect` is the greatest id that waits in the store: new ones
+    /// Starts the driver on a thread of its own, because RocksDB blocks. The thread ends with
+    /// [`Driver::stop`], or when the last handle is dropped. `last_effect` is the greatest id that waits in the store: new ones
     /// must come after it, also when the clock was set back meanwhile.
     pub fn start<S, W>(
         store: Arc<S>,
@@ -95,8 +121,8 @@ impl Driver {
         S: Store + Send + Sync + 'static,
         W: Wake,
     {
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let healthy = Arc::new(AtomicBool::new(true));
+        let (work, queue) = mpsc::channel(QUEUE);
+        let health = Arc::new(Health::default());
         let mut worker = Worker {
             store,
             policy,
@@ -104,12 +130,24 @@ impl Driver {
             rng,
             wake,
             last_effect,
-            healthy: Arc::clone(&healthy),
+            health: Arc::clone(&health),
         };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("driver".to_owned())
             .spawn(move || worker.run(queue))?;
-        Ok(Self { jobs, healthy })
+        Ok(Self {
+            work,
+            health,
+            thread: Arc::new(Mutex::new(Some(thread))),
+            patience: PATIENCE,
+        })
+    }
+
+    /// The same driver for somebody with more or less patience than ten seconds.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Has one input decided and stored.
@@ -145,17 +183,36 @@ impl Driver {
             damaged,
             reply,
         };
-        self.jobs
-            .send(job)
+        let answered = async {
+            let handed_over = self.work.send(Work::Do(job)).await;
+            handed_over.map_err(|_| DriveError::Stopping)?;
+            answer.await.map_err(|_| DriveError::Stopping)?
+        };
+        tokio::time::timeout(self.patience, answered)
             .await
-            .map_err(|_| DriveError::Stopping)?;
-        answer.await.map_err(|_| DriveError::Stopping)?
+            .map_err(|_| DriveError::Late(self.patience))?
     }
 
-    /// Whether the last round could be stored.
+    /// What is wrong with storing, if anything is.
     #[must_use]
-    pub fn healthy(&self) -> bool {
-        self.healthy.load(Ordering::Relaxed)
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.health.trouble()
+    }
+
+    /// Ends the driver after all jobs that came before, and waits until its thread has let go of
+    /// the store. Later jobs are answered [`DriveError::Stopping`].
+    pub async fn stop(&self) {
+        // It may have ended before.
+        let _ended = self.work.send(Work::Stop).await;
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // A driver that panicked has let go of the store as well.
+            let _panicked = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
     }
 }
 
@@ -166,18 +223,27 @@ struct Worker<S, W> {
     rng: StdRng,
     wake: W,
     last_effect: Option<EffectId>,
-    healthy: Arc<AtomicBool>,
+    health: Arc<Health>,
 }
 
 impl<S: Store, W: Wake> Worker<S, W> {
-    fn run(&mut self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(first) = queue.blocking_recv() {
+    fn run(&mut self, mut queue: mpsc::Receiver<Work>) {
+        while let Some(Work::Do(first)) = queue.blocking_recv() {
             let mut round = vec![first];
-            while round.len() < ROUND {
-                let Ok(next) = queue.try_recv() else { break };
-                round.push(next);
+            let mut last = false;
+            while round.len() < ROUND && !last {
+                match queue.try_recv() {
+                    Ok(Work::Do(next)) => round.push(next),
+                    Ok(Work::Stop) => last = true,
+                    Err(_) => break,
+                }
             }
+            self.health.begin();
             self.settle(round);
+            self.health.end();
+            if last {
+                return;
+            }
         }
     }
 
@@ -192,7 +258,6 @@ impl<S: Store, W: Wake> Worker<S, W> {
         }
         match attempt {
             Ok(answers) => {
-                self.healthy.store(true, Ordering::Relaxed);
                 for (job, answers) in round.into_iter().zip(answers) {
                     // Whoever asked may be gone; what was decided is stored all the same.
                     let _gone = job.reply.send(Ok(answers));
@@ -200,18 +265,23 @@ impl<S: Store, W: Wake> Worker<S, W> {
             }
             Err(_) if round.len() > 1 => round.into_iter().for_each(|job| self.settle(vec![job])),
             Err(error) => {
-                // Once, and not for each input while the disk is full.
-                if self.healthy.swap(false, Ordering::Relaxed) {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "an input could not be stored"
-                    );
-                }
+                self.failed(&error);
                 let error = DriveError::Store(Arc::new(error));
                 for job in round {
                     let _gone = job.reply.send(Err(error.clone()));
                 }
             }
+        }
+    }
+
+    /// Says once that the store fails; `/ready` says it as long as it lasts.
+    fn failed(&self, error: &StoreError) {
+        let backend = matches!(error, StoreError::Backend { .. });
+        if !backend || self.health.set_failing(true) {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "an input could not be stored"
+            );
         }
     }
 
@@ -225,9 +295,21 @@ impl<S: Store, W: Wake> Worker<S, W> {
         let answers = jobs
             .map(|job| self.decide_job(job, &mut round, &mut news))
             .collect::<Result<_, _>>()?;
+        if self.health.is_failing() {
+            // A round that changes nothing is stored without a write. This one is to show whether
+            // the store can be written again; it is the last to be remembered for that.
+            let probe = format!("probe:{}", self.clock.now().0);
+            round.apply(&Changes(vec![Change::RememberTransaction(probe)]))?;
+        }
         round.commit()?;
         for row in &news.damaged {
             tracing::error!(family = row.family, owner = %row.owner, "a damaged row was set aside");
+        }
+        if self.health.is_failing() {
+            news.effects = all_effects(&*store)?.waiting;
+            news.healed = true;
+            self.health.set_failing(false);
+            tracing::info!("inputs are stored again");
         }
         self.wake.committed(news);
         Ok(answers)
@@ -314,6 +396,35 @@ impl<S: Store, W: Wake> Worker<S, W> {
     }
 }
 
+/// All effects that are stored.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct AllEffects {
+    /// Those that wait, and their lanes, in order.
+    pub waiting: Vec<(EffectId, Lane)>,
+    /// Those that don't read.
+    pub damaged: Vec<EffectId>,
+}
+
+/// Reads all effects.
+pub fn all_effects<S: Store>(store: &S) -> Result<AllEffects, StoreError> {
+    let rows = store.begin();
+    let mut all = AllEffects::default();
+    let mut last = None;
+    loop {
+        let page = rows.effects(last, PAGE)?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        for (id, effect) in page {
+            last = Some(id);
+            match effect {
+                Some(effect) => all.waiting.push((id, effect.lane())),
+                None => all.damaged.push(id),
+            }
+        }
+    }
+}
+
 impl News {
     fn note(&mut self, changes: &Changes) {
         for change in &changes.0 {
@@ -339,3 +450,6 @@ impl News {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

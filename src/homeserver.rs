@@ -2,19 +2,23 @@
 //! and the few questions that a browser may cause.
 
 mod perform;
+mod rooms;
+mod wake;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use vestibule_appservice::error::{CallError, CallErrorKind};
-use vestibule_appservice::intent::{self, Intent};
-use vestibule_bridge::id::{DeviceId, UserId};
+use vestibule_appservice::intent::{self, InboxEvent, Intent, Past};
+use vestibule_appservice::transaction::RoomEvent;
+use vestibule_bridge::id::{DeviceId, RoomId, UserId};
 use vestibule_bridge::policy::Policy;
 use vestibule_bridge::portal::Portal;
 
-use crate::catchup::{Counts, InboxEvent};
+use crate::catchup::Counts;
 use crate::telemetry::Metrics;
 
 pub use vestibule_appservice::error::SetupError;
@@ -22,8 +26,6 @@ pub use vestibule_appservice::error::SetupError;
 /// How long one call may take. Making a room takes Synapse half a second, reaching a dead remote
 /// server more than five.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The pause between two tries to reach a homeserver that is down.
-const PAUSE: Duration = Duration::from_secs(2);
 /// What the bot is called in the hosts' clients.
 const BOT_NAME: &str = "Guest chats";
 
@@ -36,11 +38,23 @@ pub struct CallFailed {
     source: CallError,
 }
 
-/// New to-device events of a ghost's device.
+impl CallFailed {
+    /// Whether the same call would fail again.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self.source.kind(), CallErrorKind::Refused { .. })
+    }
+}
+
+/// What waited for a ghost's device, and what others last wrote in its room.
 pub struct Inbox {
-    /// The events, oldest first.
-    pub events: Vec<InboxEvent>,
-    /// Where to go on.
+    /// The to-device events, oldest first.
+    pub to_device: Vec<InboxEvent>,
+    /// The room's latest events by others, oldest first.
+    pub events: Vec<RoomEvent>,
+    /// Where the room's past goes on, when it has more than `events`.
+    pub earlier: Option<String>,
+    /// What acknowledges the to-device events.
     pub next: String,
     /// How many keys the homeserver has left.
     pub counts: Counts,
@@ -53,15 +67,20 @@ pub struct Homeserver {
     bot: UserId,
     metrics: Arc<Metrics>,
     problem: Mutex<Option<String>>,
+    /// Whether a call failed since this was last asked.
+    failed: AtomicBool,
+    /// Makes readings differ from those before, also from those before a restart.
+    unlike: AtomicU64,
 }
 
 impl Homeserver {
-    /// A client for the homeserver at this base URL.
+    /// A client for the homeserver at this base URL. `unlike` is a random number.
     pub fn new(
         address: &str,
         as_token: &str,
         policy: &Policy,
         metrics: Arc<Metrics>,
+        unlike: u64,
     ) -> Result<Self, SetupError> {
         Ok(Self {
             client: intent::Homeserver::new(address, as_token, TIMEOUT)?,
@@ -71,6 +90,8 @@ impl Homeserver {
             problem: Mutex::new(Some(format!(
                 "The homeserver at {address} was not reached yet."
             ))),
+            failed: AtomicBool::new(false),
+            unlike: AtomicU64::new(unlike),
         })
     }
 
@@ -81,22 +102,6 @@ impl Homeserver {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
-    }
-
-    /// Waits until the homeserver answers and knows our token, and says so when it takes long.
-    pub async fn wait_until_up(&self) {
-        let mut said = false;
-        while let Err(error) = self.counted("whoami", self.as_bot().whoami().await) {
-            if !said {
-                said = true;
-                let problem = self.problem().unwrap_or_default();
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "waiting for the homeserver. {problem}"
-                );
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
     }
 
     /// Has the homeserver call the bridge, which also makes it deliver what it holds back.
@@ -154,22 +159,26 @@ impl Homeserver {
         self.counted("keys_upload", uploaded)
     }
 
-    /// Reads the to-device inbox of the portal's ghost from `since` on, which also acknowledges
-    /// everything before.
+    /// Reads what waits for the portal's ghost and what its room's latest events are. `since`, from
+    /// the last answer, acknowledges the to-device events of that answer; without it everything
+    /// comes that was never acknowledged.
     pub async fn read_inbox(
         &self,
         portal: &Portal,
         since: Option<&str>,
     ) -> Result<Inbox, CallFailed> {
-        let batch = self.counted("sync", self.as_device(portal).sync_to_device(since).await)?;
-        let events = batch.to_device.into_iter();
-        let events = events.map(|event| InboxEvent {
-            sender: event.sender,
-            event_type: event.event_type,
-            content: event.content,
-        });
+        let room = portal.room().map(RoomId::as_str);
+        let unlike = self.unlike.fetch_add(1, Ordering::Relaxed);
+        let read = self
+            .as_device(portal)
+            .sync_device(since, room, unlike)
+            .await;
+        let batch = self.counted("sync", read)?;
+        skipped(portal, batch.skipped);
         Ok(Inbox {
-            events: events.collect(),
+            to_device: batch.to_device,
+            events: batch.events,
+            earlier: batch.earlier,
             next: batch.next_batch,
             counts: Counts {
                 // An empty object means zero, and Synapse always sends one.
@@ -177,6 +186,31 @@ impl Homeserver {
                 fallback_unused: batch.fallback_unused,
             },
         })
+    }
+
+    /// One page of what others wrote in the portal's room before `from`.
+    pub async fn read_past(
+        &self,
+        portal: &Portal,
+        room: &RoomId,
+        from: &str,
+    ) -> Result<Past, CallFailed> {
+        let read = self.as_ghost(&portal.ghost).past(room.as_str(), from).await;
+        let past = self.counted("messages", read)?;
+        skipped(portal, past.skipped);
+        Ok(past)
+    }
+
+    /// Whether any call failed since this was last asked: a homeserver that can't answer may not
+    /// have pushed either.
+    pub fn take_failure(&self) -> bool {
+        self.failed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether the homeserver is there and knows our token.
+    pub async fn is_up(&self) -> Result<(), CallFailed> {
+        self.counted("whoami", self.as_bot().whoami().await)
+            .map(|_| ())
     }
 
     /// The bot; it always names itself, because Synapse fails on its device otherwise.
@@ -207,9 +241,20 @@ impl Homeserver {
                 CallErrorKind::Unauthorized => ("failed", Some("The homeserver does not know the bridge's as_token: is its registration file current?".to_owned())),
             },
         };
+        // To wait as long as it says is no failure of the homeserver's.
+        if problem.is_some() && !matches!(&result, Err(error) if error.is_limit()) {
+            self.failed.store(true, Ordering::Relaxed);
+        }
         self.metrics.call(call, counted);
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
         result.map_err(|source| CallFailed { call, source })
+    }
+}
+
+/// Says that a homeserver sent what nobody can read.
+fn skipped(portal: &Portal, count: usize) {
+    if count > 0 {
+        tracing::warn!(portal = %portal.id, count, "events that don't read were left out");
     }
 }
 

@@ -99,6 +99,13 @@ impl Hub {
         }
     }
 
+    /// Something new may be in the store for any portal.
+    pub fn wake_all(&self) {
+        for entry in self.inner().sockets.values() {
+            entry.wake.notify_one();
+        }
+    }
+
     /// Something of the moment for this portal.
     pub fn signal(&self, portal: PortalId, signal: Signal) {
         if let Some(entry) = self.inner().sockets.get(&portal) {
@@ -110,6 +117,12 @@ impl Hub {
     #[must_use]
     pub fn is_seated(&self, portal: PortalId) -> bool {
         self.inner().sockets.contains_key(&portal)
+    }
+
+    /// The portals whose socket is open.
+    #[must_use]
+    pub fn portals(&self) -> Vec<PortalId> {
+        self.inner().sockets.keys().copied().collect()
     }
 
     /// How many sockets are open.

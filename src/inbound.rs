@@ -49,7 +49,7 @@ impl Inbound {
         if let Err(error) = app.driver.submit_all(inputs, identity(&transaction)).await {
             app.metrics.failed_transactions.inc();
             // The homeserver repeats the room events, but not the room keys beside them.
-            app.catchup.read_all_later();
+            app.watch.nudge();
             tracing::error!(
                 transaction = transaction.id,
                 error = &error as &dyn std::error::Error,
@@ -175,7 +175,7 @@ fn to_device_event(event: &transaction::ToDevice) -> ToDevice {
 }
 
 /// The event as the domain knows it; none when its ids are no Matrix ids.
-fn room_event(event: &transaction::RoomEvent) -> Option<RoomEvent> {
+pub fn room_event(event: &transaction::RoomEvent) -> Option<RoomEvent> {
     let is_id = event.room_id.starts_with('!')
         && event.event_id.starts_with('$')
         && event.sender.starts_with('@');

@@ -6,33 +6,45 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use rand::Rng as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use vestibule_appservice::registration::Registration;
-use vestibule_bridge::input::Input;
 
 use crate::app::{App, Wakeup};
 use crate::catchup::CatchUp;
-use crate::clock::{Clock, seeded_rng};
+use crate::clock::{Clock, monotonic, seeded_rng};
 use crate::config::{Config, ConfigError};
 use crate::drive::Driver;
 use crate::homeserver::{Homeserver, SetupError};
 use crate::http::GuestSide;
-use crate::http::asked::Asked;
+use crate::http::asked::{self, Asked};
 use crate::http::assets::Assets;
 use crate::hub::Hub;
 use crate::inbound::Inbound;
+use crate::limits;
+use crate::listener::{Admission, Listener};
 use crate::outbox::Outbox;
 use crate::store::{OpenError, RocksStore};
+use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::watch::{Watch, end_what_is_due, rounds, watch_homeserver};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_secs(5);
 /// How long open connections may take to end after the signal to stop.
 const GRACE: Duration = Duration::from_secs(8);
+/// How long may take what is only a matter of moments after that.
+const MOMENT: Duration = Duration::from_secs(2);
 /// How often is looked whether the sockets are gone.
 const BEAT: Duration = Duration::from_millis(10);
+/// After how long a guest's connection is closed on which nothing comes: an open socket is heard of
+/// every 25 seconds, and proxies in front close unused connections sooner.
+const SILENCE: Duration = Duration::from_secs(180);
+/// How many connections the homeserver and the operator may have.
+const OTHERS: usize = 128;
 
 /// Why the bridge could not start.
 #[derive(Debug, thiserror::Error)]
@@ -98,11 +110,12 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, St
     let homeserver_side =
         vestibule_appservice::http::router(hs_token.reveal(), Arc::new(Inbound(Arc::clone(&app))));
     let listener = bind("appservice.listen", config.appservice.listen).await?;
+    let listener = Listener::new(listener, app.other_ports.clone());
     let appservice = serve(&mut tasks, listener, homeserver_side, stopping.clone())?;
     let listener = bind("guests.listen", config.guests.listen).await?;
     let guests = serve(
         &mut tasks,
-        listener,
+        Listener::new(listener, app.guest_port.clone()),
         crate::http::router(&app),
         stopping.clone(),
     )?;
@@ -111,7 +124,7 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, St
             let listener = bind("ops.listen", address).await?;
             Some(serve(
                 &mut tasks,
-                listener,
+                Listener::new(listener, app.other_ports.clone()),
                 crate::ops::router(Arc::clone(&app)),
                 stopping.clone(),
             )?)
@@ -120,9 +133,14 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, St
     };
     tasks.spawn(until_stopped(stopping.clone(), tick(Arc::clone(&app))));
     tasks.spawn(until_stopped(
-        stopping,
-        greet_homeserver(Arc::clone(&app), config.appservice.id.clone()),
+        stopping.clone(),
+        watch_homeserver(Arc::clone(&app), config.appservice.id.clone()),
     ));
+    tasks.spawn(until_stopped(
+        stopping.clone(),
+        crate::ops::watch(Arc::clone(&app)),
+    ));
+    tasks.spawn(until_stopped(stopping, rounds(Arc::clone(&app))));
     tracing::info!(%guests, %appservice, ops = ?ops, "the bridge is running");
     Ok(Running {
         app,
@@ -150,11 +168,13 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
     let store = Arc::new(RocksStore::open(&config.store.path)?);
     let hub = Arc::new(Hub::default());
     let (as_token, _) = config.tokens()?;
+    let mut rng = seeded_rng().map_err(random)?;
     let homeserver = Homeserver::new(
         &config.homeserver.address,
         as_token.reveal(),
         &policy,
         Arc::clone(&metrics),
+        rng.next_u64(),
     )?;
     let homeserver = Arc::new(homeserver);
     let (outbox, unstarted) = Outbox::new();
@@ -163,7 +183,6 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         outbox: outbox.clone(),
         metrics: Arc::clone(&metrics),
     };
-    let rng = seeded_rng().map_err(random)?;
     let driver = Driver::start(
         Arc::clone(&store),
         Arc::clone(&policy),
@@ -173,25 +192,40 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         wakeup,
     )
     .map_err(system("a thread"))?;
-    unstarted.start(Arc::clone(&store), driver.clone(), Arc::clone(&homeserver))?;
+    unstarted.start(
+        Arc::clone(&store),
+        driver.clone(),
+        Arc::clone(&homeserver),
+        &policy.server_name,
+    )?;
+    let tasks = Tasks::default();
     let catchup = Arc::new(CatchUp::new(
         Arc::clone(&homeserver),
         driver.clone(),
         Arc::clone(&store),
+        Arc::clone(&hub),
+        tasks.clone(),
     ));
     Ok(Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
         assets: Assets::load().map_err(system("to unpack the page"))?,
-        asked: Asked::default(),
+        asked: Asked::new(asked::QUESTIONS),
+        greetings: Asked::new(asked::GREETINGS),
         rng: Mutex::new(seeded_rng().map_err(random)?),
+        guest_port: Admission::new(limits::guest_connections(), tasks.stopping())
+            .silent_for(SILENCE),
+        other_ports: Admission::new(OTHERS, tasks.stopping()),
+        tasks,
         policy,
         store,
         driver,
         outbox,
         homeserver,
         catchup,
+        watch: Watch::default(),
         hub,
         clock,
+        started: monotonic(),
         metrics,
     }))
 }
@@ -208,14 +242,15 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Sta
 
 fn serve(
     tasks: &mut JoinSet<()>,
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<SocketAddr, StartError> {
-    let address = listener.local_addr().map_err(|source| StartError::System {
-        what: "an address",
-        source: source.into(),
-    })?;
+    let address =
+        axum::serve::Listener::local_addr(&listener).map_err(|source| StartError::System {
+            what: "an address",
+            source: source.into(),
+        })?;
     tasks.spawn(async move {
         let stopped = async move {
             let _gone = stopping.wait_for(|stop| *stop).await;
@@ -239,7 +274,7 @@ async fn tick(app: Arc<App>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = app.driver.submit(Input::Tick).await {
+        if let Err(error) = end_what_is_due(&app).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "deadlines could not be looked at"
@@ -248,36 +283,45 @@ async fn tick(app: Arc<App>) {
     }
 }
 
-/// Waits until the homeserver answers, has it deliver what it holds back, and reads what its push
-/// path lost while the bridge was away.
-async fn greet_homeserver(app: Arc<App>, appservice_id: String) {
-    app.homeserver.wait_until_up().await;
-    match app.homeserver.ping(&appservice_id, &app.nonce()).await {
-        Ok(()) => tracing::info!("the homeserver and the bridge reach each other"),
-        Err(error) => tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "the homeserver does not reach the bridge: is its registration file current, and appservice.address right?"
-        ),
-    }
-    app.homeserver.name_bot().await;
-    app.catchup.read_all_later();
-}
-
 impl Running {
-    /// Ends everything: sockets are told, requests in flight are answered, then the store closes.
-    pub async fn stop(mut self) {
+    /// Ends everything: sockets are told, requests and calls in flight are ended well or cut off,
+    /// what the driver was given is stored. When this returns the store is closed.
+    pub async fn stop(self) {
         tracing::info!("stopping");
-        self.app.hub.stop();
-        let _nobody_listens = self.stop.send(true);
+        let Self {
+            app,
+            stop,
+            mut tasks,
+            ..
+        } = self;
+        app.hub.stop();
+        let _nobody_listens = stop.send(true);
         let all_ended = async {
-            while self.tasks.join_next().await.is_some() {}
+            while tasks.join_next().await.is_some() {}
             // A connection that became a socket is out of its listener's care.
-            while self.app.metrics.sockets.get() > 0 {
+            while app.metrics.sockets.get() > 0 {
                 tokio::time::sleep(BEAT).await;
             }
         };
-        if tokio::time::timeout(GRACE, all_ended).await.is_err() {
+        let (ended, ()) = tokio::join!(timeout(GRACE, all_ended), app.outbox.stop(GRACE));
+        // This also cuts off the connections that are left.
+        app.tasks.stop().await;
+        if ended.is_err() {
             tracing::warn!("some connections did not end in time");
+            let all_cut = async { while tasks.join_next().await.is_some() {} };
+            let _after_all = timeout(MOMENT, all_cut).await;
+        }
+        // Last, because everything else may still have something to store.
+        let stored = timeout(GRACE, app.driver.stop()).await.is_ok();
+        let store = Arc::downgrade(&app.store);
+        drop((app, tasks));
+        let closed = async {
+            while store.strong_count() > 0 {
+                tokio::time::sleep(BEAT).await;
+            }
+        };
+        if timeout(MOMENT, closed).await.is_err() || !stored {
+            tracing::warn!("the store is still in use, and is closed with the process");
         }
         tracing::info!("stopped");
     }

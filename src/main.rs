@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use vestibule::cli::{Cli, Command, ConfigAction};
 use vestibule::clock::SystemClock;
 use vestibule::config::Config;
-use vestibule::{lifecycle, telemetry};
+use vestibule::{lifecycle, limits, telemetry};
 use vestibule_appservice::registration::Registration;
 
 fn main() -> ExitCode {
@@ -45,6 +45,7 @@ fn serve(path: &Path, registration: Option<&Path>) -> Result<(), Box<dyn Error>>
             return Err("the registration does not fit the configuration; write it again with `vestibule registration` and restart the homeserver".into());
         }
     }
+    limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -1,5 +1,7 @@
 //! For whoever runs the bridge: `/live`, `/ready` and `/metrics`, on a listener of their own.
 
+mod problem;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -10,6 +12,8 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::app::App;
+
+pub use problem::{Problem, problems, watch};
 
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
@@ -22,19 +26,10 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Whether guests can be served, and if not, why, in plain words.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    let mut problems = Vec::new();
-    if !app.driver.healthy() {
-        problems.push(match app.store.trouble() {
-            Some(trouble) => trouble.to_string(),
-            None => "The store can't be written: is the disk full?".to_owned(),
-        });
-    }
-    if let Some(problem) = app.homeserver.problem() {
-        problems.push(problem);
-    }
-    if !app.assets.built() {
-        problems.push("The program was built without its page.".to_owned());
-    }
+    let problems: Vec<String> = problems(&app)
+        .into_iter()
+        .map(|problem| problem.words)
+        .collect();
     let status = if problems.is_empty() {
         StatusCode::OK
     } else {

@@ -101,6 +101,12 @@ pub enum CallErrorKind {
 const UNSENDABLE: &str = "UNSENDABLE";
 
 impl CallError {
+    /// Whether the homeserver only asks to be called less often.
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::Status { status: 429, .. })
+    }
+
     /// What it means for trying again.
     #[must_use]
     pub fn kind(&self) -> CallErrorKind {

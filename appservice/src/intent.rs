@@ -29,7 +29,7 @@ use serde_json::Value;
 use crate::error::CallError;
 
 pub use client::Homeserver;
-pub use inbox::{InboxEvent, ToDeviceBatch};
+pub use inbox::{DeviceBatch, InboxEvent, Past};
 pub use room::StateEvent;
 
 /// Acts as one user, or as one device of that user.

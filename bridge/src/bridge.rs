@@ -2,6 +2,7 @@
 
 use rand_core::CryptoRng;
 
+use crate::delay;
 use crate::done;
 use crate::draft::Draft;
 use crate::effect::Words;
@@ -102,8 +103,13 @@ pub fn decide<'a>(
         Input::Ack { portal, seq } => guest_input::ack(portal, seq, draft),
         Input::Leave { portal } => guest_input::leave(portal, draft),
         Input::Room(event) => host_input::room_event(event, draft),
+        Input::Past(event) => host_input::past_event(event, draft),
         Input::ToDevice(event) => host_input::to_device(event, draft),
         Input::Done { effect, outcome } => done::done(effect, outcome, draft),
-        Input::Tick => end::tick(draft),
+        Input::Tick { unread } => end::tick(&unread, draft),
+        Input::Delayed {
+            effect,
+            retry_after,
+        } => delay::delayed(effect, retry_after, draft),
     }
 }

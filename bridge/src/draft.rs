@@ -45,6 +45,11 @@ impl<'a> Draft<'a> {
         self.changes.push(change);
     }
 
+    /// Whether nothing was decided yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     /// Adds an effect after all others.
     pub(crate) fn effect(&mut self, effect: Effect) -> EffectId {
         let id = EffectId::after(*self.last_effect, self.now, self.rng);

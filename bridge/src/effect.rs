@@ -1,6 +1,24 @@
 //! What is to be done at the homeserver. An effect is stored in the commit that decided it, and
-//! performed afterwards, in order within its lane, until it is done or refused for good. Each is
-//! one homeserver call and may be repeated without harm.
+//! performed afterwards, in order within its lane, until it is done or refused for good.
+//!
+//! Each may be repeated without harm, because an answer can be lost and the program torn away at
+//! any time, and each for a reason of its own:
+//!
+//! | effect | why once more does nothing |
+//! |---|---|
+//! | `RegisterGhost` | the name is ours alone; "in use" counts as done |
+//! | `NameGhost`, `PutDevice` | they put what is there already |
+//! | `UploadKeys`, `UploadCrossSigning`, `UploadSignatures` | the same keys again are accepted; nobody could claim one, as nobody was told of the ghost yet |
+//! | `CreateRoom` | the bot's rooms are searched for the portal's id first; one that appears too late is closed by the reaper |
+//! | `GhostJoins`, `BotJoins` | who is in a room may join it |
+//! | `BotLeaves`, `BotLeavesUnused`, `BotDeclines`, `GhostLeaves` | who has left is refused, which counts as done; the seal is read back anyway |
+//! | `InviteHost` | not repeated once the host has any membership, so that nobody who declined is invited again |
+//! | `GiveUpPower` | compared first with what is there |
+//! | `VerifySeal`, `FetchHostName` | they only read |
+//! | `SendEvent`, `Notice` | the effect's id is the transaction id, which Synapse remembers for a day |
+//! | `SendToDevice` | the same, but Synapse forgets it with a restart; then a device gets an Olm message twice and ignores the second |
+//! | `ShareLink` | like `Notice`; after a restart its words are gone, and the host is told which of two links works |
+//! | `DeleteDevice`, `Deactivate` | what is gone is gone |
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -234,6 +252,17 @@ pub enum Lane {
 }
 
 impl Effect {
+    /// The host whose own server the homeserver may have to ask during the call, and wait for. All
+    /// other calls are answered by our homeserver alone.
+    #[must_use]
+    pub fn asks(&self) -> Option<&UserId> {
+        match self {
+            Self::InviteHost(step) => Some(&step.host),
+            Self::BotJoins { host, .. } | Self::FetchHostName { host, .. } => Some(host),
+            _ => None,
+        }
+    }
+
     /// The lane this effect waits in.
     #[must_use]
     pub fn lane(&self) -> Lane {

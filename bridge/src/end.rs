@@ -1,9 +1,12 @@
 //! How a portal ends.
 
+use std::collections::BTreeSet;
+
 use crate::bridge::{Answer, Decision, Undecided};
 use crate::draft::Draft;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
+use crate::id::PortalId;
 use crate::policy::Policy;
 use crate::portal::{EndReason, Portal, PortalState};
 use crate::store::{Change, StoreError};
@@ -12,8 +15,12 @@ use crate::words::in_words;
 /// How many portals one tick ends; the shell ticks again while there are more.
 const ENDS_PER_TICK: usize = 50;
 
-pub(crate) fn tick(mut draft: Draft<'_>) -> Result<Decision, Undecided> {
-    for id in draft.facts.due(draft.now, ENDS_PER_TICK)? {
+pub(crate) fn tick(
+    unread: &BTreeSet<PortalId>,
+    mut draft: Draft<'_>,
+) -> Result<Decision, Undecided> {
+    let due = draft.facts.due(draft.now, ENDS_PER_TICK + unread.len())?;
+    for id in due.into_iter().filter(|id| !unread.contains(id)) {
         match draft.facts.portal(id) {
             Ok(Some(portal)) => close(portal, EndReason::Expired, &mut draft),
             Ok(None) => {}

@@ -74,6 +74,10 @@ pub struct HostEvent {
     /// It came without encryption, so its content was not relayed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unencrypted: bool,
+    /// It was found in the room's past, so later ones may have come before it: its place among the
+    /// host's events is by `origin_server_ts`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
 }
 
 /// A to-device event, as the page gets it.

@@ -7,21 +7,35 @@ use crate::content::{ENCRYPTED, digest, sorted_json};
 use crate::draft::Draft;
 use crate::end;
 use crate::frame::{HostEvent, InboxFrame, ToDeviceEvent};
-use crate::id::{EventId, UserId};
+use crate::id::{EventId, PortalId, UserId};
 use crate::input::{Membership, RoomEvent, RoomEventKind, ToDevice};
 use crate::management;
 use crate::portal::{EndReason, Portal, PortalState};
-use crate::store::Change;
+use crate::store::{Change, Digest, Facts, Read};
 
 pub(crate) fn room_event(event: RoomEvent, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
     match draft.facts.portal_by_room(&event.room)? {
-        Some(portal) => in_portal(portal, event, &mut draft)?,
+        Some(portal) => in_portal(portal, event, false, &mut draft)?,
         None => management::room_event(event, &mut draft)?,
     }
     Ok(draft.answer(Answer::Stored))
 }
 
-fn in_portal(portal: Portal, event: RoomEvent, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+/// An event that was found in a portal's past. In a management room nobody looks for such: an old
+/// command must not be carried out.
+pub(crate) fn past_event(event: RoomEvent, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
+    if let Some(portal) = draft.facts.portal_by_room(&event.room)? {
+        in_portal(portal, event, true, &mut draft)?;
+    }
+    Ok(draft.answer(Answer::Stored))
+}
+
+fn in_portal(
+    portal: Portal,
+    event: RoomEvent,
+    late: bool,
+    draft: &mut Draft<'_>,
+) -> Result<(), Undecided> {
     if portal.is_closed() || event.sender == portal.ghost {
         return Ok(());
     }
@@ -34,13 +48,13 @@ fn in_portal(portal: Portal, event: RoomEvent, draft: &mut Draft<'_>) -> Result<
     }
     match event.kind.clone() {
         RoomEventKind::Encrypted { content } => {
-            relay(portal, event, Relayed::Encrypted(content), draft)
+            relay(portal, event, Relayed::Encrypted(content), late, draft)
         }
         RoomEventKind::Redaction { redacts } => {
-            relay(portal, event, Relayed::Redaction(redacts), draft)
+            relay(portal, event, Relayed::Redaction(redacts), late, draft)
         }
         RoomEventKind::Message { .. } | RoomEventKind::Other => {
-            relay(portal, event, Relayed::Unencrypted, draft)
+            relay(portal, event, Relayed::Unencrypted, late, draft)
         }
         RoomEventKind::Member { .. } | RoomEventKind::State => Ok(()),
     }
@@ -79,6 +93,16 @@ fn host_joined(portal: Portal, draft: &mut Draft<'_>) {
     }
 }
 
+/// Whether an event of a host was put into the portal's inbox before. The push path and the truth
+/// path both deliver events; whoever reads the room's past can stop at one that was.
+pub fn was_relayed(facts: &dyn Facts, portal: PortalId, event: &EventId) -> Read<bool> {
+    facts.digest_seen(portal, event_digest(event))
+}
+
+fn event_digest(event: &EventId) -> Digest {
+    digest(&["event", event.as_str()])
+}
+
 /// What of the host's event reaches the page.
 enum Relayed {
     /// All of it.
@@ -93,12 +117,13 @@ fn relay(
     portal: Portal,
     event: RoomEvent,
     relayed: Relayed,
+    late: bool,
     draft: &mut Draft<'_>,
 ) -> Result<(), Undecided> {
-    let digest = digest(&["event", event.event_id.as_str()]);
-    if draft.facts.digest_seen(portal.id, digest)? {
+    if was_relayed(draft.facts, portal.id, &event.event_id)? {
         return Ok(());
     }
+    let digest = event_digest(&event.event_id);
     draft.put(Change::RememberDigest {
         portal: portal.id,
         digest,
@@ -121,6 +146,7 @@ fn relay(
         content,
         redacts,
         unencrypted,
+        late,
     };
     edit.frame(draft, InboxFrame::Event { event, deadline });
     edit.save(draft);

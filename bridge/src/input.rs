@@ -1,6 +1,7 @@
 //! What the domain is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +15,8 @@ use crate::time::Timestamp;
 pub enum Input {
     /// The homeserver delivered a room event.
     Room(RoomEvent),
+    /// A room event was found in the room's past, which the homeserver may never have delivered.
+    Past(RoomEvent),
     /// The homeserver delivered a to-device event, by push or by the truth path.
     ToDevice(ToDevice),
     /// A guest uses a link.
@@ -57,8 +60,20 @@ pub enum Input {
         /// How it went.
         outcome: Outcome,
     },
+    /// The homeserver asked the outbox to wait before it tries an effect again. What it waits for
+    /// goes on by itself; this is for telling the host.
+    Delayed {
+        /// Which one.
+        effect: EffectId,
+        /// How long it asked to wait.
+        retry_after: Duration,
+    },
     /// Time went by: deadlines are looked at.
-    Tick,
+    Tick {
+        /// Portals whose inbox at the homeserver could not be read just now. A message may wait
+        /// there, so they don't end yet.
+        unread: BTreeSet<PortalId>,
+    },
 }
 
 /// A room event, reduced to what the domain decides over.

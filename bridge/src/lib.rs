@@ -26,6 +26,7 @@ pub mod time;
 pub mod visit;
 
 mod content;
+mod delay;
 mod done;
 mod draft;
 mod end;
@@ -37,3 +38,5 @@ mod opening;
 #[cfg(test)]
 mod tests;
 mod words;
+
+pub use host_input::was_relayed;

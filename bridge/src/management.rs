@@ -17,11 +17,24 @@ const WELCOME: &str = "Hello! I make links for guest chats: whoever opens your l
 const CANT_READ: &str = "This room is encrypted, and I can't read encrypted messages yet. \
                          Please start a chat with me that has encryption turned off, and write `invite` there.";
 
-/// An event in a room that is no portal.
+/// An event in a room that is no portal. One that led to something is remembered: the same event in
+/// another transaction must not have the bot do it again.
 pub(crate) fn room_event(event: RoomEvent, draft: &mut Draft<'_>) -> Result<(), Undecided> {
     if event.sender == draft.policy.bot {
         return Ok(());
     }
+    let once = format!("event:{}", event.event_id);
+    if draft.facts.transaction_seen(&once)? {
+        return Ok(());
+    }
+    heed(event, draft)?;
+    if !draft.is_empty() {
+        draft.put(Change::RememberTransaction(once));
+    }
+    Ok(())
+}
+
+fn heed(event: RoomEvent, draft: &mut Draft<'_>) -> Result<(), Undecided> {
     let room = draft.facts.management_room(&event.room)?;
     match (event.kind, room) {
         (

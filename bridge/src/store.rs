@@ -85,7 +85,12 @@ pub type Read<T> = Result<T, StoreError>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 16]);
 
-/// How many transactions are remembered. The homeserver repeats only the one in flight.
+/// How many transactions are remembered, and beside them the events outside of portals that led to
+/// something. The homeserver has one transaction in flight and repeats no other, so one would do;
+/// so many stand for a minute of the busiest homeserver, and for days of a host's commands on an
+/// ordinary one. A homeserver that was restored from a backup repeats more than any bound, but has
+/// then forgotten the answers too: events of portals are recognised by digest as long as the
+/// portal lives, and a command that is carried out again is one that was never answered there.
 pub const REMEMBERED_TRANSACTIONS: u64 = 4096;
 
 /// What is stored, as seen after all changes so far, those of earlier inputs of the same round

@@ -1,6 +1,7 @@
 //! For tests: a store in memory, and the tests that every store must pass.
 
 pub mod conformance;
+pub mod frail;
 mod rows;
 pub mod sample;
 

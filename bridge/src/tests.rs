@@ -13,6 +13,7 @@ mod frames;
 mod hosting;
 mod joining;
 mod model;
+mod once;
 mod opening;
 mod reach;
 mod talking;

@@ -61,6 +61,21 @@ pub(crate) fn in_words(duration: Duration) -> String {
     format!("{count} {unit}{plural}")
 }
 
+/// A length of time for people, a little longer rather than shorter: tens of seconds, then minutes,
+/// then hours.
+pub(crate) fn about(duration: Duration) -> String {
+    const MINUTE: u64 = 60;
+    let seconds = duration.as_secs().max(1);
+    let unit = match seconds {
+        ..=90 => 10,
+        91..=5400 => MINUTE,
+        _ => 60 * MINUTE,
+    };
+    in_words(Duration::from_secs(
+        seconds.div_ceil(unit).saturating_mul(unit),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +94,22 @@ mod tests {
         ];
         for (seconds, words) in table {
             assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn waiting_is_said_in_round_figures() {
+        let table = [
+            (0, "10 seconds"),
+            (11, "20 seconds"),
+            (59, "1 minute"),
+            (61, "70 seconds"),
+            (91, "2 minutes"),
+            (3_600, "1 hour"),
+            (5_401, "2 hours"),
+        ];
+        for (seconds, words) in table {
+            assert_eq!(about(Duration::from_secs(seconds)), words, "{seconds}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use vestibule_appservice::error::CallErrorKind;
+use vestibule_appservice::error::{CallError, CallErrorKind};
 use vestibule_bridge::effect::{Effect, InRoom, Words};
 use vestibule_bridge::id::{EffectId, EventId, PortalId, RoomId, UserId};
 use vestibule_bridge::input::Outcome;
@@ -37,10 +37,12 @@ fn settled(tried: Result<Outcome, CallFailed>) -> Result<Outcome, Later> {
             CallErrorKind::Refused { errcode } => Ok(Outcome::Refused { errcode }),
             CallErrorKind::Later { after } => Err(Later {
                 after,
+                limited: failed.is_limited(),
                 why: failed.source.to_string(),
             }),
             CallErrorKind::Unauthorized => Err(Later {
                 after: Some(TOKEN_PAUSE),
+                limited: false,
                 why: failed.source.to_string(),
             }),
         },
@@ -127,7 +129,7 @@ impl Homeserver {
                 .map(done),
             Effect::BotLeaves(step) => self.bot_leaves(name, &step.room, repeated).await,
             Effect::InviteHost(step) => self.invite_host(step, repeated).await,
-            Effect::GiveUpPower(step) => self.give_up_power(step, repeated).await,
+            Effect::GiveUpPower(step) => self.give_up_power(step).await,
             Effect::VerifySeal(step) => self.verify_seal(step).await,
             Effect::SendEvent {
                 ghost,
@@ -239,20 +241,9 @@ impl Homeserver {
 
     /// The room that an earlier try made, by the portal's id in its `m.room.create`.
     async fn find_room(&self, portal: PortalId) -> Result<Option<RoomId>, CallFailed> {
-        let portal = portal.to_string();
-        for room in self.counted("joined_rooms", self.as_bot().joined_rooms().await)? {
-            let create = self
-                .as_bot()
-                .get_state_event(&room, "m.room.create", "")
-                .await;
-            match self.counted("get_state", create) {
-                Ok(create) if create.get(seal::MARKER).and_then(Value::as_str) == Some(&portal) => {
-                    return Ok(Some(RoomId::new(room)));
-                }
-                Ok(_) => {}
-                // A room that the bot was just put out of can't be the one it made.
-                Err(failed) if failed.errcode().is_some() => {}
-                Err(failed) => return Err(failed),
+        for room in self.bot_rooms().await? {
+            if self.portal_of(&room).await? == Some(portal) {
+                return Ok(Some(room));
             }
         }
         Ok(None)
@@ -272,6 +263,9 @@ impl Homeserver {
     }
 
     async fn invite_host(&self, step: &InRoom, repeated: bool) -> Result<Outcome, CallFailed> {
+        if repeated && self.was_invited(step).await? {
+            return Ok(Outcome::Done);
+        }
         let content =
             json!({ "membership": "invite", "is_direct": true, "reason": seal::INVITE_REASON });
         let ghost = self.as_ghost(&step.ghost);
@@ -284,30 +278,51 @@ impl Homeserver {
             )
             .await;
         match self.counted("invite_host", invited) {
-            // Invited at an earlier try, and the host has accepted since.
-            Err(failed) if repeated && failed.errcode().is_some() => Ok(Outcome::Done),
+            // An earlier try may have been on its way for long, and the host quick to accept.
+            Err(failed)
+                if repeated && failed.errcode().is_some() && self.was_invited(step).await? =>
+            {
+                Ok(Outcome::Done)
+            }
             other => other.map(|_| Outcome::Done),
         }
     }
 
-    async fn give_up_power(&self, step: &InRoom, repeated: bool) -> Result<Outcome, CallFailed> {
+    /// Whether an earlier try invited the host, whatever they made of it since.
+    async fn was_invited(&self, step: &InRoom) -> Result<bool, CallFailed> {
         let ghost = self.as_ghost(&step.ghost);
-        let room = step.room.as_str();
-        let stored = self.counted(
-            "get_state",
-            ghost.get_state_event(room, "m.room.power_levels", "").await,
-        )?;
-        let content = seal::without_power(stored, &step.host);
-        match self.counted(
-            "give_up_power",
-            ghost
-                .put_state(room, "m.room.power_levels", "", &content)
-                .await,
-        ) {
-            // Given up at an earlier try; the seal is read back anyway.
-            Err(failed) if repeated && failed.errcode().is_some() => Ok(Outcome::Done),
+        let member = ghost.get_state_event(step.room.as_str(), "m.room.member", step.host.as_str());
+        match self.counted("get_state", member.await) {
+            Ok(_) => Ok(true),
+            Err(failed) if failed.errcode().is_some() => Ok(false),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    async fn give_up_power(&self, step: &InRoom) -> Result<Outcome, CallFailed> {
+        let stored = self.power_levels(step).await?;
+        let content = seal::without_power(stored.clone(), &step.host);
+        if stored == content {
+            // Given up at an earlier try: without power it can't be done again.
+            return Ok(Outcome::Done);
+        }
+        let ghost = self.as_ghost(&step.ghost);
+        let given = ghost.put_state(step.room.as_str(), "m.room.power_levels", "", &content);
+        match self.counted("give_up_power", given.await) {
+            // An earlier try may have been on its way for long.
+            Err(failed)
+                if failed.errcode().is_some() && self.power_levels(step).await? == content =>
+            {
+                Ok(Outcome::Done)
+            }
             other => other.map(|_| Outcome::Done),
         }
+    }
+
+    async fn power_levels(&self, step: &InRoom) -> Result<Value, CallFailed> {
+        let ghost = self.as_ghost(&step.ghost);
+        let levels = ghost.get_state_event(step.room.as_str(), "m.room.power_levels", "");
+        self.counted("get_state", levels.await)
     }
 
     async fn verify_seal(&self, step: &InRoom) -> Result<Outcome, CallFailed> {
@@ -338,7 +353,7 @@ impl Homeserver {
         })
     }
 
-    async fn room_state(
+    pub(super) async fn room_state(
         &self,
         reader: vestibule_appservice::intent::Intent<'_>,
         room: &RoomId,
@@ -355,8 +370,13 @@ impl Homeserver {
 }
 
 impl CallFailed {
+    /// Whether the homeserver asked to go slower.
+    fn is_limited(&self) -> bool {
+        matches!(&self.source, CallError::Status { status, errcode, .. } if *status == 429 || errcode == "M_LIMIT_EXCEEDED")
+    }
+
     /// The homeserver's error code, when it refused for good.
-    fn errcode(&self) -> Option<&str> {
+    pub(super) fn errcode(&self) -> Option<&str> {
         self.source.errcode()
     }
 }

@@ -19,7 +19,6 @@ use vestibule_crypto::verify_public_keys;
 
 use super::error::ApiError;
 use crate::app::App;
-use crate::drive::DriveError;
 
 /// The body.
 #[derive(Deserialize)]
@@ -74,8 +73,7 @@ pub async fn join(
                 json!({ "portal": joined.portal, "name": joined.name, "host": joined.host }),
             ))
         }
-        Ok(Ok(Answer::Stored | Answer::Counted { .. }))
-        | Err(DriveError::Store(_) | DriveError::Stopping) => Err(ApiError::unavailable()),
+        Ok(Ok(Answer::Stored | Answer::Counted { .. })) | Err(_) => Err(ApiError::unavailable()),
         Ok(Err(refusal)) => Err(refusal.into()),
     }
 }

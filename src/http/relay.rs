@@ -149,7 +149,7 @@ impl Relay {
             self.results.clone(),
             Arc::clone(&self.asking),
         );
-        tokio::spawn(async move {
+        self.app.tasks.spawn(async move {
             let body = ask(&app, &stored, question).await;
             asking.fetch_sub(1, Ordering::Relaxed);
             let _gone = results.send(answer(id, body)).await;

@@ -10,13 +10,14 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use vestibule_bridge::frame::{ClientFrame, InboxFrame, ServerFrame};
 use vestibule_bridge::id::PortalId;
 use vestibule_bridge::input::Input;
 use vestibule_bridge::portal::{Portal, PortalState};
 use vestibule_bridge::refusal::Refusal;
 use vestibule_bridge::store::{Facts, Store, StoreError};
+use vestibule_bridge::time::Timestamp;
 
 use super::error::ApiError;
 use super::greet::{Greeted, greet, welcome};
@@ -58,7 +59,10 @@ pub async fn open(
         // The defaults hold 128 KiB for a connection that says a few hundred bytes a minute.
         .read_buffer_size(2048)
         .write_buffer_size(0)
-        .on_upgrade(move |socket| converse(socket, app))
+        .on_upgrade(async move |socket| {
+            let tasks = app.tasks.clone();
+            tasks.spawn(converse(socket, app));
+        })
 }
 
 /// Why a connection ends.
@@ -267,6 +271,7 @@ impl Chat {
             }
             PortalState::Open { room, host_joined } => {
                 if !self.welcomed {
+                    self.await_turn().await?;
                     let welcome = welcome(&self.app, &stored, room, *host_joined).await?;
                     send(socket, &welcome).await?;
                     self.welcomed = true;
@@ -275,6 +280,27 @@ impl Chat {
             }
             PortalState::Closed { .. } => self.say_farewell(socket, &stored).await,
         }
+    }
+
+    /// Waits until this chat may cost the homeserver another greeting. A connection that is replaced
+    /// meanwhile costs nothing.
+    async fn await_turn(&mut self) -> Result<(), Closing> {
+        // Not the calendar's time, which can be set back.
+        let now = || Timestamp(0) + self.app.started.elapsed();
+        while let Err(refusal) = self.app.greetings.spend(self.portal, now()) {
+            let pause = refusal.retry_after().unwrap_or(HEARTBEAT);
+            tokio::select! {
+                biased;
+                signal = self.seat.signals.recv() => match signal {
+                    Some(Signal::Replaced) | None => return Err(Closing::Replaced),
+                    Some(Signal::Stopping) => return Err(Closing::Stopping),
+                    // The welcome brings all of this anew.
+                    Some(Signal::KeysChanged | Signal::OneTimeKeys { .. }) => {}
+                },
+                () = sleep(pause) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Sends the frames that are left, the end among them.

@@ -16,7 +16,7 @@ use vestibule::clock::MockClock;
 use vestibule::config::Config;
 use vestibule::lifecycle::{self, Running, StartError};
 use vestibule::store::OpenError;
-use vestibule_bridge::input::Input;
+use vestibule::watch::end_what_is_due;
 use vestibule_bridge::time::Timestamp;
 
 use crate::homeserver::PATIENCE;
@@ -181,6 +181,14 @@ impl Bridge {
         }
     }
 
+    /// Its number at the operating system, when it is a process of its own.
+    pub fn pid(&self) -> u32 {
+        match self.run() {
+            Run::Here(..) => panic!("this process is the test's too"),
+            Run::Apart(process) => process.id(),
+        }
+    }
+
     /// Where guests reach it.
     pub fn guests(&self) -> SocketAddr {
         match self.run() {
@@ -243,8 +251,7 @@ impl Bridge {
 
     /// Has the deadlines looked at now, and not only at the next beat.
     pub async fn tick(&self) {
-        let driver = self.app().driver.clone();
-        driver.submit(Input::Tick).await.unwrap().unwrap();
+        end_what_is_due(self.app()).await.unwrap();
     }
 
     pub fn store_path(&self) -> PathBuf {

@@ -9,8 +9,12 @@ use crate::homeserver::state::{BOT, GHOSTS};
 use crate::world::{Chat, World};
 
 /// In whose name each call is made, and whether it names a device.
-const BY_BOT: [&str; 10] = [
+const BY_BOT: [&str; 15] = [
     "whoami",
+    "make_wake_room",
+    "wake",
+    "account_data",
+    "set_account_data",
     "ping",
     "set_name",
     "register",
@@ -19,6 +23,7 @@ const BY_BOT: [&str; 10] = [
     "join",
     "get_state",
     "get_name",
+    "joined_rooms",
     "send",
 ];
 const BY_GHOST: [&str; 12] = [

@@ -4,6 +4,7 @@
 
 pub mod call;
 pub mod fault;
+pub mod past;
 pub mod room;
 pub mod state;
 
@@ -68,6 +69,10 @@ impl Respond for Answering {
             Some(Fault::Status(status, errcode)) => {
                 (status, serde_json::json!({ "errcode": errcode }))
             }
+            Some(Fault::Limited(millis)) => (
+                429,
+                serde_json::json!({ "errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": millis }),
+            ),
             _ => call.act(&mut inner.state),
         };
         call.status = status;

@@ -24,6 +24,10 @@ from nio import (
 )
 
 
+# Synapse sends ten events a room by default; what was said during an outage would be left out.
+WHOLE_TIMELINE = {"room": {"timeline": {"limit": 100}}}
+
+
 class Refused(Exception):
     """The homeserver, or nio itself, said no."""
 
@@ -67,7 +71,9 @@ class Host:
         # A homeserver that restarts in the middle of a test is waited for.
         while True:
             try:
-                await self.client.sync_forever(timeout=30000, full_state=False)
+                await self.client.sync_forever(
+                    timeout=30000, full_state=False, sync_filter=WHOLE_TIMELINE
+                )
             except Exception as error:  # noqa: BLE001, whatever it was, the host goes on
                 logging.warning("sync failed: %r", error)
                 await asyncio.sleep(0.5)
@@ -193,12 +199,18 @@ class Host:
             raise Refused(0, getattr(answer, "status_code", None), str(answer))
         return {"event_id": answer.event_id}
 
+    async def rotate(self, room_id):
+        """The next message begins a new Megolm session, so its key goes out again."""
+        self.client.invalidate_outbound_session(room_id)
+        return {}
+
     async def run(self):
         commands = {
             "login": self.login,
             "create_dm": self.create_dm,
             "join": self.join,
             "send": self.send,
+            "rotate": self.rotate,
             "request": self.request,
         }
         reader = asyncio.StreamReader(limit=2**24)

@@ -1,6 +1,7 @@
 //! The project's tasks: `cargo xtask help`.
 
 mod demo;
+mod faults;
 mod page;
 mod run;
 mod setup;
@@ -30,6 +31,8 @@ enum Task {
         #[arg(long)]
         fast: bool,
     },
+    /// Kill and cut everything at random moments, and see that no message is lost.
+    Faults(faults::Faults),
     /// Build the guest's page into web/dist.
     Page,
     /// Print the page's compressed bytes by file.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let done = Workspace::find().and_then(|workspace| match cli.task {
         Task::Demo => demo::run(&workspace),
         Task::Test { fast } => test::run(&workspace, fast),
+        Task::Faults(faults) => faults::run(&workspace, &faults),
         Task::Page => page::build(&workspace),
         Task::Weigh => weigh::run(&workspace),
         Task::Setup => setup::run(setup::Need::Everything),

@@ -3,10 +3,13 @@
 use ruma::api::AppserviceUserIdentity;
 use ruma::api::client::account::{deactivate, register, whoami};
 use ruma::api::client::appservice::request_ping;
+use ruma::api::client::config::{get_global_account_data, set_global_account_data};
 use ruma::api::client::discovery::get_supported_versions;
 use ruma::api::client::profile::{get_profile_field, set_profile_field};
 use ruma::profile::{ProfileFieldName, ProfileFieldValue};
+use ruma::serde::Raw;
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use super::{Done, Homeserver, Intent, id_in_path, in_path, read};
 use crate::error::CallError;
@@ -79,6 +82,35 @@ impl Intent<'_> {
             }) if errcode == "M_NOT_FOUND" => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The user's own account data of this type; none when there is none.
+    pub async fn account_data(&self, data_type: &str) -> Result<Option<Value>, CallError> {
+        let request = get_global_account_data::v3::Request::new(
+            id_in_path("user id", self.user)?,
+            in_path("type", data_type)?.into(),
+        );
+        match self.ask::<Map<String, Value>, _>(request).await {
+            Ok(content) => Ok(Some(Value::Object(content))),
+            Err(CallError::Status { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps account data of the user's own under this type.
+    pub async fn set_account_data(
+        &self,
+        data_type: &str,
+        content: &Value,
+    ) -> Result<(), CallError> {
+        let unused = Raw::new(&json!({})).map_err(|_| CallError::Unsendable { what: "content" })?;
+        let request = set_global_account_data::v3::Request::new_raw(
+            id_in_path("user id", self.user)?,
+            in_path("type", data_type)?.into(),
+            unused.cast_unchecked(),
+        );
+        let _kept: Done = self.ask_with(request, content).await?;
+        Ok(())
     }
 
     /// Ends the account for good; its name can't be registered again. With `erase` the homeserver

@@ -1,29 +1,41 @@
-//! To-device messages: sent, and read from a device's own inbox. Source: client-server API,
-//! "Send-to-Device messaging" and `/sync`.
+//! To-device messages: sent, and read from a device's own inbox; and a room's latest events beside
+//! them. Source: client-server API, "Send-to-Device messaging", `/sync`, `/messages`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ruma::api::client::filter::FilterDefinition;
+use ruma::api::client::filter::{FilterDefinition, RoomEventFilter};
+use ruma::api::client::message::get_message_events;
 use ruma::api::client::sync::sync_events;
 use ruma::api::client::to_device::send_event_to_device;
 use ruma::presence::PresenceState;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
-use super::{Done, Intent, in_path};
+use super::{Done, Intent, id_in_path, in_path};
 use crate::error::CallError;
+use crate::transaction::RoomEvent;
 
 /// The one algorithm of one-time keys that is in use.
 const ONE_TIME_KEY: &str = "signed_curve25519";
 
-/// What a device's inbox held.
+/// How many of a room's latest events a reading brings.
+const TIMELINE: u32 = 20;
+/// How many events one page of a room's past holds.
+const PAST: u32 = 100;
+
+/// What `/sync` had for a device, and for the one room that was asked about.
 #[derive(Debug, Default, PartialEq)]
-pub struct ToDeviceBatch {
-    /// The events, oldest first.
+pub struct DeviceBatch {
+    /// The to-device events, oldest first.
     pub to_device: Vec<InboxEvent>,
-    /// Where to go on. Given as `since`, the homeserver forgets all events before it.
+    /// The room's latest events by others, oldest first, that of its leaving included.
+    pub events: Vec<RoomEvent>,
+    /// Where the room's past goes on, when it has more than `events`.
+    pub earlier: Option<String>,
+    /// Where to go on. Given as `since`, the homeserver forgets all to-device events before it.
     pub next_batch: String,
     /// How many one-time keys the homeserver has left; none when it doesn't say.
     pub one_time_keys: Option<u64>,
@@ -31,6 +43,17 @@ pub struct ToDeviceBatch {
     pub fallback_unused: Option<bool>,
     /// Who has new, changed or fewer devices.
     pub device_lists_changed: Vec<String>,
+    /// How many events were left out because they don't read.
+    pub skipped: usize,
+}
+
+/// One page of a room's past.
+#[derive(Debug, Default, PartialEq)]
+pub struct Past {
+    /// The events by others, newest first.
+    pub events: Vec<RoomEvent>,
+    /// Where it goes on; none at the room's beginning.
+    pub earlier: Option<String>,
     /// How many events were left out because they don't read.
     pub skipped: usize,
 }
@@ -63,6 +86,8 @@ struct Answer {
     #[serde(default)]
     to_device: Events,
     #[serde(default)]
+    rooms: Rooms,
+    #[serde(default)]
     device_lists: DeviceLists,
     device_one_time_keys_count: Option<BTreeMap<String, u64>>,
     device_unused_fallback_key_types: Option<Vec<String>>,
@@ -71,7 +96,28 @@ struct Answer {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Events {
-    events: Vec<Box<serde_json::value::RawValue>>,
+    events: Vec<Box<RawValue>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Rooms {
+    join: BTreeMap<String, Room>,
+    leave: BTreeMap<String, Room>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Room {
+    timeline: Timeline,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Timeline {
+    events: Vec<Box<RawValue>>,
+    limited: bool,
+    prev_batch: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -80,27 +126,60 @@ struct DeviceLists {
     changed: Vec<String>,
 }
 
-impl From<Answer> for ToDeviceBatch {
-    fn from(answer: Answer) -> Self {
-        let events = answer.to_device.events;
-        let count = events.len();
+#[derive(Deserialize)]
+struct PastAnswer {
+    #[serde(default)]
+    chunk: Vec<Box<RawValue>>,
+    end: Option<String>,
+}
+
+impl DeviceBatch {
+    fn from(mut answer: Answer, room: Option<&str>) -> Self {
         // Anybody can send to a ghost's device, so no event may keep the others from being read.
-        let to_device: Vec<InboxEvent> = events
-            .into_iter()
+        let count = answer.to_device.events.len();
+        let read = answer.to_device.events.iter();
+        let to_device: Vec<InboxEvent> = read
             .filter_map(|event| serde_json::from_str(event.get()).ok())
             .collect();
+        let mut skipped = count - to_device.len();
+        let timeline = room.and_then(|room| {
+            let rooms = &mut answer.rooms;
+            let found = rooms.join.remove(room).or_else(|| rooms.leave.remove(room));
+            found.map(|found| (room, found.timeline))
+        });
+        let (mut events, mut earlier) = (Vec::new(), None);
+        if let Some((room, timeline)) = timeline {
+            events = in_room(room, &timeline.events, &mut skipped);
+            earlier = timeline.prev_batch.filter(|_| timeline.limited);
+        }
         let left =
             |counts: BTreeMap<String, u64>| counts.get(ONE_TIME_KEY).copied().unwrap_or_default();
         let unused = |algorithms: Vec<String>| algorithms.iter().any(|name| name == ONE_TIME_KEY);
         Self {
-            skipped: count - to_device.len(),
             to_device,
+            events,
+            earlier,
             next_batch: answer.next_batch,
             one_time_keys: answer.device_one_time_keys_count.map(left),
             fallback_unused: answer.device_unused_fallback_key_types.map(unused),
             device_lists_changed: answer.device_lists.changed,
+            skipped,
         }
     }
+}
+
+/// Events of a known room, which `/sync` doesn't name in each of them.
+fn in_room(room: &str, events: &[Box<RawValue>], skipped: &mut usize) -> Vec<RoomEvent> {
+    let read: Vec<RoomEvent> = events
+        .iter()
+        .filter_map(|event| {
+            let mut event: Map<String, Value> = serde_json::from_str(event.get()).ok()?;
+            event.insert("room_id".to_owned(), room.into());
+            serde_json::from_value(Value::Object(event)).ok()
+        })
+        .collect();
+    *skipped += events.len() - read.len();
+    read
 }
 
 impl Intent<'_> {
@@ -122,15 +201,60 @@ impl Intent<'_> {
         Ok(())
     }
 
-    /// Reads the device's inbox by `/sync`, without any room and without waiting. `since`
-    /// acknowledges everything that came before it. The user doesn't appear as online by this.
-    pub async fn sync_to_device(&self, since: Option<&str>) -> Result<ToDeviceBatch, CallError> {
+    /// Reads the device's inbox by `/sync` without waiting, and beside it what others last wrote
+    /// in one room, which may have been left meanwhile. Without `since` everything comes that was
+    /// not acknowledged; `since` acknowledges what came before it, so it must be fresh: Synapse
+    /// that was set back to a backup takes one from before as the order to delete what nobody read.
+    ///
+    /// Synapse also answers a request that it had in the last two minutes from a cache; `unlike`,
+    /// a number that was not used lately, makes the request differ. The user doesn't appear as
+    /// online by this.
+    pub async fn sync_device(
+        &self,
+        since: Option<&str>,
+        room: Option<&str>,
+        unlike: u64,
+    ) -> Result<DeviceBatch, CallError> {
+        let mut filter = FilterDefinition::ignore_all();
+        // Presence is ignored as a whole, so that leaving a user out of it changes nothing else.
+        filter.presence.not_senders =
+            vec![id_in_path("user id", &format!("@{unlike}:unlike.invalid"))?];
+        if let Some(room) = room {
+            filter.room.rooms = Some(vec![id_in_path("room id", room)?]);
+            filter.room.include_leave = true;
+            filter.room.timeline = self.by_others(TIMELINE)?;
+            filter.room.state = RoomEventFilter::ignore_all();
+            filter.room.ephemeral = RoomEventFilter::ignore_all();
+            filter.room.account_data = RoomEventFilter::ignore_all();
+        }
         let mut request = sync_events::v3::Request::new();
-        request.filter = Some(FilterDefinition::ignore_all().into());
+        request.filter = Some(filter.into());
         request.since = since.map(str::to_owned);
         request.timeout = Some(Duration::ZERO);
         request.set_presence = PresenceState::Offline;
         let answer: Answer = self.ask(request).await?;
-        Ok(answer.into())
+        Ok(DeviceBatch::from(answer, room))
+    }
+
+    /// What others wrote in a room before the place `from`.
+    pub async fn past(&self, room: &str, from: &str) -> Result<Past, CallError> {
+        let mut request = get_message_events::v3::Request::backward(id_in_path("room id", room)?);
+        request.from = Some(from.to_owned());
+        request.limit = PAST.into();
+        request.filter = self.by_others(PAST)?;
+        let answer: PastAnswer = self.ask(request).await?;
+        let mut skipped = 0;
+        Ok(Past {
+            events: in_room(room, &answer.chunk, &mut skipped),
+            earlier: answer.end,
+            skipped,
+        })
+    }
+
+    fn by_others(&self, limit: u32) -> Result<RoomEventFilter, CallError> {
+        let mut filter = RoomEventFilter::empty();
+        filter.limit = Some(limit.into());
+        filter.not_senders = vec![id_in_path("user id", self.user)?];
+        Ok(filter)
     }
 }

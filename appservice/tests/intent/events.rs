@@ -102,7 +102,7 @@ async fn the_inbox() {
     let batch = homeserver
         .as_user(GHOST)
         .with_device("BROWSER1")
-        .sync_to_device(Some("s1"))
+        .sync_device(Some("s1"), None, 7)
         .await
         .unwrap();
     assert_eq!(
@@ -143,7 +143,97 @@ async fn the_inbox() {
     }
     let filter: serde_json::Value = serde_json::from_str(&query["filter"]).unwrap();
     assert_eq!(filter["room"]["rooms"], json!([]));
+    assert_eq!(
+        filter["presence"]["not_senders"],
+        json!(["@7:unlike.invalid"])
+    );
     assert_eq!(query.len(), 6);
+}
+
+#[tokio::test]
+async fn the_inbox_and_a_room() {
+    let event = |id: &str| json!({ "type": "m.room.encrypted", "event_id": id, "sender": HOST, "content": {} });
+    let timeline =
+        json!({ "events": [event("$1"), 5, event("$2")], "limited": true, "prev_batch": "p1" });
+    for membership in ["join", "leave"] {
+        let (server, homeserver) = ok(json!({
+            "next_batch": "s2",
+            "rooms": { (membership): { ROOM: { "timeline": timeline }, "!other": { "timeline": timeline } } },
+        }))
+        .await;
+        let device = homeserver.as_user(GHOST).with_device("BROWSER1");
+        let batch = device.sync_device(None, Some(ROOM), 1).await.unwrap();
+        let ids: Vec<_> = batch
+            .events
+            .iter()
+            .map(|event| event.event_id.as_str())
+            .collect();
+        assert_eq!(ids, ["$1", "$2"]);
+        assert_eq!(batch.events[0].room_id, ROOM);
+        assert_eq!((batch.skipped, batch.earlier.as_deref()), (1, Some("p1")));
+        let request = only(&server).await;
+        let filter = request
+            .url
+            .query_pairs()
+            .find(|(name, _)| name == "filter")
+            .unwrap()
+            .1;
+        let filter: serde_json::Value = serde_json::from_str(&filter).unwrap();
+        assert_eq!(filter["room"]["rooms"], json!([ROOM]));
+        assert_eq!(filter["room"]["include_leave"], true);
+        assert_eq!(filter["room"]["timeline"]["not_senders"], json!([GHOST]));
+        assert_eq!(filter["room"]["state"]["types"], json!([]));
+    }
+    let whole = json!({ "next_batch": "s2", "rooms": { "join": { ROOM: { "timeline": { "events": [], "prev_batch": "p1" } } } } });
+    let (_server, homeserver) = ok(whole).await;
+    let device = homeserver.as_user(GHOST).with_device("BROWSER1");
+    assert_eq!(
+        device
+            .sync_device(None, Some(ROOM), 1)
+            .await
+            .unwrap()
+            .earlier,
+        None
+    );
+}
+
+#[tokio::test]
+async fn the_past_of_a_room() {
+    let event = json!({ "type": "m.room.encrypted", "event_id": "$1", "sender": HOST, "room_id": ROOM, "content": {} });
+    let (server, homeserver) =
+        ok(json!({ "start": "p1", "end": "p2", "chunk": [event, {}] })).await;
+    let past = homeserver.as_user(GHOST).past(ROOM, "p1").await.unwrap();
+    assert_eq!(
+        (past.events.len(), past.skipped, past.earlier.as_deref()),
+        (1, 1, Some("p2"))
+    );
+    let line = line(&server).await;
+    assert!(
+        line.starts_with(&format!("GET /_matrix/client/v3/rooms/{ROOM}/messages?")),
+        "{line}"
+    );
+    assert!(line.contains("from=p1") && line.contains("dir=b"), "{line}");
+}
+
+#[tokio::test]
+async fn account_data() {
+    let content = json!({ "room_id": ROOM });
+    let (server, homeserver) = ok(content.clone()).await;
+    let bot = homeserver.as_user(HOST);
+    assert_eq!(
+        bot.account_data("org.vestibule.wake").await.unwrap(),
+        Some(content.clone())
+    );
+    let path = format!("/_matrix/client/v3/user/{HOST}/account_data/org.vestibule.wake");
+    assert!(line(&server).await.starts_with(&format!("GET {path}?")));
+    let (server, homeserver) = ok(done()).await;
+    homeserver
+        .as_user(HOST)
+        .set_account_data("org.vestibule.wake", &content)
+        .await
+        .unwrap();
+    assert!(line(&server).await.starts_with(&format!("PUT {path}?")));
+    assert_eq!(body(&server).await, content);
 }
 
 #[tokio::test]
@@ -152,7 +242,7 @@ async fn the_inbox_tells_zero_from_nothing() {
     let batch = homeserver
         .as_user(GHOST)
         .with_device("B")
-        .sync_to_device(None)
+        .sync_device(None, None, 7)
         .await
         .unwrap();
     assert_eq!((batch.one_time_keys, batch.fallback_unused), (None, None));
@@ -161,7 +251,7 @@ async fn the_inbox_tells_zero_from_nothing() {
     let batch = homeserver
         .as_user(GHOST)
         .with_device("B")
-        .sync_to_device(None)
+        .sync_device(None, None, 7)
         .await
         .unwrap();
     assert_eq!(

@@ -88,20 +88,29 @@ pub(super) fn answer(
         room: link.room.clone(),
         host: link.host.clone(),
     });
-    share(&link, &token, draft);
+    let words = sharing_words(&link, &token, draft.policy);
+    share(&link, words, draft);
     draft.put(Change::PutLink(link));
     Ok(())
 }
 
-/// The words of a link were lost before they were said. Nobody knows the token any more, so the
-/// link gets a new one.
+/// The words of a link were lost before it was known that they were said. We don't know the token
+/// any more, so the link gets a new one. The host may have the first: they must not send that on.
 pub(crate) fn share_again(link: LinkId, draft: &mut Draft<'_>) -> Result<(), Undecided> {
     let Some(link) = draft.facts.link(link)? else {
         return Ok(());
     };
     if link.usable(draft.now).is_ok() {
         let token = Token::random(draft.rng);
-        share(&link, &token, draft);
+        let mut words = sharing_words(&link, &token, draft.policy);
+        let warning = Words::new(format!(
+            "I was interrupted while I made your link for {}. Should you see two of them, this one works and the one \
+             before does not.\n",
+            whom(link.label.as_deref()),
+        ));
+        words.plain.insert_str(0, &warning.plain);
+        words.html.insert_str(0, &warning.html);
+        share(&link, words, draft);
         draft.put(Change::PutLink(Link {
             token_hash: token.hash(),
             ..link
@@ -110,12 +119,11 @@ pub(crate) fn share_again(link: LinkId, draft: &mut Draft<'_>) -> Result<(), Und
     Ok(())
 }
 
-fn share(link: &Link, token: &Token, draft: &mut Draft<'_>) {
+fn share(link: &Link, words: Words, draft: &mut Draft<'_>) {
     let effect = draft.effect(Effect::ShareLink {
         room: link.room.clone(),
         link: link.id,
     });
-    let words = sharing_words(link, token, draft.policy);
     draft.hand_over(effect, words);
 }
 

@@ -1,8 +1,12 @@
 //! Rows to test with. Each is made from a number, and the same number gives the same row.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use crate::guest::GuestName;
 use crate::id::{DeviceId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, LinkState, TokenHash};
+use crate::policy::{GuestRate, Permissions, Policy, Role};
 use crate::portal::{Portal, PortalState};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -27,6 +31,28 @@ pub fn ghost(number: u64) -> UserId {
 #[must_use]
 pub fn room(number: u64) -> RoomId {
     RoomId::new(format!("!room{number}:{SERVER}"))
+}
+
+/// A policy under which everybody of the samples' server may have links, and nobody is held up by a
+/// rate.
+#[must_use]
+pub fn policy() -> Policy {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    Policy {
+        bot: user("guestbot"),
+        server_name: SERVER.to_owned(),
+        public_url: "https://chat.example.org".to_owned(),
+        link_lifetime: 7 * DAY,
+        idle_limit: 10 * DAY,
+        open_links: 20,
+        open_chats: 50,
+        message_bytes: 16 * 1024,
+        guest_rate: GuestRate {
+            burst: 1000,
+            interval: Duration::from_millis(1),
+        },
+        permissions: Permissions(BTreeMap::from([(SERVER.to_owned(), Role::Host)])),
+    }
 }
 
 /// An open link of this host.

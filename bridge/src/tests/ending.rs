@@ -1,5 +1,6 @@
 //! How chats end.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::world::*;
@@ -92,7 +93,7 @@ fn every_end_has_words() {
         (
             |world, _| {
                 world.pass(10 * DAY);
-                world.submit(Input::Tick).unwrap();
+                world.submit(tick()).unwrap();
             },
             "The chat ended after 10 days without a message.",
         ),
@@ -113,13 +114,26 @@ fn every_end_has_words() {
 }
 
 #[test]
+fn a_chat_whose_inbox_could_not_be_read_does_not_end_yet() {
+    let mut world = World::new();
+    let portal = world.open(1);
+    world.pass(10 * DAY);
+    let unread = Input::Tick {
+        unread: BTreeSet::from([portal]),
+    };
+    assert!(world.submit(unread).unwrap().changes.is_empty());
+    world.submit(tick()).unwrap();
+    assert!(world.portal(portal).is_closed());
+}
+
+#[test]
 fn a_chat_ends_exactly_at_its_deadline() {
     let mut world = World::new();
     let portal = world.open(1);
     world.pass(10 * DAY - Duration::from_millis(1));
-    assert!(world.submit(Input::Tick).unwrap().changes.is_empty());
+    assert!(world.submit(tick()).unwrap().changes.is_empty());
     world.pass(Duration::from_millis(1));
-    world.submit(Input::Tick).unwrap();
+    world.submit(tick()).unwrap();
     let reason = EndReason::Expired;
     assert_eq!(
         world.portal(portal).state,
@@ -129,7 +143,7 @@ fn a_chat_ends_exactly_at_its_deadline() {
             reason
         }
     );
-    assert!(world.submit(Input::Tick).unwrap().changes.is_empty());
+    assert!(world.submit(tick()).unwrap().changes.is_empty());
 }
 
 #[test]
@@ -137,7 +151,7 @@ fn a_room_that_is_never_made_expires_too() {
     let mut world = World::new();
     let portal = world.opening();
     world.pass(10 * DAY);
-    world.submit(Input::Tick).unwrap();
+    world.submit(tick()).unwrap();
     assert!(world.portal(portal).is_closed());
 }
 
@@ -150,10 +164,10 @@ fn a_message_of_either_side_gives_ten_days_more() {
     world.pass(9 * DAY);
     world.room_event(&sealed(1), &alice(), encrypted());
     world.pass(9 * DAY);
-    world.submit(Input::Tick).unwrap();
+    world.submit(tick()).unwrap();
     assert!(!world.portal(portal).is_closed());
     world.pass(DAY);
-    world.submit(Input::Tick).unwrap();
+    world.submit(tick()).unwrap();
     assert!(world.portal(portal).is_closed());
 }
 
@@ -163,14 +177,14 @@ fn a_changed_limit_counts_from_the_next_message() {
     let (first, second) = (world.open(1), world.open(2));
     world.policy.idle_limit = DAY;
     world.pass(2 * DAY);
-    assert!(world.submit(Input::Tick).unwrap().changes.is_empty());
+    assert!(world.submit(tick()).unwrap().changes.is_empty());
     world.send(second, 1).unwrap();
     world.pass(DAY);
-    world.submit(Input::Tick).unwrap();
+    world.submit(tick()).unwrap();
     assert!(world.portal(second).is_closed());
     assert!(!world.portal(first).is_closed());
     world.pass(10 * DAY);
-    world.submit(Input::Tick).unwrap();
+    world.submit(tick()).unwrap();
     assert!(world.portal(first).is_closed());
 }
 
@@ -192,9 +206,9 @@ fn many_ends_take_several_ticks() {
             .filter(|portal| !portal.is_closed())
             .count()
     };
-    world.submit(Input::Tick).unwrap();
+    world.submit(tick()).unwrap();
     assert_eq!(open(&world), 10);
-    world.submit(Input::Tick).unwrap();
+    world.submit(tick()).unwrap();
     assert_eq!(open(&world), 0);
 }
 
@@ -220,7 +234,7 @@ fn a_chat_that_cannot_be_read_keeps_no_other_from_its_end() {
     round.apply(&Changes(changes)).unwrap();
     round.commit().unwrap();
     world.pass(10 * DAY);
-    world.submit(Input::Tick).unwrap();
+    world.submit(tick()).unwrap();
     assert!(world.portal(sound).is_closed());
     let never = crate::time::Timestamp(u64::MAX);
     assert_eq!(world.store.due(never, 10).unwrap(), []);

@@ -28,6 +28,7 @@ fn host_event() -> HostEvent {
         content: megolm("AwgAEnACgAkLmt6qF84IK"),
         redacts: None,
         unencrypted: false,
+        late: false,
     }
 }
 
@@ -37,6 +38,10 @@ fn inbox() -> Vec<InboxFrame> {
         event_type: "m.room.redaction".to_owned(),
         content: json!({}),
         redacts: Some(EventId::new("$143273582443PhrSn")),
+        ..host_event()
+    };
+    let late = HostEvent {
+        late: true,
         ..host_event()
     };
     let unencrypted = HostEvent {
@@ -66,6 +71,10 @@ fn inbox() -> Vec<InboxFrame> {
         },
         InboxFrame::Event {
             event: redaction,
+            deadline,
+        },
+        InboxFrame::Event {
+            event: late,
             deadline,
         },
         InboxFrame::Event {

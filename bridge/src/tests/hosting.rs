@@ -37,6 +37,7 @@ fn a_message_of_the_host_reaches_the_inbox() {
         content: megolm("AwgBEnACgAkL"),
         redacts: None,
         unencrypted: false,
+        late: false,
     };
     let deadline = world.now + 10 * DAY;
     assert_eq!(
@@ -385,4 +386,45 @@ fn to_device_events_of_others_or_for_others_are_dropped() {
         );
     }
     assert_eq!(world.frames(portal), []);
+}
+
+#[test]
+fn what_is_found_in_the_past_is_marked_and_counts_once() {
+    let mut world = World::new();
+    let portal = world.open(1);
+    world
+        .submit(Input::Room(room_event("$2", encrypted())))
+        .unwrap();
+    for _ in 0..2 {
+        for id in ["$1", "$2"] {
+            world
+                .submit(Input::Past(room_event(id, encrypted())))
+                .unwrap();
+        }
+        world
+            .submit(Input::Room(room_event("$1", encrypted())))
+            .unwrap();
+    }
+    let came = world.frames(portal).into_iter().map(|frame| match frame {
+        InboxFrame::Event { event, .. } => (event.event_id.to_string(), event.late),
+        other => panic!("{other:?}"),
+    });
+    let expected = [("$2", false), ("$1", true)];
+    assert!(came.eq(expected.map(|(id, late)| (id.to_owned(), late))));
+}
+
+#[test]
+fn an_old_command_is_not_carried_out() {
+    let mut world = World::new();
+    let command = RoomEvent {
+        room: management(),
+        ..room_event("$old", text("invite"))
+    };
+    assert!(
+        world
+            .submit(Input::Past(command))
+            .unwrap()
+            .changes
+            .is_empty()
+    );
 }

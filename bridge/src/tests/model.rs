@@ -86,7 +86,7 @@ impl Model {
                     250.. => self.world.now + 10 * DAY,
                     _ => self.world.now + Duration::from_millis(u64::from(how) * 20),
                 };
-                Some(Input::Tick)
+                Some(tick())
             }
             9 if !self.guests_only => self.room_event(which, how),
             10 if !self.guests_only => {

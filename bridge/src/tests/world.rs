@@ -1,6 +1,6 @@
 //! A host, a guest and a clock, for tests that read like sentences.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::SeedableRng as _;
@@ -424,4 +424,11 @@ pub fn refused() -> Outcome {
 pub fn token_in(words: &str) -> Token {
     let (_, after) = words.split_once("/#").expect("a link");
     Token::parse(&after[..crate::link::TOKEN_LENGTH]).unwrap()
+}
+
+/// Time went by, and every inbox could be read.
+pub fn tick() -> Input {
+    Input::Tick {
+        unread: BTreeSet::new(),
+    }
 }

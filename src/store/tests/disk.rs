@@ -69,6 +69,7 @@ fn frame(seq: u64) -> Change {
                 content: serde_json::json!({ "ciphertext": "x".repeat(8 * 1024) }),
                 redacts: None,
                 unencrypted: false,
+                late: false,
             },
             deadline: Timestamp(2),
         },

@@ -198,4 +198,6 @@ async fn whoever_only_reads_can_have_a_chat_set_aside() {
 }
 
 /// Time went by.
-const TICK: Input = Input::Tick;
+const TICK: Input = Input::Tick {
+    unread: std::collections::BTreeSet::new(),
+};

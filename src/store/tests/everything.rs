@@ -17,6 +17,25 @@ use vestibule_bridge::time::Timestamp;
 
 /// Every kind of row, each variant of it at least once.
 pub fn everything() -> Changes {
+    let mut changes = of_layout_1();
+    changes.push(Change::SetAside {
+        portal: PortalId::from_u128(8),
+        at: Timestamp(1_800),
+    });
+    let mut late = event("m.room.encrypted", None, false);
+    if let InboxFrame::Event { event, .. } = &mut late {
+        event.late = true;
+    }
+    changes.push(Change::PutFrame {
+        portal: PortalId::from_u128(4),
+        seq: 1,
+        frame: late,
+    });
+    changes
+}
+
+/// What there was to store already in layout 1.
+pub fn of_layout_1() -> Changes {
     let mut changes = Changes::default();
     links(&mut changes);
     portals(&mut changes);
@@ -44,10 +63,6 @@ pub fn everything() -> Changes {
     for txn in ["41", "42"] {
         changes.push(Change::RememberTransaction(txn.to_owned()));
     }
-    changes.push(Change::SetAside {
-        portal: PortalId::from_u128(8),
-        at: Timestamp(1_800),
-    });
     for byte in [0, 0xff] {
         changes.push(Change::RememberDigest {
             portal: PortalId::from_u128(1),
@@ -119,8 +134,8 @@ fn portals(changes: &mut Changes) {
     }
 }
 
-fn frames(changes: &mut Changes) {
-    let event = |event_type: &str, redacts: Option<&str>, unencrypted| InboxFrame::Event {
+fn event(event_type: &str, redacts: Option<&str>, unencrypted: bool) -> InboxFrame {
+    InboxFrame::Event {
         event: HostEvent {
             event_type: event_type.to_owned(),
             event_id: EventId::new("$event"),
@@ -129,9 +144,13 @@ fn frames(changes: &mut Changes) {
             content: json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgA" }),
             redacts: redacts.map(EventId::new),
             unencrypted,
+            late: false,
         },
         deadline: Timestamp(2_003),
-    };
+    }
+}
+
+fn frames(changes: &mut Changes) {
     let frames = [
         event("m.room.encrypted", None, false),
         event("m.room.redaction", Some("$gone"), false),

@@ -54,6 +54,25 @@ impl Browser {
         &self.session
     }
 
+    /// Kills the browser with all of its processes, as a phone without power would.
+    ///
+    /// # Errors
+    /// When its processes can't be found.
+    pub fn kill(&self) -> Result<()> {
+        self.driver.kill_descendants().map(drop)
+    }
+
+    /// Starts it again after [`Browser::kill`], with the same profile.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn revive(&mut self) -> Result<()> {
+        // ChromeDriver keeps the session of a dead browser until it is told; then it says an error.
+        let _ = self.session.close();
+        self.session = window(&self.address, self.profile.path())?;
+        Ok(())
+    }
+
     /// Ends the browser and starts it again with the same profile, as after a day.
     ///
     /// # Errors

@@ -20,6 +20,9 @@ pub struct Bubble {
     pub from: String,
     /// Of one's own: `waiting`, `sent`, `delivered` or `failed`.
     pub state: Option<String>,
+    /// Of the host's: `text`, `removed`, `undecryptable` or `unsupported`.
+    #[serde(default)]
+    pub says: Option<String>,
     /// The text.
     pub body: String,
 }
@@ -69,6 +72,87 @@ impl Guest {
         let session = self.browser.session();
         session.type_text(&self.named("textbox", "Message")?, text)?;
         session.click(&self.named("button", "Send")?)
+    }
+
+    /// Has the page send a message after a moment, without asking it for each element first; false
+    /// when there is no field to write in.
+    ///
+    /// # Errors
+    /// When the page is gone.
+    pub fn say_quickly(&self, text: &str) -> Result<bool> {
+        let text = serde_json::to_string(text)?;
+        // The answer is out before the page begins, so that a kill can meet it anywhere.
+        let script = format!(
+            "const field = document.querySelector('#message');
+            if (field === null) return false;
+            field.value = {text};
+            field.dispatchEvent(new Event('input'));
+            setTimeout(() => field.form.requestSubmit(), 0);
+            return true;"
+        );
+        Ok(self.browser.session().run(&script)? == true)
+    }
+
+    /// Kills the browser with all of its processes.
+    ///
+    /// # Errors
+    /// As [`Browser::kill`].
+    pub fn kill(&self) -> Result<()> {
+        self.browser.kill()
+    }
+
+    /// Starts the browser again after [`Guest::kill`], without a page.
+    ///
+    /// # Errors
+    /// As [`Browser::revive`].
+    pub fn revive(&mut self) -> Result<()> {
+        self.browser.revive()
+    }
+
+    /// Loads the chat until it is there, as somebody would who sees that the page can't be loaded.
+    ///
+    /// # Errors
+    /// When it does not come within a minute, or the page says that it can't go on.
+    pub fn bring_back(&self, url: &str) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // Whatever is wrong, it shows below.
+            let _ = self.browser.session().go(url);
+            let patience = Instant::now() + Duration::from_secs(5);
+            while Instant::now() < patience {
+                match self.screen().unwrap_or_default().as_str() {
+                    "chat" => return Ok(()),
+                    "" | "loading" => std::thread::sleep(Duration::from_millis(20)),
+                    _ => break,
+                }
+            }
+            if Instant::now() > deadline {
+                bail!("the chat does not come back: “{}”", self.text()?);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// The same, unless the chat is there.
+    ///
+    /// # Errors
+    /// As [`Guest::bring_back`].
+    pub fn bring_back_if_gone(&self, url: &str) -> Result<()> {
+        match self.screen() {
+            Ok(screen) if screen == "chat" => Ok(()),
+            _ => self.bring_back(url),
+        }
+    }
+
+    /// Waits until one's own message stands in the page: then it is kept.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn wait_shown(&self, text: &str) -> Result<()> {
+        self.until("one's own message", || {
+            let shown = self.texts("me")?.iter().any(|own| own == text);
+            Ok(shown.then_some(()))
+        })
     }
 
     /// Loads the page anew.
@@ -146,6 +230,7 @@ impl Guest {
         let script = "return [...document.querySelectorAll('[role=log] [data-from]')].map(b => ({
             from: b.dataset.from,
             state: b.dataset.state ?? null,
+            says: b.dataset.says ?? null,
             body: b.querySelector('.body')?.textContent ?? '',
         }))";
         Ok(serde_json::from_value(self.browser.session().run(script)?)?)

@@ -1,15 +1,23 @@
-//! What the end-to-end tests stand on: a guest in a real browser, a host with matrix-sdk, and a
-//! proxy that can fail on purpose. All calls block; what is asynchronous inside stays inside.
+//! What the end-to-end tests stand on: a guest in a real browser, a host with matrix-sdk, proxies
+//! that fail on purpose, and rounds of a chat in which everything fails at moments that follow from
+//! a seed. All calls block; what is asynchronous inside stays inside.
 
 // matrix-sdk's futures are nested deeper than the compiler looks by itself.
 #![recursion_limit = "256"]
 
 mod browser;
-mod faults;
 mod guest;
+mod kills;
 mod meeting;
+mod oracle;
+pub mod plan;
+mod proxy;
+mod round;
 mod sdk;
+mod stage;
+mod thief;
 mod webdriver;
+mod witness;
 
 use std::path::PathBuf;
 
@@ -17,10 +25,17 @@ use anyhow::{Context as _, Result};
 use vestibule_lab::{Lab, Options, Venv};
 
 pub use browser::Browser;
-pub use faults::{Call, Fault, Faults};
 pub use guest::{Bubble, Guest};
+pub use kills::{browser_kills, key_kills};
 pub use meeting::{Meeting, numbered};
+pub use oracle::{Finding, Record, Side};
+pub use plan::{Plan, Trouble};
+pub use proxy::{Call, Fault, Proxy, Way};
+pub use round::{Chat, Outcome, Rounds};
 pub use sdk::SdkHost;
+pub use stage::Stage;
+pub use thief::{ENOUGH_KEYS, Thief};
+pub use witness::{Upload, Witness};
 
 /// The bridge to test: `VESTIBULE_BIN`, which `cargo xtask test` sets.
 ///

@@ -57,6 +57,11 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Its number at the operating system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything that is in its memory now.
     pub fn memory(&self) -> Vec<u8> {
         let folder = PathBuf::from(format!("/proc/{}", self.child.id()));

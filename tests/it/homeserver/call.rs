@@ -42,7 +42,11 @@ impl Call {
             authorized: authorization == Some(&format!("Bearer {AS_TOKEN}")),
         };
         if request.url.path().starts_with("/_matrix/client/") {
-            call.name = name(&call.method, &call.segments());
+            call.name = match name(&call.method, &call.segments()) {
+                "create_room" if call.body.get("invite").is_none() => "make_wake_room",
+                "send" if call.path.iter().any(|part| part == "org.vestibule.wake") => "wake",
+                name => name,
+            };
         }
         call
     }
@@ -140,7 +144,18 @@ impl Call {
             }
             ("sync", _) => {
                 let device = self.device().ok_or(Refused(500, "M_UNKNOWN"))?;
-                state.sync(user, device, self.query.get("since").map(String::as_str))
+                state.sync(user, device, &self.query)
+            }
+            ("account_data", [_, _, of, _, data_type]) if *of == user => {
+                let kept = state
+                    .account_data
+                    .get(&(user.to_owned(), (*data_type).to_owned()));
+                kept.cloned().ok_or(Refused(404, "M_NOT_FOUND"))
+            }
+            ("set_account_data", [_, _, of, _, data_type]) if *of == user => {
+                let place = (user.to_owned(), (*data_type).to_owned());
+                state.account_data.insert(place, self.body.clone());
+                Ok(json!({}))
             }
             ("deactivate", _) => state.deactivate(user),
             _ => self.in_room(state),
@@ -150,7 +165,7 @@ impl Call {
     fn in_room(&self, state: &mut State) -> Answer {
         let user = self.user();
         match (self.name, self.segments().as_slice()) {
-            ("create_room", _) => state.create_room(user, &self.body),
+            ("create_room" | "make_wake_room", _) => state.create_room(user, &self.body),
             ("joined_rooms", _) => {
                 let rooms = state
                     .rooms
@@ -160,8 +175,13 @@ impl Call {
             }
             ("join", [_, _, room, _]) => state.set_member(room, user, user, "join"),
             ("leave", [_, _, room, _]) => state.set_member(room, user, user, "leave"),
-            ("send", [_, _, room, _, event_type, txn]) => {
+            ("send" | "wake", [_, _, room, _, event_type, txn]) => {
                 state.send(room, user, event_type, txn, self.body.clone())
+            }
+            ("messages", [_, _, room, _]) => {
+                let filter = json_in(&self.query, "filter");
+                let from = self.query.get("from").map_or("", String::as_str);
+                state.past(user, room, from, &filter)
             }
             ("get_state", [_, _, room, _]) => {
                 let tamper = state.tamper;
@@ -187,6 +207,12 @@ impl Call {
             _ => Err(Refused(404, "M_UNRECOGNIZED")),
         }
     }
+}
+
+/// A query parameter that is JSON.
+pub fn json_in(query: &BTreeMap<String, String>, name: &str) -> Value {
+    let text = query.get(name).map_or("null", String::as_str);
+    serde_json::from_str(text).unwrap()
 }
 
 fn readable<'a>(
@@ -219,12 +245,15 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("POST", ["v3", "keys", "claim"]) => "keys_claim",
         ("PUT", ["v3", "sendToDevice", _, _]) => "send_to_device",
         ("GET", ["v3", "sync"]) => "sync",
+        ("GET", ["v3", "user", _, "account_data", _]) => "account_data",
+        ("PUT", ["v3", "user", _, "account_data", _]) => "set_account_data",
         ("POST", ["v3", "account", "deactivate"]) => "deactivate",
         ("POST", ["v3", "createRoom"]) => "create_room",
         ("GET", ["v3", "joined_rooms"]) => "joined_rooms",
         ("POST", ["v3", "rooms", _, "join"]) => "join",
         ("POST", ["v3", "rooms", _, "leave"]) => "leave",
         ("PUT", ["v3", "rooms", _, "send", _, _]) => "send",
+        ("GET", ["v3", "rooms", _, "messages"]) => "messages",
         ("GET", ["v3", "rooms", _, "state"]) => "get_state",
         ("GET", ["v3", "rooms", _, "state", _] | ["v3", "rooms", _, "state", _, _]) => {
             "get_state_event"

@@ -7,6 +7,8 @@ use super::call::Call;
 pub enum Fault {
     /// It is answered with this error and not done.
     Status(u16, &'static str),
+    /// It is answered with 429 and the wish to be left alone for so many milliseconds.
+    Limited(u64),
     /// The connection ends before anything is done.
     Broken,
     /// It is done, and the connection ends before the answer.
@@ -48,7 +50,18 @@ impl Faults {
     fn counts(call: &Call) -> bool {
         !matches!(
             call.name,
-            "whoami" | "ping" | "sync" | "keys_query" | "keys_claim" | "get_name" | "joined_rooms"
+            "whoami"
+                | "ping"
+                | "sync"
+                | "keys_query"
+                | "keys_claim"
+                | "get_name"
+                | "joined_rooms"
+                | "messages"
+                | "account_data"
+                | "set_account_data"
+                | "make_wake_room"
+                | "wake"
         )
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::call::json_in;
 use super::room::Room;
 
 /// The part of user ids after the colon.
@@ -59,7 +60,9 @@ pub struct State {
     /// To-device sendings by user and transaction id.
     sent_to_device: BTreeSet<(String, String)>,
     /// Synapse answers a repeated `/sync` from a cache unless it brought no new token.
-    synced: BTreeMap<(String, String, Option<String>), Value>,
+    synced: BTreeMap<BTreeMap<String, String>, Value>,
+    /// By user and type.
+    pub account_data: BTreeMap<(String, String), Value>,
     stream: u64,
 }
 
@@ -250,9 +253,12 @@ impl State {
         }
     }
 
-    /// `GET /sync` of a device, for its inbox alone. `since` deletes what came before it.
-    pub fn sync(&mut self, user: &str, device: &str, since: Option<&str>) -> Answer {
-        let question = (user.to_owned(), device.to_owned(), since.map(str::to_owned));
+    /// `GET /sync` of a device: its inbox, and the rooms that the filter names. `since` deletes what
+    /// came before it in the inbox.
+    pub fn sync(&mut self, user: &str, device: &str, query: &BTreeMap<String, String>) -> Answer {
+        let since = query.get("since").map(String::as_str);
+        let question = query.clone();
+        let rooms = self.timelines(user, &json_in(query, "filter"));
         if let Some(cached) = self.synced.get(&question) {
             return Ok(cached.clone());
         }
@@ -275,6 +281,7 @@ impl State {
         };
         let answer = json!({
             "next_batch": next,
+            "rooms": rooms,
             "to_device": { "events": batch.into_iter().map(|(_, event)| event).collect::<Vec<_>>() },
             "device_one_time_keys_count": { ONE_TIME_KEY: kept.one_time_keys.len() },
             "device_unused_fallback_key_types": unused,

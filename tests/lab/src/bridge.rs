@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{Answer, Process, wait_for};
 
 type Environment = Vec<(&'static str, &'static str)>;
+/// The folder of a store that gets a file system of its own, and how many MiB that has.
+type SmallStore = Option<(PathBuf, u32)>;
 
 /// A running `vestibule serve`.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub struct Bridge {
     environment: Environment,
     log: PathBuf,
     ops: String,
+    small: SmallStore,
     process: Process,
 }
 
@@ -46,6 +49,8 @@ impl Bridge {
     }
 
     /// Starts the bridge and waits until its ops listener answers; `ops` is that one's address.
+    /// With `small`, the folder named there is a file system in memory of so many MiB, for this
+    /// process alone: it is gone with it.
     ///
     /// # Errors
     /// When it can't be started or does not answer within half a minute.
@@ -55,14 +60,16 @@ impl Bridge {
         environment: &[(&'static str, &'static str)],
         log: &Path,
         ops: &str,
+        small: Option<(PathBuf, u32)>,
     ) -> Result<Self> {
-        let process = launch(binary, config, environment, log)?;
+        let process = launch(binary, config, environment, log, &small)?;
         let mut bridge = Self {
             binary: binary.to_owned(),
             config: config.to_owned(),
             environment: environment.to_owned(),
             log: log.to_owned(),
             ops: ops.to_owned(),
+            small,
             process,
         };
         bridge.wait_live()?;
@@ -85,7 +92,13 @@ impl Bridge {
     /// As [`Bridge::start`].
     pub fn start_again(&mut self) -> Result<()> {
         self.process.stop();
-        self.process = launch(&self.binary, &self.config, &self.environment, &self.log)?;
+        self.process = launch(
+            &self.binary,
+            &self.config,
+            &self.environment,
+            &self.log,
+            &self.small,
+        )?;
         self.wait_live()
     }
 
@@ -155,12 +168,27 @@ fn launch(
     config: &Path,
     environment: &[(&str, &str)],
     log: &Path,
+    small: &SmallStore,
 ) -> Result<Process> {
     let config = config.to_str().context("the path is not UTF-8")?;
+    let serve = ["serve", "--config", config];
+    let Some((store, mib)) = small else {
+        return Process::start("the bridge", binary, &serve, environment, log);
+    };
+    let (store, binary) = (store.to_str(), binary.to_str());
+    let (store, binary) = store.zip(binary).context("the path is not UTF-8")?;
+    // A namespace of its own needs no rights outside of it. `setpriv` once more, because entering
+    // the namespace loses the tie to us. Each program replaces the one before, so the process id
+    // is the bridge's.
+    let script = "mount -t tmpfs -o size=$1m tmpfs \"$2\" && shift 2 && \
+                  exec setpriv --pdeathsig KILL -- \"$@\"";
+    let mib = mib.to_string();
+    let wrapped = ["-rm", "sh", "-c", script, "sh", &mib, store, binary];
+    let arguments = [&wrapped[..], &serve[..]].concat();
     Process::start(
         "the bridge",
-        binary,
-        &["serve", "--config", config],
+        Path::new("unshare"),
+        &arguments,
         environment,
         log,
     )

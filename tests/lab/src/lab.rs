@@ -30,6 +30,18 @@ pub struct Options {
     pub homeserver_port: Option<u16>,
     /// Where the bridge believes the homeserver to be, when something stands in between.
     pub homeserver_address: Option<String>,
+    /// The bridge's port for transactions, when something must know it before.
+    pub appservice_port: Option<u16>,
+    /// Where the homeserver believes the bridge to be, when something stands in between.
+    pub appservice_address: Option<String>,
+    /// The port of the page and the sockets, when something must know it before.
+    pub guests_port: Option<u16>,
+    /// Where guests believe the bridge to be, when something stands in between: a URL without a
+    /// path.
+    pub guests_address: Option<String>,
+    /// Has the bridge keep its store on a file system of its own of so many MiB, so that it can
+    /// be filled; see [`Lab::store_seen_from_outside`].
+    pub small_store_mib: Option<u32>,
     /// A path prefix of the page, such as `/chat`.
     pub public_path: String,
     /// More of the bridge's configuration, as the environment gives it: for example
@@ -52,6 +64,7 @@ pub struct Lab {
     as_token: String,
     hs_token: String,
     public_url: String,
+    small_store_mib: Option<u32>,
     environment: Vec<(&'static str, &'static str)>,
     /// Dropped last, when nobody writes into it any more.
     dir: TempDir,
@@ -73,9 +86,13 @@ impl Lab {
             .tempdir()?;
         let ports = Ports {
             homeserver: options.homeserver_port.map_or_else(free_port, Ok)?,
-            appservice: free_port()?,
-            guests: free_port()?,
+            appservice: options.appservice_port.map_or_else(free_port, Ok)?,
+            guests: options.guests_port.map_or_else(free_port, Ok)?,
             ops: free_port()?,
+        };
+        let guests = match &options.guests_address {
+            Some(address) => address.clone(),
+            None => format!("http://127.0.0.1:{}", ports.guests),
         };
         let lab = Self {
             bridge: None,
@@ -85,7 +102,8 @@ impl Lab {
             ports,
             as_token: secret()?,
             hs_token: secret()?,
-            public_url: format!("http://127.0.0.1:{}{}", ports.guests, options.public_path),
+            public_url: format!("{guests}{}", options.public_path),
+            small_store_mib: options.small_store_mib,
             environment: options.environment.clone(),
             dir,
         };
@@ -125,7 +143,12 @@ impl Lab {
     pub fn start_bridge(&mut self) -> Result<&mut Bridge> {
         let ops = format!("http://127.0.0.1:{}", self.ports.ops);
         let (config, log) = (self.config(), self.bridge_log());
-        let bridge = Bridge::start(&self.binary, &config, &self.environment, &log, &ops)?;
+        let small = self.small_store_mib.map(|mib| (self.store(), mib));
+        if let Some((store, _)) = &small {
+            fs::create_dir_all(store)?;
+        }
+        let environment = &self.environment;
+        let bridge = Bridge::start(&self.binary, &config, environment, &log, &ops, small)?;
         Ok(self.bridge.insert(bridge))
     }
 
@@ -202,10 +225,27 @@ impl Lab {
         self.dir.path().join("store")
     }
 
+    /// The same folder as the running bridge sees it: with [`Options::small_store_mib`] its file
+    /// system is mounted for the bridge alone.
+    ///
+    /// # Errors
+    /// When the bridge was not started.
+    pub fn store_seen_from_outside(&mut self) -> Result<PathBuf> {
+        let root = format!("/proc/{}/root", self.bridge()?.id());
+        let store = self.store();
+        Ok(Path::new(&root).join(store.strip_prefix("/").unwrap_or(&store)))
+    }
+
     /// What the bridge writes to stdout and stderr.
     #[must_use]
     pub fn bridge_log(&self) -> PathBuf {
         self.dir.path().join("bridge.log")
+    }
+
+    /// Leaves the folder where it is when the lab is dropped.
+    pub fn keep(&mut self) -> &Path {
+        self.dir.disable_cleanup(true);
+        self.dir.path()
     }
 
     /// The folder that holds all of this; gone when the lab is dropped.
@@ -229,12 +269,16 @@ impl Lab {
             .homeserver_address
             .clone()
             .unwrap_or_else(|| self.homeserver());
+        let appservice = options
+            .appservice_address
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", here(self.ports.appservice)));
         let config = json!({
             "homeserver": {"address": homeserver, "domain": Self::DOMAIN},
             "appservice": {
                 "id": "vestibule",
                 "listen": here(self.ports.appservice),
-                "address": format!("http://{}", here(self.ports.appservice)),
+                "address": appservice,
                 "as_token": self.as_token,
                 "hs_token": self.hs_token,
                 "bot_localpart": "guestbot",

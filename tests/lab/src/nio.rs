@@ -93,6 +93,16 @@ impl NioHost {
         Ok(host)
     }
 
+    /// Has the next message in a room begin a new Megolm session, whose key then goes out before
+    /// it.
+    ///
+    /// # Errors
+    /// When the client ended.
+    pub fn rotate(&mut self, room_id: &str) -> Result<()> {
+        self.command("rotate", json!({"room_id": room_id}))
+            .map(drop)
+    }
+
     fn command(&mut self, name: &str, arguments: Value) -> Result<Value> {
         self.last_id += 1;
         let mut line = arguments;

@@ -149,6 +149,22 @@ impl Process {
         self.kill();
     }
 
+    /// Kills whatever it started, and what those started, but not itself (SIGKILL, all at once);
+    /// how many there were.
+    ///
+    /// # Errors
+    /// When `/proc` can't be read.
+    pub fn kill_descendants(&self) -> Result<usize> {
+        let found = descendants(self.id())?;
+        for id in &found {
+            // Whoever is gone already needs no killing.
+            if let Some(pid) = i32::try_from(*id).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        Ok(found.len())
+    }
+
     /// Resident memory in KiB, from `/proc`.
     #[must_use]
     pub fn resident_kib(&self) -> Option<u64> {
@@ -168,6 +184,41 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// All processes below one, parents before their children.
+fn descendants(ancestor: u32) -> Result<Vec<u32>> {
+    let mut parents: Vec<(u32, u32)> = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if let Some(parent) = parent_of(id) {
+            parents.push((id, parent));
+        }
+    }
+    let mut found = vec![ancestor];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(
+            parents
+                .iter()
+                .filter(|(_, of)| *of == parent)
+                .map(|(id, _)| *id),
+        );
+        next += 1;
+    }
+    found.remove(0);
+    Ok(found)
+}
+
+/// The fourth field of `/proc/<id>/stat`; the second one is a name in parentheses, which may hold
+/// anything. Nothing for a process that is gone meanwhile.
+fn parent_of(id: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// `setpriv` (util-linux) replaces itself by the program, so the process id stays the program's.

@@ -78,6 +78,45 @@ impl Synapse {
         self.process.kill();
     }
 
+    /// An error when it does not run.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn check(&mut self) -> Result<()> {
+        self.process.check()
+    }
+
+    /// Stops it in good order; [`Synapse::restart`] brings it back.
+    pub fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// Copies its database aside into `backup`, or from there back over it. Only while it is
+    /// stopped.
+    ///
+    /// # Errors
+    /// When a file can't be copied.
+    pub fn copy_database(&mut self, backup: &Path, restore: bool) -> Result<()> {
+        ensure!(!self.process.is_running(), "Synapse still runs");
+        fs::create_dir_all(backup)?;
+        let (from, to) = if restore {
+            (backup, self.dir.as_path())
+        } else {
+            (self.dir.as_path(), backup)
+        };
+        // SQLite's log files belong to the database that they are beside.
+        for suffix in ["", "-wal", "-shm"] {
+            let name = format!("homeserver.db{suffix}");
+            let (from, to) = (from.join(&name), to.join(&name));
+            if from.exists() {
+                fs::copy(&from, &to)?;
+            } else if to.exists() {
+                fs::remove_file(&to)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Creates an account.
     ///
     /// # Errors
