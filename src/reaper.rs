@@ -15,6 +15,8 @@ use crate::homeserver::CallFailed;
 
 /// How often is looked after the start.
 const PERIOD: Duration = Duration::from_secs(60 * 60);
+/// How long is waited when the homeserver or the store could not be asked.
+const PAUSE: Duration = Duration::from_secs(30);
 /// How long a chat that is over may take to clear up after itself.
 const CLEARING_UP: Duration = Duration::from_secs(60 * 60);
 
@@ -32,15 +34,22 @@ pub async fn run(app: Arc<App>) {
     // Rooms that were found to be no portal's; they never become one.
     let mut others = HashSet::new();
     loop {
-        match reap(&app, &mut others).await {
-            Ok(0) => {}
-            Ok(rooms) => tracing::warn!(rooms, "rooms were left that belong to no chat"),
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "rooms that belong to no chat could not be looked for"
-            ),
-        }
-        tokio::time::sleep(PERIOD).await;
+        let pause = match reap(&app, &mut others).await {
+            Ok(0) => PERIOD,
+            Ok(rooms) => {
+                tracing::warn!(rooms, "rooms were left that belong to no chat");
+                PERIOD
+            }
+            Err(error) => {
+                // What is wrong with the homeserver or the store is told elsewhere.
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "rooms that belong to no chat could not be looked for"
+                );
+                PAUSE
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

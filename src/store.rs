@@ -18,6 +18,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
+use rand::Rng as _;
 use rocksdb::{
     BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, IteratorMode,
     Options, WriteBatch, WriteOptions,
@@ -25,6 +26,7 @@ use rocksdb::{
 use vestibule_bridge::id::EffectId;
 use vestibule_bridge::store::{Read, Store, StoreError};
 
+use crate::clock::seeded_rng;
 use codec::{backend, trailing_id};
 use families::Family;
 use health::{Health, Trouble, probe};
@@ -36,6 +38,7 @@ pub use transaction::RocksTransaction;
 const SCHEMA: u64 = 2;
 const SCHEMA_KEY: &[u8] = b"schema";
 const TRANSACTIONS_KEY: &[u8] = b"transactions";
+const ID_KEY: &[u8] = b"store_id";
 /// RocksDB locks a file of its own, but only while it is open, and the log is read before that.
 const LOCK: &str = "vestibule.lock";
 
@@ -125,6 +128,12 @@ impl RocksStore {
             .transpose()
     }
 
+    /// Names the store: random, and another one when something was lost that had been committed, so
+    /// that browsers compare what they know.
+    pub fn id(&self) -> Read<Option<String>> {
+        self.begin().row(Family::GlobalSchema, ID_KEY)
+    }
+
     /// How many chats are set aside, because a row of theirs doesn't read.
     pub fn set_aside(&self) -> Read<usize> {
         let rows = self.begin().rows;
@@ -162,6 +171,10 @@ impl RocksStore {
             let lost = rescue::all(&mut db).map_err(|error| system(&error))?;
             if lost != Lost::default() {
                 tell(&lost);
+            }
+            if lost.is_something() {
+                // The next name is made when the store is opened.
+                migrate::delete(&db, ID_KEY).map_err(|error| system(&error))?;
             }
         }
         let mut db = open(Compaction::On)?;
@@ -250,13 +263,22 @@ fn settle(path: &Path, db: &mut DB) -> Result<(), SettleError> {
                 .map_err(|error| backend(Family::GlobalSchema, error))?;
         }
     }
+    let mut batch = WriteBatch::default();
     if lost != Lost::default() {
         let known = rescue::portals(db)?;
         let doubtful = std::mem::take(&mut lost.doubtful);
         lost.portals.extend(doubtful.intersection(&known));
-        let mut batch = WriteBatch::default();
         migrate::put_quarantine(db, &mut batch, &lost.portals)?;
+    }
+    if lost.is_something() || !migrate::has(db, ID_KEY)? {
+        let mut rng = seeded_rng().map_err(|error| SettleError::Other(Box::new(error)))?;
+        let id = format!("{:016x}", rng.next_u64());
+        migrate::put(db, &mut batch, ID_KEY, &id)?;
+    }
+    if !batch.is_empty() {
         migrate::write(db, batch)?;
+    }
+    if lost != Lost::default() {
         salvage::seen(path)?;
         tell(&lost);
     }

@@ -25,6 +25,8 @@ pub fn start_logging(section: &Telemetry) -> Result<(), FilterError> {
     let shown = EnvFilter::try_new(&section.filter)?.and(filter_fn(may_be_shown));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        // Where a log can't be written, saying so would panic: both go to the same full disk.
+        .log_internal_errors(false)
         .with_ansi(false);
     // Fails only when logging was started before, as tests in one process do.
     let _started_before = match section.format {

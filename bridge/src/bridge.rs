@@ -101,6 +101,7 @@ pub fn decide<'a>(
             messages,
         } => guest_input::send_to_device(portal, n, event_type, messages, draft),
         Input::Ack { portal, seq } => guest_input::ack(portal, seq, draft),
+        Input::Recount { portal, last_n } => guest_input::recount(portal, last_n, draft),
         Input::Leave { portal } => guest_input::leave(portal, draft),
         Input::Room(event) => host_input::room_event(event, draft),
         Input::Past(event) => host_input::past_event(event, draft),

@@ -102,6 +102,10 @@ pub enum ServerFrame {
         nonce: String,
         /// [`PROTOCOL`].
         protocol: u32,
+        /// Which store the sequence numbers belong to: made at random with the store, and anew
+        /// whenever it may have lost something of what it had committed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        store_id: Option<String>,
     },
     /// The room is being made.
     Opening,
@@ -142,6 +146,10 @@ pub struct Welcome {
     pub host_joined: bool,
     /// The last numbered frame that was committed.
     pub last_n: u64,
+    /// The highest sequence number that the browser acknowledged.
+    pub acked_seq: u64,
+    /// The highest sequence number there is.
+    pub last_seq: u64,
     /// When the chat ends if nobody writes.
     pub deadline: Timestamp,
     /// After how many milliseconds without a message a chat ends.
@@ -209,8 +217,12 @@ pub enum ClientFrame {
         device: DeviceId,
         /// Ed25519 over the challenge, unpadded base64.
         signature: String,
-        /// The highest sequence number the browser has stored.
+        /// The highest sequence number the browser has stored; frames after it are sent.
         last_seq: u64,
+        /// Only of a browser that was told of more than this store knows: it needs no frame up to
+        /// this number any more, and goes on with the next one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_n: Option<u64>,
     },
     /// An encrypted message.
     Send {

@@ -89,6 +89,21 @@ pub(crate) fn ack(portal: PortalId, seq: u64, mut draft: Draft<'_>) -> Result<De
     Ok(draft.answer(Answer::Stored))
 }
 
+/// Only ever forwards: what this store counted stays counted.
+pub(crate) fn recount(
+    portal: PortalId,
+    last_n: u64,
+    mut draft: Draft<'_>,
+) -> Result<Decision, Undecided> {
+    let portal = find(portal, &draft)?;
+    if last_n > portal.visit.last_n && !portal.is_closed() {
+        let mut edit = draft.edit(portal);
+        edit.portal.visit.last_n = last_n;
+        edit.save(&mut draft);
+    }
+    Ok(draft.answer(Answer::Stored))
+}
+
 pub(crate) fn leave(portal: PortalId, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
     let portal = find(portal, &draft)?;
     end::close(portal, EndReason::Guest, &mut draft);

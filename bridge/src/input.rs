@@ -48,6 +48,14 @@ pub enum Input {
         /// The last stored sequence number.
         seq: u64,
     },
+    /// The browser knows that numbered frames up to this one were counted, which a store that was
+    /// restored from a backup may have forgotten.
+    Recount {
+        /// The portal.
+        portal: PortalId,
+        /// The number.
+        last_n: u64,
+    },
     /// The guest ends the chat.
     Leave {
         /// The portal.

@@ -178,13 +178,13 @@ impl Identity {
         let pending =
             !self.account.one_time_keys().is_empty() || !self.account.fallback_key().is_empty();
         if !pending {
-            if count < ENOUGH_ONE_TIME_KEYS && elapsed(self.refilled_at, now) >= REFILL_EVERY_MS {
+            if count < ENOUGH_ONE_TIME_KEYS && is_past(self.refilled_at, REFILL_EVERY_MS, now) {
                 self.account
                     .generate_one_time_keys(ONE_TIME_KEYS.saturating_sub(count) as usize);
                 self.refilled_at = now;
                 account_changed = true;
             }
-            if !fallback_unused && elapsed(self.fallback_at, now) >= NEW_FALLBACK_EVERY_MS {
+            if !fallback_unused && is_past(self.fallback_at, NEW_FALLBACK_EVERY_MS, now) {
                 self.account.generate_fallback_key();
                 self.fallback_at = now;
                 account_changed = true;
@@ -194,6 +194,14 @@ impl Identity {
             self.save(changes);
         }
         pending || account_changed
+    }
+
+    /// When a refill that is wanted now may be made, or nothing if none is wanted.
+    pub(crate) fn refill_at(&self, count: u64, fallback_unused: bool) -> Option<u64> {
+        let keys = (count < ENOUGH_ONE_TIME_KEYS).then_some((self.refilled_at, REFILL_EVERY_MS));
+        let fallback = (!fallback_unused).then_some((self.fallback_at, NEW_FALLBACK_EVERY_MS));
+        let times = [keys, fallback].into_iter().flatten();
+        times.map(|(last, every)| last.saturating_add(every)).min()
     }
 
     pub(crate) fn mark_published(&mut self, changes: &mut Changes) {
@@ -232,6 +240,12 @@ impl Identity {
         }
         Some(all)
     }
+}
+
+/// Whether so much time passed. A time in the future is one of a clock that was wrong: to wait for
+/// it again could take years, so it counts as past.
+fn is_past(since: u64, period: u64, now: u64) -> bool {
+    since > now || now - since >= period
 }
 
 /// Time passed, or none if the clock was set back.

@@ -281,6 +281,62 @@ fn draining_makes_no_flood() {
 }
 
 #[test]
+fn what_comes_too_soon_is_due_later() {
+    let (mut device, _) = published();
+    let step = device.machine.mark_published().unwrap();
+    device.step(step);
+    let due = |device: &Device, count, unused| device.machine.one_time_keys_at(count, unused);
+    assert_eq!(due(&device, 25, true), None);
+    assert_eq!(due(&device, 24, true), Some(NOW + 10 * SECOND));
+    assert_eq!(due(&device, 25, false), Some(NOW + HOUR));
+    assert_eq!(due(&device, 0, false), Some(NOW + 10 * SECOND));
+    for (count, unused) in [(24, true), (25, false)] {
+        let at = due(&device, count, unused).unwrap();
+        assert_eq!(upload(&mut device, count, unused, at - 1), None);
+        assert!(upload(&mut device, count, unused, at).is_some());
+        let step = device.machine.mark_published().unwrap();
+        device.step(step);
+    }
+}
+
+/// A device whose clock was years ahead when its keys were made refills them all the same.
+#[test]
+fn a_clock_that_was_set_back_stops_no_refill() {
+    let (mut device, _) = published();
+    let step = device.machine.mark_published().unwrap();
+    device.step(step);
+    let then = NOW - 1_000 * HOUR;
+    let first = upload(&mut device, 0, false, then).unwrap();
+    assert_eq!(first["one_time_keys"].as_object().unwrap().len(), 50);
+    assert_eq!(first["fallback_keys"].as_object().unwrap().len(), 1);
+    let step = device.machine.mark_published().unwrap();
+    device.step(step);
+    assert_eq!(
+        upload(&mut device, 0, false, then + 9 * SECOND),
+        None,
+        "by the new clock"
+    );
+    assert!(upload(&mut device, 0, false, then + 10 * SECOND).is_some());
+}
+
+/// Each replaced fallback key opens messages until the next replacement, which is an hour away.
+#[test]
+fn a_replaced_fallback_key_is_kept_for_an_hour() {
+    let (mut server, mut guest, mut host) = pair();
+    let place = (GUEST.to_owned(), "GUESTDEV".to_owned());
+    server.one_time_keys.remove(&place);
+    let early = send(&mut server, &mut host, "$1", "in flight", NOW);
+    for (at, replaced) in [(NOW + HOUR, true), (NOW + 2 * HOUR - 1, false)] {
+        assert_eq!(upload(&mut guest, 50, false, at).is_some(), replaced);
+        let step = guest.machine.mark_published().unwrap();
+        guest.step(step);
+        guest.restart();
+    }
+    deliver(&mut server, &mut guest, NOW + 2 * HOUR - 1);
+    assert_eq!(body(&guest.event(&early)), "in flight");
+}
+
+#[test]
 fn a_used_fallback_key_is_replaced_and_still_works() {
     let (mut server, mut guest, mut host) = pair();
     let place = (GUEST.to_owned(), "GUESTDEV".to_owned());

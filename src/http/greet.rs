@@ -21,6 +21,8 @@ pub struct Greeted {
     pub portal: PortalId,
     /// The highest sequence number it has stored.
     pub last_seq: u64,
+    /// What it knows to be counted, if it asks for everything anew.
+    pub last_n: Option<u64>,
 }
 
 /// Sends the challenge and checks the hello.
@@ -31,19 +33,21 @@ pub async fn greet(socket: &mut WebSocket, app: &App) -> Result<Greeted, Closing
         &ServerFrame::Challenge {
             nonce: nonce.clone(),
             protocol: PROTOCOL,
+            store_id: app.store.id().map_err(Closing::Store)?,
         },
     )
     .await?;
     let message = tokio::time::timeout(PATIENCE, next_text(socket))
         .await
         .map_err(|_| Closing::NotGreeted)??;
-    let (portal, device, signature, last_seq) = match serde_json::from_str(&message) {
+    let (portal, device, signature, last_seq, last_n) = match serde_json::from_str(&message) {
         Ok(ClientFrame::Hello {
             portal,
             device,
             signature,
             last_seq,
-        }) => (portal, device, signature, last_seq),
+            last_n,
+        }) => (portal, device, signature, last_seq, last_n),
         Ok(_) => return Err(Closing::NotGreeted),
         Err(_) => return Err(Closing::BadFrame),
     };
@@ -55,7 +59,11 @@ pub async fn greet(socket: &mut WebSocket, app: &App) -> Result<Greeted, Closing
         .ok_or(Closing::UnknownChat)?;
     let proven = stored.visit.device == device && signed(&stored, app, &device, &nonce, &signature);
     if proven {
-        Ok(Greeted { portal, last_seq })
+        Ok(Greeted {
+            portal,
+            last_seq,
+            last_n,
+        })
     } else {
         Err(Closing::BadSignature)
     }
@@ -118,6 +126,12 @@ pub async fn welcome(
         || portal.host.localpart().to_owned(),
         |host| host.shown_name().to_owned(),
     );
+    let rows = app.store.begin();
+    let stored = rows.portal(portal.id).map_err(Closing::Store)?;
+    let last_seq = stored.ok_or(Closing::UnknownChat)?.last_seq;
+    // Read after the number: a frame that comes in between must not count as acknowledged.
+    let waiting = rows.frames(portal.id, 0, 1).map_err(Closing::Store)?;
+    let first_waiting = waiting.first().map(|(seq, _)| *seq);
     let deadline = portal.deadline().ok_or(Closing::Unavailable)?;
     Ok(ServerFrame::Welcome(Box::new(Welcome {
         room_id: room.clone(),
@@ -129,6 +143,8 @@ pub async fn welcome(
         },
         host_joined,
         last_n: portal.visit.last_n,
+        acked_seq: first_waiting.map_or(last_seq, |seq| seq.saturating_sub(1)),
+        last_seq,
         deadline,
         idle_limit_ms: u64::try_from(app.policy.idle_limit.as_millis()).unwrap_or(u64::MAX),
         keys,

@@ -159,6 +159,7 @@ impl Relay {
 }
 
 async fn ask(app: &App, portal: &Portal, question: Question) -> Result<Value, ErrorBody> {
+    let publishes = matches!(question, Question::Upload { .. });
     let asked = match question {
         Question::HostKeys => app.homeserver.host_keys(portal).await,
         Question::Claim(devices) => {
@@ -191,7 +192,13 @@ async fn ask(app: &App, portal: &Portal, question: Question) -> Result<Value, Er
     };
     asked.map_err(|error| {
         tracing::warn!(portal = %portal.id, error = &error as &dyn std::error::Error, "a question about keys failed");
-        unavailable()
+        // Keys that hold and are refused all the same: others stand under their ids, because the
+        // browser's storage was set back. The page makes new ones then.
+        if publishes && error.is_refused() {
+            refusal_body(&Refusal::BadKeys)
+        } else {
+            unavailable()
+        }
     })
 }
 

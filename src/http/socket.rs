@@ -148,7 +148,7 @@ async fn converse(mut socket: WebSocket, app: Arc<App>) {
     let closing = match greet(&mut socket, &app).await {
         Ok(greeted) => {
             Chat::new(Arc::clone(&app), &greeted)
-                .run(&mut socket, greeted.last_seq)
+                .run(&mut socket, greeted.last_n)
                 .await
         }
         Err(closing) => closing,
@@ -224,20 +224,15 @@ impl Chat {
         }
     }
 
-    async fn run(mut self, socket: &mut WebSocket, last_seq: u64) -> Closing {
-        // What the browser says it has stored counts as acknowledged: an ack may have been lost.
-        if last_seq > 0
-            && self
-                .app
-                .driver
-                .submit(Input::Ack {
-                    portal: self.portal,
-                    seq: last_seq,
-                })
-                .await
-                .is_err()
-        {
-            return Closing::Unavailable;
+    async fn run(mut self, socket: &mut WebSocket, last_n: Option<u64>) -> Closing {
+        // The hello acknowledges nothing: its numbers may be those of a store that this one is an
+        // older copy of, and what this one has under them may be new. The page compares, then says.
+        if let Some(last_n) = last_n {
+            let portal = self.portal;
+            let recount = Input::Recount { portal, last_n };
+            if self.app.driver.submit(recount).await.is_err() {
+                return Closing::Unavailable;
+            }
         }
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -447,7 +442,11 @@ impl Chat {
                 seq,
             })
             .await;
-        match stored.map_err(|_| Closing::Unavailable)? {
+        let Ok(stored) = stored else {
+            // The frames stay in the inbox, and the next acknowledgement covers them.
+            return Ok(());
+        };
+        match stored {
             Ok(_) => {}
             // The next look into the store says so itself.
             Err(Refusal::Damaged) => return Ok(()),

@@ -39,7 +39,7 @@ pub enum Family {
     /// number (8) → transaction id, to forget the oldest.
     NumberTxnid,
     /// name → value: `schema` is the layout's version, `transactions` the last transaction's
-    /// number; `migrating` and `rescued:…` are there while such work is under way.
+    /// number, `store_id` the store's random name; `migrating` and `rescued:…` are there while such work is under way.
     GlobalSchema,
 }
 

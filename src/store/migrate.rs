@@ -189,7 +189,22 @@ fn put_layout(db: &DB, batch: &mut WriteBatch) -> Read<()> {
     put(db, batch, SCHEMA_KEY, &SCHEMA)
 }
 
-fn put<T: Serialize>(db: &DB, batch: &mut WriteBatch, key: &[u8], row: &T) -> Read<()> {
+/// Whether there is a row of this name.
+pub fn has(db: &DB, key: &[u8]) -> Read<bool> {
+    let family = Family::GlobalSchema;
+    let row = db.get_cf(handle(db, family)?, key);
+    Ok(row.map_err(|error| backend(family, error))?.is_some())
+}
+
+/// Deletes the row of this name, durably.
+pub fn delete(db: &DB, key: &[u8]) -> Read<()> {
+    let mut batch = WriteBatch::default();
+    batch.delete_cf(handle(db, Family::GlobalSchema)?, key);
+    write(db, batch)
+}
+
+/// Puts a row of this name.
+pub fn put<T: Serialize>(db: &DB, batch: &mut WriteBatch, key: &[u8], row: &T) -> Read<()> {
     let family = Family::GlobalSchema;
     let payload = to_json(family, row)?;
     batch.put_cf(handle(db, family)?, key, seal(family, key, &payload));

@@ -139,7 +139,7 @@ fn refill(db: &mut DB, family: Family, portals: &BTreeSet<PortalId>) -> Read<()>
             write(db, std::mem::take(&mut batch))?;
         }
     }
-    if family == Family::GlobalSchema && !has_layout(db)? {
+    if family == Family::GlobalSchema && !migrate::has(db, SCHEMA_KEY)? {
         // A store whose rows read as this layout's has this layout.
         migrate::mark(db)?;
     }
@@ -147,12 +147,6 @@ fn refill(db: &mut DB, family: Family, portals: &BTreeSet<PortalId>) -> Read<()>
     batch.delete_cf(handle(db, Family::GlobalSchema)?, &name);
     write(db, batch)?;
     drop_family(db, &name)
-}
-
-fn has_layout(db: &DB) -> Read<bool> {
-    let family = Family::GlobalSchema;
-    let row = db.get_cf(handle(db, family)?, SCHEMA_KEY);
-    Ok(row.map_err(|error| backend(family, error))?.is_some())
 }
 
 fn mark(db: &DB, family: Family) -> Read<Option<Mark>> {

@@ -80,6 +80,15 @@ impl Lost {
         }
     }
 
+    /// Whether anything is gone, and not only put right.
+    pub fn is_something(&self) -> bool {
+        let nothing = Self {
+            put_right: self.put_right,
+            ..Self::default()
+        };
+        *self != nothing
+    }
+
     /// Adds all of them.
     pub fn extend(&mut self, more: Self) {
         self.portals.extend(more.portals);

@@ -217,6 +217,11 @@ impl Bridge {
         format!("http://{address}{path}")
     }
 
+    /// What `/ready` answers.
+    pub async fn ready(&self) -> Answer {
+        self.web.get(&self.ops_url("/ready")).await
+    }
+
     /// The value of a metric without labels.
     pub async fn metric(&self, name: &str) -> u64 {
         let text = self.web.get(&self.ops_url("/metrics")).await.text();

@@ -9,7 +9,7 @@ use crate::homeserver::state::{BOT, GHOSTS};
 use crate::world::{Chat, World};
 
 /// In whose name each call is made, and whether it names a device.
-const BY_BOT: [&str; 15] = [
+const BY_BOT: [&str; 16] = [
     "whoami",
     "make_wake_room",
     "wake",
@@ -22,6 +22,7 @@ const BY_BOT: [&str; 15] = [
     "leave",
     "join",
     "get_state",
+    "get_state_event",
     "get_name",
     "joined_rooms",
     "send",
@@ -139,6 +140,8 @@ fn assert_about_this_chat(call: &Call, chat: &Chat) {
             );
         }
         "send_to_device" => assert_eq!(users("messages"), host_alone, "{call:?}"),
+        // Which portal a room was made for.
+        "get_state_event" if call.user() == BOT => assert_eq!(call.path[4], "m.room.create"),
         "send" | "put_state" | "get_state_event" => {
             let by_ghost = call.user() == ghost;
             let room = if by_ghost {

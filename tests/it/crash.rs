@@ -234,7 +234,7 @@ async fn a_homeserver_that_is_down_at_start_is_waited_for() {
     world.bridge.stop().await;
     world.homeserver.faults(|faults| faults.down = true);
     world.bridge.start().await;
-    let ready = world.bridge.web.get(&world.bridge.ops_url("/ready")).await;
+    let ready = world.bridge.ready().await;
     let problems = ready.json()["problems"][0].as_str().unwrap().to_owned();
     assert_eq!(
         (ready.status, ready.json()["ready"].as_bool()),
@@ -270,7 +270,7 @@ async fn a_homeserver_that_is_down_at_start_is_waited_for() {
     };
     let words = world.homeserver.until("the link", link).await;
     assert_eq!(world.bridge.look(&token(&words)).await.status, 200);
-    let ready = world.bridge.web.get(&world.bridge.ops_url("/ready")).await;
+    let ready = world.bridge.ready().await;
     assert_eq!(
         ready.json()["problems"]
             .to_string()
@@ -298,7 +298,7 @@ async fn a_homeserver_that_goes_down_for_a_while_makes_the_guest_wait() {
         (&answer["ok"], &answer["error"]["code"]),
         (&false.into(), &"unavailable".into())
     );
-    let ready = world.bridge.web.get(&world.bridge.ops_url("/ready")).await;
+    let ready = world.bridge.ready().await;
     assert_eq!(ready.status, 503);
     chat.guest.disconnect();
     chat.guest.connect(&world.bridge).await;

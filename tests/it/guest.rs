@@ -142,6 +142,11 @@ impl Guest {
         self.socket.insert(socket)
     }
 
+    /// Goes on over this connection.
+    pub fn adopt(&mut self, socket: Socket) {
+        self.socket = Some(socket);
+    }
+
     /// Connects until the chat is open or over, as often as it takes.
     pub async fn open(&mut self, bridge: &Bridge) {
         let opened = async {

@@ -24,19 +24,12 @@ async fn a_transaction_counts_once_also_after_a_restart() {
     chat.host.say(&world.homeserver, &chat.room, "one");
     let (id, body) = (world.transaction_id(), transaction(&world));
     for _ in 0..3 {
-        assert_eq!(world.bridge.push(&id, &body).await.status, 200);
+        world.push_as(&id, &body).await;
     }
     world.crash_bridge().await;
-    assert_eq!(world.bridge.push(&id, &body).await.status, 200);
+    world.push_as(&id, &body).await;
     // The same events once more under another id, as after a homeserver that was restored.
-    assert_eq!(
-        world
-            .bridge
-            .push(&world.transaction_id(), &body)
-            .await
-            .status,
-        200
-    );
+    world.push(&body).await;
     chat.guest.open(&world.bridge).await;
     world.host_says(&mut chat, "two").await;
     assert_eq!(chat.guest.until_texts(2).await, ["one", "two"]);
@@ -45,8 +38,9 @@ async fn a_transaction_counts_once_also_after_a_restart() {
     chat.host.command(&world.homeserver, "invite");
     let (id, body) = (world.transaction_id(), transaction(&world));
     for _ in 0..2 {
-        assert_eq!(world.bridge.push(&id, &body).await.status, 200);
+        world.push_as(&id, &body).await;
     }
+    world.push(&body).await;
     world.until_idle().await;
     let links = world.homeserver.with(|state| chat.host.notices(state));
     assert_eq!(
@@ -68,14 +62,7 @@ async fn lose_the_room_key(world: &World, chat: &mut Chat, text: &str) {
         1,
         "a room key"
     );
-    assert_eq!(
-        world
-            .bridge
-            .push(&world.transaction_id(), &repeated(&body))
-            .await
-            .status,
-        200
-    );
+    world.push(&repeated(&body)).await;
 }
 
 fn room_keys(chat: &Chat) -> usize {
@@ -123,14 +110,7 @@ async fn what_comes_by_push_and_by_sync_comes_once() {
         chat.host.say(&world.homeserver, &chat.room, "one");
         let body = transaction(&world);
         if pushed_first {
-            assert_eq!(
-                world
-                    .bridge
-                    .push(&world.transaction_id(), &body)
-                    .await
-                    .status,
-                200
-            );
+            world.push(&body).await;
         }
         for _ in 0..2 {
             chat.guest.disconnect();
@@ -138,14 +118,7 @@ async fn what_comes_by_push_and_by_sync_comes_once() {
         }
         world.crash_bridge().await;
         if !pushed_first {
-            assert_eq!(
-                world
-                    .bridge
-                    .push(&world.transaction_id(), &body)
-                    .await
-                    .status,
-                200
-            );
+            world.push(&body).await;
         }
         chat.guest.open(&world.bridge).await;
         world.host_says(&mut chat, "two").await;
@@ -180,14 +153,7 @@ async fn what_came_while_the_bridge_was_away_comes_when_it_is_back() {
             .homeserver
             .until("the inbox is read and acknowledged", inbox)
             .await;
-        assert_eq!(
-            world
-                .bridge
-                .push(&world.transaction_id(), &events)
-                .await
-                .status,
-            200
-        );
+        world.push(&events).await;
         chat.guest.open(&world.bridge).await;
         let all = chat.guest.until_texts(2 * (round + 1)).await;
         assert_eq!(all[2 * round..], texts);
@@ -221,10 +187,7 @@ async fn a_transaction_that_is_not_stored_is_not_acknowledged() {
         .await;
     assert_eq!(answer.status, 400);
     // The homeserver tries again under the same id.
-    assert_eq!(
-        world.bridge.push("broken", &repeated(&body)).await.status,
-        200
-    );
+    world.push_as("broken", &repeated(&body)).await;
     chat.guest.disconnect();
     chat.guest.open(&world.bridge).await;
     assert_eq!(chat.guest.until_texts(1).await, ["one"]);
@@ -268,14 +231,7 @@ async fn lose_the_room_key_after(world: &World, chat: &mut Chat) {
     chat.host
         .say(&world.homeserver, &chat.room, "behind all that");
     let body = transaction(world);
-    assert_eq!(
-        world
-            .bridge
-            .push(&world.transaction_id(), &repeated(&body))
-            .await
-            .status,
-        200
-    );
+    world.push(&repeated(&body)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

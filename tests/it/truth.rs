@@ -149,7 +149,8 @@ async fn a_silent_homeserver_is_woken_by_an_event_in_one_room() {
     let mut world = World::start().await;
     for start in 1..4 {
         until("the bot makes an event", || {
-            (wakings(&world.homeserver) == start).then_some(())
+            let noted = world.homeserver.count("set_account_data") == 1;
+            (noted && wakings(&world.homeserver) == start).then_some(())
         })
         .await;
         world.crash_bridge().await;

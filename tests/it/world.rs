@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::bridge::{Bridge, Setup};
 use crate::guest::Guest;
 use crate::homeserver::{Homeserver, PATIENCE, until};
@@ -80,6 +82,17 @@ impl World {
             .to_string()
     }
 
+    /// Pushes a transaction under an id of its own, and has it taken.
+    pub async fn push(&self, body: &Value) {
+        self.push_as(&self.transaction_id(), body).await;
+    }
+
+    /// Pushes a transaction under this id, and has it taken.
+    pub async fn push_as(&self, id: &str, body: &Value) {
+        let answer = self.bridge.push(id, body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
     /// Pushes all that the appservice was not told of, until there is nothing more.
     pub async fn deliver(&self) {
         loop {
@@ -90,8 +103,7 @@ impl World {
                 return;
             }
             let body = self.homeserver.with(|state| state.take_transaction());
-            let answer = self.bridge.push(&self.transaction_id(), &body).await;
-            assert_eq!(answer.status, 200, "{}", answer.text());
+            self.push(&body).await;
         }
     }
 

@@ -59,6 +59,8 @@ export interface HostEvent extends Json {
   readonly event_id: string;
   readonly sender: string;
   readonly origin_server_ts: number;
+  /** It was found in the room's past, so younger ones may have come before it. */
+  readonly late: boolean;
 }
 
 export interface WelcomeFrame {
@@ -68,6 +70,9 @@ export interface WelcomeFrame {
   readonly host: HostView;
   readonly hostJoined: boolean;
   readonly lastN: number;
+  /** The highest `seq` that was acknowledged, and the highest there is. */
+  readonly ackedSeq: number;
+  readonly lastSeq: number;
   readonly deadline: number;
   readonly idleLimitMs: number;
   readonly keys: Json;
@@ -83,7 +88,7 @@ export type ResultFrame =
 export type FrameName = { readonly n: number } | { readonly id: number };
 
 export type ServerFrame =
-  | { readonly type: "challenge"; readonly nonce: string; readonly protocol: number }
+  | { readonly type: "challenge"; readonly nonce: string; readonly protocol: number; readonly storeId: string | null }
   | { readonly type: "opening" }
   | WelcomeFrame
   | InboxFrame
@@ -102,7 +107,10 @@ export type AskFrame =
   | { readonly type: "keys_upload"; readonly id: number; readonly one_time_keys: Json; readonly fallback_keys: Json };
 
 export type ClientFrame =
-  | { readonly type: "hello"; readonly portal: string; readonly device: string; readonly signature: string; readonly last_seq: number }
+  | {
+      readonly type: "hello"; readonly portal: string; readonly device: string; readonly signature: string;
+      readonly last_seq: number; readonly last_n?: number;
+    }
   | NumberedFrame
   | AskFrame
   | { readonly type: "ack"; readonly seq: number }
@@ -114,7 +122,12 @@ export function parseServerFrame(text: string): ServerFrame {
   const type = string(frame["type"], "frame.type");
   switch (type) {
     case "challenge":
-      return { type, nonce: string(frame["nonce"], "challenge.nonce"), protocol: whole(frame["protocol"], "challenge.protocol") };
+      return {
+        type,
+        nonce: string(frame["nonce"], "challenge.nonce"),
+        protocol: whole(frame["protocol"], "challenge.protocol"),
+        storeId: optional(frame["store_id"], "challenge.store_id", string),
+      };
     case "opening":
     case "keys_changed":
       return { type };
@@ -160,7 +173,8 @@ function hostEvent(value: unknown): HostEvent {
   const event_id = string(event["event_id"], "event.event_id");
   const sender = string(event["sender"], "event.sender");
   const origin_server_ts = whole(event["origin_server_ts"], "event.origin_server_ts");
-  return { ...event, event_id, sender, origin_server_ts };
+  const late = optional(event["late"], "event.late", boolean) ?? false;
+  return { ...event, event_id, sender, origin_server_ts, late };
 }
 
 function endReason(value: unknown): EndReason {
@@ -177,6 +191,8 @@ function welcome(frame: Json): WelcomeFrame {
     host: hostView(frame["host"], "welcome.host"),
     hostJoined: boolean(frame["host_joined"], "welcome.host_joined"),
     lastN: whole(frame["last_n"], "welcome.last_n"),
+    ackedSeq: whole(frame["acked_seq"], "welcome.acked_seq"),
+    lastSeq: whole(frame["last_seq"], "welcome.last_seq"),
     deadline: whole(frame["deadline"], "welcome.deadline"),
     idleLimitMs: whole(frame["idle_limit_ms"], "welcome.idle_limit_ms"),
     keys: object(frame["keys"], "welcome.keys"),

@@ -73,6 +73,25 @@ test("a tab that lost its chat without noticing writes and sends nothing", async
   assert.deepEqual(browser.bridge.texts(), []);
 });
 
+test("the lock is held until what was begun is on the disk and the machine is gone", async () => {
+  const browser = new Browser();
+  const one = await browser.chatting();
+  const open = browser.shelf.hold();
+  await one.say("on its way to the disk");
+  browser.bridge.say({ type: "error", code: "replaced", message: "" });
+  await settle();
+  assert.equal(one.shows, "elsewhere");
+  const two = browser.tab();
+  await two.open(`#${TOKEN}`);
+  assert.equal(two.shows, "elsewhere");
+  open();
+  await settle();
+  const three = browser.tab();
+  await three.open(`#${TOKEN}`);
+  assert.equal(three.shows, "chat");
+  assert.deepEqual(three.reads(), ["on its way to the disk/sent"]);
+});
+
 test("a replaced connection says where the chat is", async () => {
   const browser = new Browser();
   const tab = await browser.chatting();

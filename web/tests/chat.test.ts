@@ -167,19 +167,86 @@ test("a rate limit waits as long as it says, and sends the same frame", async ()
   assert.deepEqual(browser.bridge.texts(), ["first", "second"]);
 });
 
-test("a message refused for good is marked, its number is free again, and it can be sent again", async () => {
+for (const [code, why] of [["too_large", "too_large"], ["bad_request", "refused"], ["not_encrypted", "refused"]] as const) {
+  test(`a message refused with "${code}" is marked, stops nothing, and can be sent again, at the end`, async () => {
+    const browser = new Browser();
+    const tab = await browser.chatting();
+    await tab.say("first");
+    browser.bridge.refuseNext = { code };
+    await tab.say("second");
+    await tab.say("third");
+    assert.deepEqual(tab.reads(), ["first/sent", "second/failed", "third/sent"]);
+    assert.equal(tab.mine()[1]?.why, why);
+    assert.deepEqual([...browser.bridge.committed.keys()], [1, 2, 3]);
+    const gone: number[] = [];
+    tab.chat.gone.subscribe((places) => gone.push(...places));
+    void tab.chat.retry(2);
+    await settle();
+    assert.deepEqual(browser.bridge.texts(), ["first", "third", "second"]);
+    assert.deepEqual(tab.reads(), ["first/sent", "third/sent", "second/sent"]);
+    assert.deepEqual(gone, [2]);
+    await tab.reload();
+    assert.deepEqual(tab.reads(), ["first/sent", "third/sent", "second/sent"]);
+    assert.equal(browser.machines.ledger.size, 4, "the refused ciphertext is never used again");
+  });
+}
+
+test("a message that failed can be removed, and only such a one", async () => {
   const browser = new Browser();
   const tab = await browser.chatting();
   await tab.say("first");
   browser.bridge.refuseNext = { code: "too_large" };
   await tab.say("second");
-  await tab.say("third");
-  assert.deepEqual(tab.reads(), ["first/sent", "second/failed", "third/sent"]);
-  assert.deepEqual([...browser.bridge.committed.keys()], [1, 2, 3]);
-  void tab.chat.retry(2);
+  for (const pos of [1, 2, 3]) void tab.chat.remove(pos);
   await settle();
-  assert.deepEqual(browser.bridge.texts(), ["first", "third", "second"]);
-  assert.equal(browser.machines.ledger.size, 4, "the refused ciphertext is never used again");
+  assert.deepEqual(tab.reads(), ["first/sent"]);
+  await tab.reload();
+  assert.deepEqual(tab.reads(), ["first/sent"]);
+  assert.doesNotMatch(JSON.stringify([...browser.shelf.only().entries]), /second/);
+  await tab.say("third");
+  assert.deepEqual(tab.reads(), ["first/sent", "third/sent"]);
+});
+
+for (const code of ["not_open", "unavailable", "something_new"]) {
+  test(`"${code}" is for now: the same frame comes again`, async () => {
+    const browser = new Browser();
+    const tab = await browser.chatting();
+    await tab.say("first");
+    browser.bridge.refuseNext = { code };
+    await tab.say("second");
+    await tab.say("third");
+    const sent = browser.bridge.heard.at(-1);
+    assert.deepEqual(tab.reads(), ["first/sent", "second/waiting", "third/waiting"]);
+    await browser.clock.advance(5_000);
+    assert.deepEqual(browser.bridge.texts(), ["first", "second", "third"]);
+    assert.ok(browser.bridge.heard.filter((frame) => JSON.stringify(frame) === JSON.stringify(sent)).length === 2);
+  });
+}
+
+test("frames are kept until it is known what became of them", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  for (const text of ["one", "two", "three"]) await tab.say(text);
+  const kept = (): number[] => [...browser.shelf.only().sent.keys()];
+  assert.deepEqual(kept(), [1, 2, 3, 4]);
+  browser.bridge.put({ type: "delivered", n: 2, event_id: "$1" });
+  await settle();
+  assert.deepEqual(kept(), [3, 4]);
+  browser.bridge.put({ type: "undelivered", n: 3, code: "M_FORBIDDEN" });
+  await settle();
+  assert.deepEqual(kept(), [4]);
+  assert.equal(tab.mine()[1]?.why, "undelivered");
+  browser.bridge.deaf = (frame) => frame.type === "send";
+  await tab.say("four");
+  browser.bridge.put({ type: "delivered", n: 5, event_id: "$4" });
+  browser.bridge.say({ type: "result", n: 5, ok: true, deadline: DEADLINE });
+  await settle();
+  assert.deepEqual(kept(), [], "what was told before the answer is not kept by the answer");
+  browser.bridge.deaf = () => false;
+  await tab.say("five");
+  browser.bridge.end("host");
+  await settle();
+  assert.deepEqual(kept(), []);
 });
 
 test("a refused room key fails the message it was for, without an endless loop", async () => {

@@ -86,40 +86,6 @@ test("a chat can be ended while its room is made", async () => {
   assert.equal(tab.shows, "erased");
 });
 
-test("a bridge that saw more frames than this browser remembers: the store was rolled back", async () => {
-  const browser = new Browser();
-  const tab = await browser.chatting();
-  await tab.say("one");
-  const backup = structuredClone(browser.shelf.only());
-  await tab.say("two");
-  const kept = browser.shelf.only();
-  Object.assign(kept, backup, { epoch: kept.epoch });
-  const heard = browser.bridge.texts();
-  await tab.reload();
-  assert.equal(tab.shows, "lost");
-  assert.deepEqual(browser.bridge.texts(), heard, "nothing was sent with old keys");
-  await tab.press();
-  assert.equal(browser.shelf.kept.size, 0);
-});
-
-test("a bridge that forgot frames it had taken: nothing more is sent", async () => {
-  const browser = new Browser();
-  const tab = await browser.chatting();
-  await tab.say("one");
-  browser.bridge.lastN = 0;
-  await tab.reload();
-  assert.equal(tab.shows, "out-of-step");
-});
-
-test("a gap the bridge reports stops the chat", async () => {
-  const browser = new Browser();
-  const tab = await browser.chatting();
-  await tab.say("one");
-  browser.bridge.lastN = 0;
-  await tab.say("two");
-  assert.equal(tab.shows, "out-of-step");
-});
-
 test("a bridge that doesn't accept the signature: these keys are of no use", async () => {
   const browser = new Browser();
   const tab = await browser.chatting();
@@ -128,14 +94,37 @@ test("a bridge that doesn't accept the signature: these keys are of no use", asy
   assert.equal(tab.shows, "lost");
 });
 
-test("a bridge that doesn't know the chat: it is over", async () => {
+for (const [code, halt] of [["unknown_chat", "unknown"], ["damaged", "damaged"]] as const) {
+  test(`after "${code}" the history stays, nothing is sent, and the next loading asks again`, async () => {
+    const browser = new Browser();
+    const tab = await browser.chatting();
+    await tab.say("hello");
+    browser.bridge.say({ type: "error", code, message: "" });
+    await settle();
+    const { connections } = browser.bridge;
+    await tab.say("waits");
+    tab.tell("online");
+    await browser.clock.advance(60_000);
+    assert.equal(tab.chat.view.get().halt, halt);
+    assert.deepEqual(tab.reads(), ["hello/sent", "waits/waiting"]);
+    assert.equal(browser.bridge.connections, connections);
+    // Whoever runs the bridge mended it.
+    await tab.reload();
+    assert.equal(tab.chat.view.get().halt, null);
+    assert.deepEqual(tab.reads(), ["hello/sent", "waits/sent"]);
+  });
+}
+
+test("a guest who left and whom the bridge doesn't know any more has left", async () => {
   const browser = new Browser();
   const tab = await browser.chatting();
-  await tab.say("hello");
+  browser.bridge.deaf = (frame) => frame.type === "leave";
+  void tab.chat.leave();
+  await settle();
   browser.bridge.say({ type: "error", code: "unknown_chat", message: "" });
   await settle();
-  assert.deepEqual(tab.chat.view.get().chat.ending, { kind: "ended", reason: "unknown" });
-  assert.deepEqual(tab.reads(), ["hello/sent"]);
+  assert.equal(tab.shows, "erased");
+  assert.equal(browser.shelf.kept.size, 0);
 });
 
 test("the same link opens the ended chat, not a new one", async () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { settle } from "./support/clock.ts";
 import { HOST } from "./support/bridge.ts";
+import { RealBridge, RealMachines } from "./support/real.ts";
 import { Browser } from "./support/world.ts";
 
 test("what the host says is stored, then acknowledged and shown", async () => {
@@ -85,6 +86,33 @@ test("a key that comes late makes its event readable, in its place", async () =>
   await settle();
   assert.deepEqual(tab.reads(), ["early", "later"]);
 });
+
+for (const late of [true, false]) {
+  test(`with the real machine: a message whose key ${late ? "comes after a reload" : "never comes"} is never silently missing`, async () => {
+    const bridge = new RealBridge();
+    const browser = new Browser(new RealMachines(), bridge);
+    const tab = await browser.chatting();
+    const put = bridge.put.bind(bridge);
+    let key: Parameters<typeof put>[0] | null = null;
+    bridge.put = (frame) => {
+      if (frame.type !== "to_device") return put(frame);
+      key = frame;
+      return 0;
+    };
+    bridge.hostSays("early");
+    bridge.put = put;
+    await settle();
+    assert.deepEqual(tab.reads(), ["<undecryptable>"]);
+    await tab.reload();
+    assert.deepEqual(tab.reads(), ["<undecryptable>"]);
+    bridge.hostSays("later");
+    if (late) put(key ?? assert.fail());
+    await settle();
+    assert.deepEqual(tab.reads(), late ? ["early", "later"] : ["<undecryptable>", "<undecryptable>"]);
+    await tab.reload();
+    assert.deepEqual(tab.reads(), late ? ["early", "later"] : ["<undecryptable>", "<undecryptable>"]);
+  });
+}
 
 test("an event that was readable is not replaced", async () => {
   const browser = new Browser();
@@ -186,4 +214,27 @@ test("the host's arrival is said once", async () => {
   await settle();
   assert.deepEqual(tab.reads(), ["(host_joined)"]);
   assert.equal(tab.chat.view.get().chat.hostJoined, true);
+});
+
+test("what was found in the room's past stands where it was written, also after a reload", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { bridge } = browser;
+  bridge.put(bridge.key("k1"));
+  const put = (name: string, ts: number, late: boolean): number =>
+    bridge.put(bridge.event(`$${name}`, `k1:${name}`, { origin_server_ts: ts, ...(late ? { late } : {}) }));
+  put("a", 100, false);
+  put("d", 400, false);
+  put("e", 500, false);
+  await settle();
+  put("b", 200, true);
+  put("c", 300, true);
+  // By a clock that was set back; it was not found in the past, so it is the newest.
+  put("f", 50, false);
+  put("g", 600, true);
+  await settle();
+  const inOrder = ["a", "b", "c", "d", "e", "f", "g"];
+  assert.deepEqual(tab.reads(), inOrder);
+  await tab.reload();
+  assert.deepEqual(tab.reads(), inOrder);
 });

@@ -27,7 +27,7 @@ test("the samples hold every type of frame that the page knows", () => {
 });
 
 /** Optional for the page: it lives without them. */
-const OPTIONAL = new Set(["welcome.one_time_keys", "welcome.fallback_unused", "welcome.ghost", "result.deadline", "result.body", "error.message"]);
+const OPTIONAL = new Set(["challenge.store_id", "welcome.one_time_keys", "welcome.fallback_unused", "welcome.ghost", "result.deadline", "result.body", "error.message"]);
 
 test("a frame that lacks a member is refused", () => {
   for (const sample of samples.to_page) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { IDBFactory } from "fake-indexeddb";
+import { IDBDatabase as FDBDatabase, IDBFactory, IDBObjectStore as FDBObjectStore } from "fake-indexeddb";
 import { StoreError } from "../src/domain/ports.ts";
 import type { Entry, JoiningChat, Staged } from "../src/domain/records.ts";
 import { indexedShelf } from "../src/platform/storage.ts";
@@ -53,10 +53,112 @@ test("what was committed is there again, and changes and deletions too", async (
     records: new Map([["account", "CANARY-KEY"], ["megolm", "new"]]),
     entries: [{ ...entry, state: "sent" }],
     staged,
+    sent: [],
   });
   await taken?.store.commit({ staged: null, dropEntries: true, dropRecords: true });
   const empty = await again.take("a");
   assert.deepEqual([empty?.snapshot.records.size, empty?.snapshot.entries, empty?.snapshot.staged], [0, [], null]);
+});
+
+const sent: Staged[] = [1, 2, 3].map((n) => ({ ...staged, n }));
+
+test("sent frames are kept until they are settled, and entries can go one by one", async () => {
+  const factory = new IDBFactory();
+  const shelf = indexedShelf(factory, "test");
+  const store = await shelf.add("a", chat, records);
+  await (await shelf.add("b", chat, records)).commit({ sent });
+  await store.commit({ sent, entries: [entry, { ...entry, pos: 2 }] });
+  await store.commit({ settled: 2, goneEntries: [1] });
+  const taken = (await shelf.take("a")) ?? assert.fail();
+  assert.deepEqual(taken.snapshot.sent, sent.slice(2));
+  assert.deepEqual(taken.snapshot.entries.map(({ pos }) => pos), [2]);
+  assert.deepEqual((await shelf.take("b"))?.snapshot.sent, sent);
+  await shelf.erase("b");
+  assert.doesNotMatch(await everything(factory), /"b"/);
+});
+
+test("a database of the first version is taken over, and gets what it lacks", async () => {
+  const factory = new IDBFactory();
+  const old = await new Promise<IDBDatabase>((resolve) => {
+    const request = factory.open("test", 1) as unknown as IDBOpenDBRequest;
+    request.onupgradeneeded = () => {
+      const db = request.result;
+      db.createObjectStore("chats", { keyPath: "id" });
+      db.createObjectStore("records", { keyPath: ["chat", "name"] });
+      db.createObjectStore("entries", { keyPath: ["chat", "pos"] });
+      db.createObjectStore("staged", { keyPath: "chat" });
+    };
+    request.onsuccess = () => resolve(request.result);
+  });
+  const key = await newWrappingKey();
+  const row = { id: "a", epoch: 1, key, ...(await wrap(key, "chat|a", chat)) };
+  await new Promise<void>((resolve) => {
+    const transaction = old.transaction("chats", "readwrite");
+    transaction.objectStore("chats").put(row);
+    transaction.oncomplete = () => resolve();
+  });
+  old.close();
+  const taken = (await indexedShelf(factory, "test").take("a")) ?? assert.fail();
+  assert.deepEqual([taken.snapshot.chat, taken.snapshot.sent], [chat, []]);
+  await taken.store.commit({ sent });
+});
+
+test("a batch that breaks off in the middle leaves nothing", async () => {
+  const shelf = indexedShelf(new IDBFactory(), "test");
+  const store = await shelf.add("a", chat, records);
+  const put = FDBObjectStore.prototype.put;
+  let left = 3;
+  FDBObjectStore.prototype.put = function (this: IDBObjectStore, ...row: Parameters<typeof put>): ReturnType<typeof put> {
+    left -= 1;
+    if (left === 0) throw new Error("it can't be put");
+    return put.apply(this, row);
+  };
+  try {
+    const batch = { chat: { ...chat, name: "Maja" }, records: new Map([["olm", "new"]]), entries: [entry], staged };
+    await assert.rejects(store.commit(batch), (error) => error instanceof StoreError && error.fault === "failed");
+  } finally {
+    FDBObjectStore.prototype.put = put;
+  }
+  assert.equal(left, 0);
+  const { snapshot } = (await shelf.take("a")) ?? assert.fail();
+  assert.deepEqual([snapshot.chat, snapshot.entries, snapshot.staged], [chat, [], null]);
+  assert.equal(snapshot.records.get("olm"), "CANARY-OLM");
+});
+
+test("every transaction that writes has to reach the disk before it counts", async () => {
+  const transaction = FDBDatabase.prototype.transaction;
+  const durable: unknown[] = [];
+  FDBDatabase.prototype.transaction = function (this: IDBDatabase, ...how: Parameters<typeof transaction>): ReturnType<typeof transaction> {
+    if (how[1] === "readwrite") durable.push((how as unknown[])[2]);
+    return transaction.apply(this, how);
+  };
+  try {
+    const shelf = indexedShelf(new IDBFactory(), "test");
+    await (await shelf.add("a", chat, records)).commit({ entries: [entry] });
+    await shelf.take("a");
+    await shelf.erase("a");
+  } finally {
+    FDBDatabase.prototype.transaction = transaction;
+  }
+  assert.deepEqual(durable, Array(4).fill({ durability: "strict" }));
+});
+
+test("a batch that was on its way when another tab took the chat is not written", async () => {
+  const written: boolean[] = [];
+  for (let delay = 0; delay < 8; delay += 1) {
+    const shelf = indexedShelf(new IDBFactory(), "test");
+    const first = await shelf.add("a", chat, records);
+    const late: Promise<boolean> = first.commit({ entries: [entry], records: new Map([["olm", "old owner"]]), staged }).then(() => true, () => false);
+    for (let turn = 0; turn < delay; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    const { store, snapshot } = (await shelf.take("a")) ?? assert.fail();
+    // Either the new owner has read it, or it never happened.
+    assert.equal(await late, snapshot.staged !== null, `after ${delay} turns`);
+    written.push(await late);
+    assert.equal(snapshot.records.get("olm"), (await late) ? "old owner" : "CANARY-OLM");
+    await store.commit({ records: new Map([["olm", "new owner"]]) });
+    assert.equal((await shelf.take("a"))?.snapshot.records.get("olm"), "new owner");
+  }
+  assert.equal(written[0], false, "taken before it was encrypted");
 });
 
 test("nothing is readable on the disk, and the key gives no bytes", async () => {

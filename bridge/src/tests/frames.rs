@@ -121,6 +121,8 @@ fn of_the_moment() -> Vec<ServerFrame> {
         },
         host_joined: false,
         last_n: 0,
+        acked_seq: 3,
+        last_seq: 5,
         deadline: START + 10 * DAY,
         idle_limit_ms: 864_000_000,
         keys: json!({"device_keys": {alice().as_str(): {}}, "master_keys": {}, "self_signing_keys": {}}),
@@ -140,6 +142,12 @@ fn of_the_moment() -> Vec<ServerFrame> {
         ServerFrame::Challenge {
             nonce: "kxhE2bVXsBGmS0cCqNn1Rg".to_owned(),
             protocol: crate::frame::PROTOCOL,
+            store_id: None,
+        },
+        ServerFrame::Challenge {
+            nonce: "kxhE2bVXsBGmS0cCqNn1Rg".to_owned(),
+            protocol: crate::frame::PROTOCOL,
+            store_id: Some("01j5d2wz219w08mn9w3eej0zk6".to_owned()),
         },
         ServerFrame::Opening,
         ServerFrame::Welcome(Box::new(welcome)),
@@ -175,14 +183,17 @@ fn of_the_moment() -> Vec<ServerFrame> {
 
 fn from_the_page() -> Vec<ClientFrame> {
     let device = DeviceId::new("HOSTDEVICE");
+    let hello = |last_seq, last_n| ClientFrame::Hello {
+        portal: PortalId::from_u128(0x0191_5a2e_7c41_4f00_8a55_3c1b_9d20_7e66),
+        device: DeviceId::new(DEVICE),
+        signature: "dNVMgsyCPRdlD1nGxQWQb5mGwS3Jlxl4YYV".to_owned(),
+        last_seq,
+        last_n,
+    };
     let key = json!({"signed_curve25519:AAAAAw": {"key": "zKbLg", "signatures": {}}});
     vec![
-        ClientFrame::Hello {
-            portal: PortalId::from_u128(0x0191_5a2e_7c41_4f00_8a55_3c1b_9d20_7e66),
-            device: DeviceId::new(DEVICE),
-            signature: "dNVMgsyCPRdlD1nGxQWQb5mGwS3Jlxl4YYV".to_owned(),
-            last_seq: 4,
-        },
+        hello(4, None),
+        hello(0, Some(7)),
         ClientFrame::Send {
             n: 2,
             content: megolm("AwgAEnACgAkLmt6qF84IK"),

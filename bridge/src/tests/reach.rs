@@ -153,7 +153,7 @@ fn each_input_of_a_guest_causes_what_its_table_says() {
 
     let mut world = World::new();
     let portal = world.open(1);
-    let table: [(Input, &[&str]); 4] = [
+    let table: [(Input, &[&str]); 5] = [
         (
             Input::Send {
                 portal,
@@ -164,6 +164,7 @@ fn each_input_of_a_guest_causes_what_its_table_says() {
         ),
         (to_device(portal, 2), &["send_to_device"]),
         (Input::Ack { portal, seq: 0 }, &[]),
+        (Input::Recount { portal, last_n: 9 }, &[]),
         (
             Input::Leave { portal },
             &["ghost_leaves", "delete_device", "deactivate"],

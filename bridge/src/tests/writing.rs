@@ -398,6 +398,35 @@ fn a_guest_writes_no_faster_than_allowed() {
     assert!(world.send(portal, 11).is_ok());
 }
 
+/// As after a restore from a backup: the browser knows of more than the store does.
+#[test]
+fn a_browser_may_move_the_count_on_but_never_back() {
+    let mut world = World::new();
+    let portal = world.open(1);
+    world.send(portal, 1).unwrap();
+    let recount = |world: &mut World, last_n| world.submit(Input::Recount { portal, last_n });
+    assert!(recount(&mut world, 0).unwrap().changes.is_empty());
+    assert!(recount(&mut world, 1).unwrap().changes.is_empty());
+    assert!(!recount(&mut world, 6).unwrap().changes.is_empty());
+    assert_eq!(world.portal(portal).visit.last_n, 6);
+    assert_eq!(
+        world.send(portal, 8).unwrap_err(),
+        Refusal::Gap { expected: 7 }
+    );
+    world.send(portal, 7).unwrap();
+    assert!(recount(&mut world, 2).unwrap().changes.is_empty());
+    assert_eq!(world.portal(portal).visit.last_n, 7);
+
+    world.submit(Input::Leave { portal }).unwrap();
+    assert!(recount(&mut world, 9).unwrap().changes.is_empty());
+    let unknown = PortalId::from_u128(77);
+    let nowhere = Input::Recount {
+        portal: unknown,
+        last_n: 1,
+    };
+    assert_eq!(world.submit(nowhere).unwrap_err(), Refusal::UnknownChat);
+}
+
 #[test]
 fn acknowledged_frames_are_deleted() {
     let mut world = World::new();

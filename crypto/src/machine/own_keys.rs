@@ -49,6 +49,13 @@ impl Machine {
         self.step(upload)
     }
 
+    /// When [`Machine::one_time_keys`] would give keys that it doesn't give now because others were
+    /// made moments ago, in milliseconds since the Unix epoch; `None` if none are needed.
+    #[must_use]
+    pub fn one_time_keys_at(&self, count: u64, fallback_unused: bool) -> Option<u64> {
+        self.me.refill_at(count, fallback_unused)
+    }
+
     fn upload(&self) -> Option<Upload> {
         Some(Upload {
             one_time_keys: self.me.unpublished_one_time_keys()?,

@@ -170,6 +170,7 @@ fn a_flipped_bit_anywhere_in_the_log_costs_one_chat_and_names_it() {
 #[test]
 fn a_repair_of_the_log_that_is_killed_loses_nothing_of_what_it_found() {
     let (folder, store) = chats();
+    let store_id = store.id().unwrap();
     drop(store);
     let log = file_with(&folder, "log");
     let mut file = std::fs::read(&log).unwrap();
@@ -183,6 +184,7 @@ fn a_repair_of_the_log_that_is_killed_loses_nothing_of_what_it_found() {
     salvage::repair(folder.path()).unwrap();
     let store = RocksStore::open(folder.path()).unwrap();
     assert_eq!(count(&chats_of(&store), "damaged"), 1);
+    assert_ne!(store.id().unwrap(), store_id, "something was lost");
 }
 
 #[test]
@@ -239,7 +241,7 @@ fn damage_file(path: &Path, at: usize, bits: u8) {
 fn a_flipped_bit_in_a_table_file_is_put_right() {
     let (folder, store) = chats();
     flush(&store);
-    let before = dump(&store);
+    let (before, store_id) = (dump(&store), store.id().unwrap());
     drop(store);
     let (table, at) = table_with(&folder, b"\"ed25519\":\"key7\"");
     damage_file(&table, at + 3, 4);
@@ -251,6 +253,7 @@ fn a_flipped_bit_in_a_table_file_is_put_right() {
     assert_eq!(store.trouble(), None);
     assert_same_rows(&dump(&store), &before);
     assert_eq!(store.set_aside().unwrap(), 0);
+    assert_eq!(store.id().unwrap(), store_id, "nothing was lost");
     put(&store, chat(7));
 }
 
@@ -258,12 +261,14 @@ fn a_flipped_bit_in_a_table_file_is_put_right() {
 fn a_damaged_row_in_a_table_file_costs_its_chat_and_no_other_of_its_block() {
     let (folder, store) = chats();
     flush(&store);
+    let store_id = store.id().unwrap();
     drop(store);
     let (table, at) = table_with(&folder, b"\"ed25519\":\"key7\"");
     damage_file(&table, at + 3, 0x14);
     let store = RocksStore::open(folder.path()).unwrap();
     assert!(store.begin().portal(id(7)).is_err());
     assert!(store.mend());
+    assert_ne!(store.id().unwrap(), store_id, "something was lost");
     let found = chats_of(&store);
     assert_eq!(found[&7], "damaged");
     assert_eq!(count(&found, "there"), usize::try_from(CHATS - 1).unwrap());

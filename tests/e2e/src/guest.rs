@@ -109,6 +109,18 @@ impl Guest {
         self.browser.revive()
     }
 
+    /// Puts the browser's clock forward for the pages to come.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub fn put_clock_forward(&self, by: Duration) -> Result<()> {
+        let script = format!(
+            "{{ const now = Date.now; Date.now = () => now() + {}; }}",
+            by.as_millis()
+        );
+        self.browser.session().run_in_each_page(&script)
+    }
+
     /// Loads the chat until it is there, as somebody would who sees that the page can't be loaded.
     ///
     /// # Errors

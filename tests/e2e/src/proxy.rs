@@ -88,6 +88,8 @@ struct Snare {
 struct State {
     /// Method and path of every request, without the query.
     seen: Vec<String>,
+    /// What the server answered to each that got on.
+    answered: Vec<(String, u16)>,
     planned: Vec<Planned>,
     /// Requests that never get on, and what they are answered.
     answers: Vec<(Call, String)>,
@@ -265,6 +267,16 @@ impl Proxy {
         state.seen.iter().filter(|line| call.fits(line)).count()
     }
 
+    /// How many requests of a kind the server answered with this status so far.
+    #[must_use]
+    pub fn count_answers(&self, call: Call, status: u16) -> usize {
+        let state = self.state();
+        let answered = state.answered.iter();
+        answered
+            .filter(|(line, found)| call.fits(line) && *found == status)
+            .count()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
     }
@@ -344,6 +356,7 @@ impl Shared {
         let mut server = TcpStream::connect(&self.upstream)?;
         server.write_all(&request.bytes_closing())?;
         let response = Response::read(&mut server)?;
+        self.state().answered.push((line.clone(), response.status));
         if let Some(witness) = &self.witness {
             witness.answer(&line, response.status, &response.body);
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use vestibule_lab::{Host as _, Lab, NioHost};
+use vestibule_lab::{Account, Host as _, Lab, NioHost};
 
 use crate::plan::{GuestAct, HostAct, Place, Plan, Script, WorldAct};
 use crate::{Call, Finding, Guest, Record, Stage};
@@ -19,6 +19,8 @@ pub struct Rounds {
     pub stage: Stage,
     /// The host of all of them.
     pub host: NioHost,
+    /// The host's account.
+    pub account: Account,
     management_room: String,
     unused_link: Option<String>,
 }
@@ -54,11 +56,13 @@ impl Rounds {
     /// # Errors
     /// When no link comes.
     pub fn on(mut stage: Stage) -> Result<Self> {
-        let mut host = stage.lab.nio_host("alice", "Alice")?;
+        let account = stage.lab.account("alice", "Alice")?;
+        let mut host = stage.lab.nio_device(&account, "alice")?;
         let (management_room, link) = host.ask_for_link(Lab::BOT, "")?;
         Ok(Self {
             stage,
             host,
+            account,
             management_room,
             unused_link: Some(link),
         })
@@ -88,6 +92,19 @@ impl Rounds {
             record: Record::default(),
             blamed: self.stage.witness.complaints().len(),
         })
+    }
+
+    /// The host writes.
+    ///
+    /// # Errors
+    /// When it can't be sent.
+    pub fn host_says(&mut self, chat: &mut Chat, text: &str) -> Result<()> {
+        host_acts(
+            &mut self.host,
+            &chat.room,
+            &HostAct::Say(text.to_owned()),
+            &mut chat.record.from_host,
+        )
     }
 
     /// Performs a plan in a chat, ends all faults, and waits until both sides have everything, for
@@ -184,6 +201,19 @@ impl Rounds {
         let path = format!("/_matrix/client/v3/rooms/{}/leave", chat.room);
         self.host
             .request("POST", &path, Some(&serde_json::json!({})))?;
+        Ok(())
+    }
+}
+
+impl Chat {
+    /// The guest writes, and the page has kept it.
+    ///
+    /// # Errors
+    /// When the page does not keep it.
+    pub fn guest_says(&mut self, text: &str) -> Result<()> {
+        anyhow::ensure!(self.guest.say_quickly(text)?, "no field to write in");
+        self.guest.wait_shown(text)?;
+        self.record.from_guest.push((text.to_owned(), true));
         Ok(())
     }
 }

@@ -54,6 +54,27 @@ impl Thief {
     /// # Errors
     /// When the homeserver refuses.
     pub fn claim(&self) -> Result<bool> {
+        let key = self.claimed()?;
+        Ok(key
+            .get("fallback")
+            .is_some_and(|fallback| *fallback == json!(true)))
+    }
+
+    /// The fallback key, when no one-time key is left.
+    ///
+    /// # Errors
+    /// When the homeserver gives a one-time key or refuses.
+    pub fn fallback_key(&self) -> Result<String> {
+        let key = self.claimed()?;
+        ensure!(
+            key.get("fallback").is_some(),
+            "there are one-time keys left"
+        );
+        let key = key.get("key").and_then(Value::as_str);
+        Ok(key.context("no key")?.to_owned())
+    }
+
+    fn claimed(&self) -> Result<Value> {
         let body =
             json!({"one_time_keys": {(&*self.ghost): {(&*self.device): "signed_curve25519"}}});
         let answer = self
@@ -68,9 +89,7 @@ impl Thief {
             .and_then(Value::as_object)
             .and_then(|keys| keys.values().next());
         let key = key.with_context(|| format!("no key: {}", answer.text))?;
-        Ok(key
-            .get("fallback")
-            .is_some_and(|fallback| *fallback == json!(true)))
+        Ok(key.clone())
     }
 
     /// How many one-time keys the homeserver has left.

@@ -74,6 +74,19 @@ impl Session {
         )
     }
 
+    /// Runs a script at the beginning of each page from now on; a command of Chromium's own.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub fn run_in_each_page(&self, script: &str) -> Result<()> {
+        let body = json!({
+            "cmd": "Page.addScriptToEvaluateOnNewDocument",
+            "params": {"source": script},
+        });
+        self.call("POST", "/goog/cdp/execute", Some(&body))
+            .map(drop)
+    }
+
     /// All elements that a CSS selector finds.
     ///
     /// # Errors

@@ -170,13 +170,17 @@ impl Seen {
     }
 }
 
-/// The one-time and fallback keys of an upload, by id.
+/// The one-time and fallback keys of an upload, by set and id: the two sets count for themselves.
 fn public_keys(body: &Value) -> BTreeMap<String, String> {
-    let sets = ["one_time_keys", "fallback_keys"].map(|set| body.get(set)?.as_object());
-    let keys = sets.into_iter().flatten().flatten();
-    let text = |key: &Value| key.get("key").and_then(Value::as_str).map(str::to_owned);
-    keys.map(|(id, key)| (id.clone(), text(key).unwrap_or_default()))
-        .collect()
+    let mut all = BTreeMap::new();
+    for set in ["one_time_keys", "fallback_keys"] {
+        let keys = body.get(set).and_then(Value::as_object);
+        for (id, key) in keys.into_iter().flatten() {
+            let key = key.get("key").and_then(Value::as_str).unwrap_or_default();
+            all.insert(format!("{id} of {set}"), key.to_owned());
+        }
+    }
+    all
 }
 
 /// The index of a Megolm message: version 3, then the tag 0x08 and the index as a varint.

@@ -21,7 +21,10 @@ impl Process {
     pub async fn start(config: &Path, log: &Path) -> Self {
         let file = File::options().append(true).create(true).open(log).unwrap();
         let start = file.metadata().unwrap().len();
-        let child = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+        // Without this signal a file that may not grow is an error like a full disk.
+        let child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+            .arg(env!("CARGO_BIN_EXE_vestibule"))
             .args(["serve", "--config"])
             .arg(config)
             .env("VESTIBULE__TELEMETRY__FILTER", "trace")

@@ -174,8 +174,17 @@ impl Lab {
     /// When the homeserver refuses or the client can't be started.
     pub fn nio_host(&mut self, localpart: &str, display_name: &str) -> Result<NioHost> {
         let account = self.account(localpart, display_name)?;
-        let store = self.dir.path().join(format!("nio-{localpart}"));
-        NioHost::login(&self.venv, &self.homeserver(), &account, &store)
+        self.nio_device(&account, localpart)
+    }
+
+    /// A new device of an account, whose client is matrix-nio; `name` is for the folder of its
+    /// keys.
+    ///
+    /// # Errors
+    /// When the homeserver refuses or the client can't be started.
+    pub fn nio_device(&self, account: &Account, name: &str) -> Result<NioHost> {
+        let store = self.dir.path().join(format!("nio-{name}"));
+        NioHost::login(&self.venv, &self.homeserver(), account, &store)
     }
 
     /// A new account with a display name.

@@ -1,11 +1,13 @@
 /** Which screen is shown: from the link or the stored chats to a chat, and from each trouble to its words. */
 
 import { PROTOCOL } from "../protocol.ts";
-import { Chat, closedChat } from "./chat.ts";
-import type { ChatExit, ChatModel } from "./chat.ts";
+import { Chat } from "./chat.ts";
+import type { ChatExit } from "./chat.ts";
 import { Join } from "./join.ts";
 import type { Device, Offer } from "./join.ts";
 import type { CryptoMachine } from "./machine.ts";
+import { closedChat } from "./model.ts";
+import type { ChatModel } from "./model.ts";
 import { Value } from "./observe.ts";
 import type { Cancel } from "./observe.ts";
 import { ApiError, StoreError } from "./ports.ts";
@@ -16,7 +18,7 @@ import type { Fragment } from "./token.ts";
 export type Problem =
   | "no-link" | "link-malformed" | "link-unknown" | "link-used" | "link-expired" | "link-revoked"
   | "paused" | "too-many-tries" | "unreachable" | "join-failed"
-  | "elsewhere" | "lost" | "out-of-step" | "page-older" | "page-newer" | "storage" | "erased"
+  | "elsewhere" | "lost" | "page-older" | "page-newer" | "storage" | "erased"
   | "too-old" | "not-secure";
 
 /** What a person can do about a problem; the words belong to the view. */
@@ -50,7 +52,7 @@ const FOR_NOW: ReadonlyMap<string, Problem> = new Map([
 export class App {
   readonly screen = new Value<Screen>({ name: "loading" });
   private release: Cancel = () => undefined;
-  private stopCurrent: Cancel = () => undefined;
+  private stopCurrent: () => void | Promise<void> = () => undefined;
 
   constructor(private readonly world: World) {}
 
@@ -134,7 +136,7 @@ export class App {
 
   /** Makes this tab the owner of a chat. */
   private async claim(id: string, steal: boolean): Promise<boolean> {
-    this.leaveCurrent();
+    await this.leaveCurrent();
     const release = await this.world.locks.take(id, steal, () => this.elsewhere(id));
     if (release === null) {
       this.elsewhere(id);
@@ -155,11 +157,11 @@ export class App {
           this.stopCurrent = () => undefined;
           this.world.tab.set("token", null);
           this.world.tab.set("chat", id);
-          this.showChat(id, store, machine, chat, { entries: [], staged: null });
+          this.showChat(id, store, machine, chat, { entries: [], staged: null, sent: [] });
         },
         refused: (code) => {
-          this.leaveCurrent();
           void this.orTrouble(async () => {
+            await this.leaveCurrent();
             if (FINAL.has(code)) await this.world.shelf.erase(id);
             this.refused(code, () => this.followLink(token));
           });
@@ -182,7 +184,6 @@ export class App {
     }
     this.release = release;
     if (!(await this.isStored(id))) return true;
-    this.leaveCurrent();
     await this.openChat(id, false);
     return false;
   }
@@ -192,10 +193,10 @@ export class App {
     store: ChatStore,
     machine: CryptoMachine,
     joined: JoinedChat,
-    snapshot: Pick<Snapshot, "entries" | "staged">,
+    snapshot: Pick<Snapshot, "entries" | "staged" | "sent">,
   ): void {
     const chat = new Chat(this.world, store, machine, joined, snapshot);
-    this.stopCurrent = () => void chat.stop();
+    this.stopCurrent = () => chat.stop();
     chat.exit.subscribe((exit) => this.onExit(id, exit));
     this.screen.set({ name: "chat", chat, erase: () => this.erase(id) });
     chat.start();
@@ -217,22 +218,19 @@ export class App {
       case "lost":
         this.problem("lost", erase);
         return;
-      case "out_of_step":
-        this.problem("out-of-step", erase);
-        return;
       case "other_protocol":
         this.problem(exit.theirs > PROTOCOL ? "page-older" : "page-newer", this.reload());
     }
   }
 
   private elsewhere(id: string): void {
-    this.leaveCurrent();
+    void this.leaveCurrent();
     this.problem("elsewhere", { kind: "use-here", run: () => void this.orTrouble(() => this.openChat(id, true)) });
   }
 
   private erase(id: string): void {
-    this.leaveCurrent();
     void this.orTrouble(async () => {
+      await this.leaveCurrent();
       await this.world.shelf.erase(id);
       this.world.tab.set("chat", null);
       this.problem("erased");
@@ -250,11 +248,13 @@ export class App {
     this.problem(FOR_NOW.get(code) ?? "unreachable", remedy);
   }
 
-  private leaveCurrent(): void {
-    this.stopCurrent();
+  /** The lock is held until the machine is gone: nobody else's may begin before. */
+  private async leaveCurrent(): Promise<void> {
+    const { stopCurrent, release } = this;
     this.stopCurrent = () => undefined;
-    this.release();
     this.release = () => undefined;
+    await stopCurrent();
+    release();
   }
 
   private problem(problem: Problem, remedy: Remedy | null = null): void {
@@ -276,7 +276,7 @@ export class App {
   private trouble(error: unknown): void {
     // For whoever looks at the console; errors here never carry what people wrote.
     console.error(error);
-    this.leaveCurrent();
+    void this.leaveCurrent();
     if (error instanceof StoreError) this.problem("storage", this.reload());
     else this.problem("unreachable", this.reload());
   }

@@ -3,12 +3,14 @@
 import type { ClientFrame, ServerFrame, WelcomeFrame } from "../protocol.ts";
 import { Connection } from "./connection.ts";
 import type { Line } from "./connection.ts";
-import { Inbox, applyItems, end } from "./inbox.ts";
+import { Inbox, applyItems } from "./inbox.ts";
 import { Journal } from "./journal.ts";
 import type { Draft } from "./journal.ts";
-import { KeySupply, learnHostKeys } from "./keys.ts";
+import { KeySupply } from "./keys.ts";
 import { readItems } from "./machine.ts";
-import type { Blocked, CryptoMachine } from "./machine.ts";
+import type { CryptoMachine } from "./machine.ts";
+import { compare, countsFor, takeOver } from "./meeting.ts";
+import type { ChatModel, ChatView, Halt, Status } from "./model.ts";
 import { Signal, Value } from "./observe.ts";
 import type { Cancel } from "./observe.ts";
 import { Outbox } from "./outbox.ts";
@@ -18,24 +20,13 @@ import type { Entry, JoinedChat, Snapshot } from "./records.ts";
 import { Requests } from "./requests.ts";
 import { isTooLong } from "./text.ts";
 
-/** How the way to the other side stands. `opening`: the room is being made. */
-export type Status = "connecting" | "opening" | "open" | "offline";
-
-export interface ChatView {
-  readonly chat: JoinedChat;
-  readonly status: Status;
-  readonly blocked: Blocked | null;
-}
-
 /** Why this tab can't go on with the chat. */
 export type ChatExit =
   | { readonly kind: "store"; readonly fault: StoreFault }
   /** Another connection of the same chat took over. */
   | { readonly kind: "replaced" }
-  /** This browser's store is older than what the bridge saw of it, or its key doesn't fit. */
+  /** This browser's key doesn't fit. */
   | { readonly kind: "lost" }
-  /** The bridge's store is older than what it told this browser. */
-  | { readonly kind: "out_of_step" }
   | { readonly kind: "other_protocol"; readonly theirs: number }
   /** The guest left, and the bridge knows it: nothing of the chat is needed any more. */
   | { readonly kind: "left" };
@@ -43,40 +34,10 @@ export type ChatExit =
 /** A reconnect shorter than this is nobody's business. */
 const QUIET_MS = 1_500;
 
-/** What a view needs of a chat, whether it goes on or is over. */
-export interface ChatModel {
-  readonly view: Value<ChatView>;
-  /** New and changed entries, after they are on disk. */
-  readonly entries: Signal<readonly Entry[]>;
-  /** In their order, for the first rendering. */
-  history(): readonly Entry[];
-  /** Keeps the text at once, and sends it when it can be. False: there is nothing to send, or too much. */
-  say(text: string): Promise<boolean>;
-  /** Sends a message again that could not be sent. */
-  retry(pos: number): Promise<void>;
-  /** The guest was told that the host's identity changed, and goes on. */
-  acceptIdentity(): Promise<void>;
-  /** Erases the history here and now, and ends the chat as soon as the bridge can be told. */
-  leave(): Promise<void>;
-}
-
-/** A chat that is over: to be read, nothing else. */
-export function closedChat(chat: JoinedChat, entries: readonly Entry[]): ChatModel {
-  const nothing = (): Promise<void> => Promise.resolve();
-  return {
-    view: new Value<ChatView>({ chat, status: "offline", blocked: null }),
-    entries: new Signal(),
-    history: () => [...entries].sort((a, b) => a.pos - b.pos),
-    say: () => Promise.resolve(false),
-    retry: nothing,
-    acceptIdentity: nothing,
-    leave: nothing,
-  };
-}
-
 export class Chat implements ChatModel {
   readonly view: Value<ChatView>;
   readonly entries = new Signal<readonly Entry[]>();
+  readonly gone = new Signal<readonly number[]>();
   readonly exit = new Signal<ChatExit>();
 
   private readonly journal: Journal;
@@ -87,6 +48,9 @@ export class Chat implements ChatModel {
   private readonly keys: KeySupply;
   private status: Status = "connecting";
   private quiet: Cancel | null = null;
+  private halt: Halt | null = null;
+  /** The hello of this connection asked for everything that the bridge has. */
+  private askedAnew = false;
   private over = false;
 
   constructor(
@@ -94,22 +58,24 @@ export class Chat implements ChatModel {
     store: ChatStore,
     private readonly machine: CryptoMachine,
     chat: JoinedChat,
-    snapshot: Pick<Snapshot, "entries" | "staged">,
+    snapshot: Pick<Snapshot, "entries" | "staged" | "sent">,
   ) {
     this.journal = new Journal(store, machine, chat, snapshot);
-    this.connection = new Connection(world, (nonce) => this.hello(nonce));
+    this.connection = new Connection(world, (nonce, storeId) => this.hello(nonce, storeId));
     this.requests = new Requests(world.clock, this.connection);
     this.inbox = new Inbox(this.journal, world.clock, {
       stored: (seq) => this.onStored(seq),
       gap: () => this.connection.restart(),
+      missing: () => this.stopFor("set_back"),
       ended: () => this.onEnded(),
     });
     this.outbox = new Outbox(this.journal, this.requests, world.clock, {
-      outOfStep: () => this.leaveTab({ kind: "out_of_step" }),
+      outOfStep: () => this.stopFor("out_of_step"),
       reconnect: () => this.connection.restart(),
     });
     this.keys = new KeySupply(this.journal, this.requests, world.clock);
-    this.view = new Value<ChatView>({ chat, status: this.status, blocked: null });
+    this.view = new Value<ChatView>({ chat, status: this.status, blocked: null, halt: null });
+    this.journal.gone.subscribe((places) => this.gone.emit(places));
     this.journal.written.subscribe((entries) => this.entries.emit(entries));
     this.journal.broken.subscribe((fault) => this.leaveTab({ kind: "store", fault }));
     this.outbox.blocked.bind(() => this.show());
@@ -144,11 +110,21 @@ export class Chat implements ChatModel {
   }
 
   async retry(pos: number): Promise<void> {
+    const ts = this.world.clock.now();
     await this.write((draft) => {
       const entry = draft.mine(pos);
-      if (entry?.state === "failed") draft.put({ ...entry, state: "waiting", n: null });
+      if (entry?.state !== "failed") return;
+      // At the end, because that is where the host will see it.
+      draft.remove(pos);
+      draft.add({ kind: "mine", body: entry.body, state: "waiting", n: null, eventId: null, ts });
     });
     this.outbox.nudge();
+  }
+
+  async remove(pos: number): Promise<void> {
+    await this.write((draft) => {
+      if (draft.mine(pos)?.state === "failed") draft.remove(pos);
+    });
   }
 
   async acceptIdentity(): Promise<void> {
@@ -165,26 +141,29 @@ export class Chat implements ChatModel {
     await this.write((draft) => {
       draft.update({ ending: { kind: "leaving" } });
       draft.stage(null);
+      draft.settle(draft.chat.lastN);
       draft.dropEntries();
     });
     this.connection.send({ type: "leave" });
   }
 
-  private hello(nonce: string): Promise<ClientFrame> {
-    return this.journal.write(({ chat }) => ({
-      type: "hello",
-      portal: chat.portal,
-      device: chat.device,
-      signature: this.machine.signHello(this.world.origin, chat.portal, nonce),
-      last_seq: chat.lastSeq,
-    }));
+  private async hello(nonce: string, storeId: string | null): Promise<ClientFrame> {
+    const hello = await this.journal.write((draft) => {
+      const { portal, device } = draft.chat;
+      const signature = this.machine.signHello(this.world.origin, portal, nonce);
+      return { type: "hello" as const, portal, device, signature, ...countsFor(draft, storeId) };
+    });
+    this.askedAnew = "last_n" in hello;
+    this.inbox.greeted(this.askedAnew);
+    return hello;
   }
 
   private onLine(line: Line): void {
     if (line === "connecting" || line === "waiting" || line === "stopped") {
       this.outbox.disconnected();
       this.requests.dropAll();
-      this.inbox.connected();
+      this.keys.disconnected();
+      this.inbox.disconnected();
       if (line !== "stopped") this.lookOfflineSoon();
     }
   }
@@ -205,7 +184,7 @@ export class Chat implements ChatModel {
         void this.unlessBroken(this.write((draft) => draft.machine.keysChanged()).then(() => this.outbox.nudge()));
         return;
       case "one_time_keys":
-        void this.unlessBroken(this.keys.report(frame.count, frame.fallbackUnused));
+        this.keys.report(frame.count, frame.fallbackUnused);
         return;
       case "error":
         this.onError(frame.code);
@@ -218,42 +197,27 @@ export class Chat implements ChatModel {
   }
 
   private async welcome(frame: WelcomeFrame): Promise<void> {
-    const fit = await this.journal.write((draft) => this.meet(draft, frame));
-    if (fit !== null) {
-      this.leaveTab(fit);
+    const { verdict, changed } = await this.journal.write((draft) => {
+      const verdict = compare(draft, frame, this.askedAnew);
+      return { verdict, changed: verdict === "fits" && takeOver(draft, frame, this.world.clock.now()) };
+    });
+    if (verdict === "anew") {
+      this.connection.restart();
       return;
     }
+    if (verdict !== "fits") {
+      this.stopFor(verdict);
+      return;
+    }
+    this.outbox.blocked.set(changed ? "identity_changed" : null);
     if (this.connection.line.get() !== "open") return;
     this.setStatus("open");
     if (this.leaveIfMeant()) return;
-    this.outbox.connected();
-    if (frame.oneTimeKeys !== null) await this.keys.report(frame.oneTimeKeys, frame.fallbackUnused ?? true);
-  }
-
-  /** Compares the counts, then takes over what the bridge knows better. */
-  private meet(draft: Draft, frame: WelcomeFrame): ChatExit | null {
-    const { chat, staged } = draft;
-    const answered = staged === null ? chat.lastN : staged.n - 1;
-    if (chat.ending === null) {
-      if (frame.lastN > chat.lastN) return { kind: "lost" };
-      if (frame.lastN < answered) return { kind: "out_of_step" };
-    }
-    draft.update({
-      roomId: frame.roomId,
-      name: frame.name,
-      host: frame.host,
-      hostJoined: frame.hostJoined,
-      deadline: frame.deadline,
-      idleLimitMs: frame.idleLimitMs,
-    });
-    try {
-      const { changed } = learnHostKeys(draft, frame.keys, this.world.clock.now());
-      this.outbox.blocked.set(changed ? "identity_changed" : null);
-    } catch {
-      // An answer that the machine refuses changes nothing: `prepare` asks for a better one.
-      draft.machine.keysChanged();
-    }
-    return null;
+    // Only now: before the counts were compared, the bridge might have thrown away what was new.
+    const { lastSeq } = this.journal.chat;
+    if (lastSeq !== null && lastSeq > frame.ackedSeq) this.connection.send({ type: "ack", seq: lastSeq });
+    this.outbox.connected(frame.lastN);
+    if (frame.oneTimeKeys !== null) this.keys.report(frame.oneTimeKeys, frame.fallbackUnused ?? true);
   }
 
   private onStored(seq: number): void {
@@ -272,16 +236,23 @@ export class Chat implements ChatModel {
         this.leaveTab({ kind: "lost" });
         return;
       case "unknown_chat":
-        void this.unlessBroken(this.forgotten());
+        // With it goes whatever the guest left.
+        if (this.journal.chat.ending?.kind === "leaving") this.leaveTab({ kind: "left" });
+        else this.stopFor("unknown");
+        return;
+      case "damaged":
+        this.stopFor("damaged");
         return;
       default:
         this.connection.restart();
     }
   }
 
-  private async forgotten(): Promise<void> {
-    if (this.journal.chat.ending === null) await this.write((draft) => end(draft, "unknown"));
-    this.onEnded();
+  /** Says why, shows what there is, and neither sends nor receives any more. */
+  private stopFor(halt: Halt): void {
+    this.halt = halt;
+    this.connection.stop();
+    this.show();
   }
 
   private onEnded(): void {
@@ -330,6 +301,7 @@ export class Chat implements ChatModel {
   }
 
   private show(): void {
-    this.view.set({ chat: this.journal.chat, status: this.status, blocked: this.outbox.blocked.get() });
+    const { status, halt } = this;
+    this.view.set({ chat: this.journal.chat, status, blocked: this.outbox.blocked.get(), halt });
   }
 }

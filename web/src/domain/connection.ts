@@ -20,7 +20,7 @@ export interface ConnectionWorld {
 }
 
 /** Signs the challenge; rejecting it means that this browser can't greet. */
-export type Greet = (nonce: string) => Promise<ClientFrame>;
+export type Greet = (nonce: string, storeId: string | null) => Promise<ClientFrame>;
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 30_000;
@@ -127,7 +127,7 @@ export class Connection {
     }
     switch (frame.type) {
       case "challenge":
-        this.challenged(frame.nonce, frame.protocol);
+        this.challenged(frame.nonce, frame.protocol, frame.storeId);
         return;
       case "opening":
       case "welcome":
@@ -139,14 +139,14 @@ export class Connection {
     this.frames.emit(frame);
   }
 
-  private challenged(nonce: string, protocol: number): void {
+  private challenged(nonce: string, protocol: number, storeId: string | null): void {
     if (protocol !== PROTOCOL) {
       this.stop();
       this.otherProtocol.emit(protocol);
       return;
     }
     const socket = this.socket;
-    this.greet(nonce).then(
+    this.greet(nonce, storeId).then(
       (hello) => {
         if (this.socket !== socket) return;
         this.line.set("greeted");

@@ -6,27 +6,37 @@ import { readItems } from "./machine.ts";
 import type { Item } from "./machine.ts";
 import { StoreError } from "./ports.ts";
 import type { Clock } from "./ports.ts";
-import type { Says, SendState } from "./records.ts";
+import type { Mine, Says } from "./records.ts";
 
 export interface InboxEvents {
   /** Everything up to here is on disk. */
   stored(seq: number): void;
   /** A frame is missing before this one: only a new hello brings it. */
   gap(): void;
+  /** No hello brings it: it was acknowledged, and is not stored here any more. */
+  missing(): void;
   ended(reason: EndReason): void;
 }
 
 interface Outcome {
-  readonly stored: number | null;
-  readonly gap: boolean;
-  readonly ended: EndReason | null;
+  stored: number | null;
+  hole: "gap" | "missing" | null;
+  ended: EndReason | null;
 }
+
+/** So many connections that begin behind what is stored here are no accident. */
+const HOLES = 5;
 
 export class Inbox {
   private queue: InboxFrame[] = [];
   private working = false;
   private connection = 0;
-  private firstOfConnection = true;
+  /** Nothing came on this connection yet. */
+  private fresh = false;
+  /** How many connections in a row began with a hole. */
+  private holes = 0;
+  /** This connection repeats everything that the bridge has. */
+  private anew = false;
 
   constructor(
     private readonly journal: Journal,
@@ -34,11 +44,17 @@ export class Inbox {
     private readonly events: InboxEvents,
   ) {}
 
-  /** A new connection repeats what was not acknowledged. */
-  connected(): void {
+  /** What is not stored yet comes again on the next connection. */
+  disconnected(): void {
     this.queue = [];
     this.connection += 1;
-    this.firstOfConnection = true;
+    this.fresh = false;
+  }
+
+  /** The hello says from where on frames are to be repeated; `anew`: all of them. */
+  greeted(anew: boolean): void {
+    this.fresh = true;
+    this.anew = anew;
   }
 
   push(frame: InboxFrame): void {
@@ -69,27 +85,31 @@ export class Inbox {
     const { connection } = this;
     const outcome = await this.journal.write((draft) => this.apply(draft, frames, connection));
     if (outcome.stored !== null) this.events.stored(outcome.stored);
-    if (outcome.gap) this.events.gap();
+    if (outcome.hole !== null) this.events[outcome.hole]();
     if (outcome.ended !== null) this.events.ended(outcome.ended);
   }
 
   private apply(draft: Draft, frames: readonly InboxFrame[], connection: number): Outcome {
-    let stored: number | null = null;
-    let ended: EndReason | null = null;
+    const outcome: Outcome = { stored: null, hole: null, ended: null };
     for (const frame of frames) {
       const { lastSeq } = draft.chat;
-      // The bridge repeats in order from what we said, so a hole behind the first frame is the
-      // bridge's last word, and one later on is a frame that was lost on the way.
-      const first = this.firstOfConnection && connection === this.connection;
-      if (frame.seq > lastSeq + 1 && !first) return { stored, gap: true, ended };
-      if (first) this.firstOfConnection = false;
-      stored = Math.max(stored ?? 0, frame.seq);
-      if (frame.seq <= lastSeq) continue;
+      // Of a connection that is over or will be: its hello counted otherwise.
+      if (connection !== this.connection || (lastSeq === null && !this.anew)) break;
+      const first = this.fresh;
+      this.fresh = false;
+      if (lastSeq !== null && frame.seq > lastSeq + 1 && frame.type !== "ended") {
+        if (first) this.holes += 1;
+        outcome.hole = this.holes < HOLES ? "gap" : "missing";
+        break;
+      }
+      this.holes = 0;
+      outcome.stored = Math.max(frame.seq, lastSeq ?? 0);
+      if (frame.seq <= (lastSeq ?? 0)) continue;
       draft.update({ lastSeq: frame.seq });
       applyFrame(draft, frame, this.clock.now());
-      if (frame.type === "ended") ended = frame.reason;
+      if (frame.type === "ended") outcome.ended = frame.reason;
     }
-    return { stored: stored === null ? null : Math.max(stored, draft.chat.lastSeq), gap: false, ended };
+    return outcome;
   }
 }
 
@@ -105,10 +125,10 @@ function applyFrame(draft: Draft, frame: InboxFrame, now: number): void {
       applyItems(draft, orNothing(() => draft.machine.receiveToDevice(JSON.stringify(frame.event), now)) ?? []);
       return;
     case "delivered":
-      moveOn(draft, frame.n, "delivered", frame.eventId);
+      settle(draft, frame.n, { state: "delivered", eventId: frame.eventId });
       return;
     case "undelivered":
-      moveOn(draft, frame.n, "failed", null);
+      settle(draft, frame.n, { state: "failed", why: "undelivered" });
       return;
     case "host":
       if (frame.joined && !draft.chat.hostJoined) draft.add({ kind: "note", what: "host_joined", ts: now });
@@ -123,12 +143,14 @@ function applyFrame(draft: Draft, frame: InboxFrame, now: number): void {
 function applyEvent(draft: Draft, frame: Extract<InboxFrame, { type: "event" }>, now: number): void {
   const { event } = frame;
   const items = orNothing(() => draft.machine.receiveEvent(draft.chat.roomId ?? "", JSON.stringify(event), now));
+  // One that was found in the room's past stands where it was written.
+  const before = event.late ? draft.placeBefore(event.origin_server_ts) : undefined;
   if (items !== null) {
-    applyItems(draft, items);
+    applyItems(draft, items, before);
   } else if (draft.theirsByEvent(event.event_id) === null) {
     // Never silently lost: something came, even though the machine could make nothing of it.
     const says: Says = { kind: "undecryptable", reason: "malformed" };
-    draft.add({ kind: "theirs", eventId: event.event_id, ts: event.origin_server_ts, says });
+    draft.add({ kind: "theirs", eventId: event.event_id, ts: event.origin_server_ts, says, ...(before === undefined ? {} : { before }) });
   }
 }
 
@@ -142,18 +164,18 @@ function orNothing(call: () => string): readonly Item[] | null {
 }
 
 /** Puts what the machine made readable into the history. */
-export function applyItems(draft: Draft, items: readonly Item[]): void {
+export function applyItems(draft: Draft, items: readonly Item[], before?: number): void {
   for (const item of items) {
     if (item.kind === "redaction") redact(draft, item.redacts);
-    else show(draft, item);
+    else show(draft, item, before);
   }
 }
 
-function show(draft: Draft, item: Exclude<Item, { kind: "redaction" }>): void {
+function show(draft: Draft, item: Exclude<Item, { kind: "redaction" }>, before: number | undefined): void {
   const says = read(item);
   const known = draft.theirsByEvent(item.event_id);
   if (known === null) {
-    draft.add({ kind: "theirs", eventId: item.event_id, ts: item.ts, says });
+    draft.add({ kind: "theirs", eventId: item.event_id, ts: item.ts, says, ...(before === undefined ? {} : { before }) });
   } else if (known.says.kind === "undecryptable") {
     // Its key came late. What was readable or removed already stays as it is.
     draft.put({ ...known, says });
@@ -177,15 +199,18 @@ function redact(draft: Draft, eventId: string): void {
   if (entry !== null) draft.put({ ...entry, says: { kind: "removed" } });
 }
 
-function moveOn(draft: Draft, n: number, state: SendState, eventId: string | null): void {
+/** The bridge performs one after the other, so with this frame all before it are done. */
+function settle(draft: Draft, n: number, change: Pick<Mine, "state"> & Partial<Mine>): void {
+  draft.settle(n);
   const entry = draft.mineByNumber(n);
-  if (entry !== null) draft.put({ ...entry, state, eventId });
+  if (entry !== null) draft.put({ ...entry, ...change });
 }
 
 /** Ends a chat for good: what never left is marked so, and its keys are thrown away. */
-export function end(draft: Draft, reason: EndReason | "unknown"): void {
+export function end(draft: Draft, reason: EndReason): void {
   draft.update({ ending: { kind: "ended", reason } });
   draft.stage(null);
-  for (const entry of draft.allWaiting()) draft.put({ ...entry, state: "failed" });
+  draft.settle(draft.chat.lastN);
+  for (const entry of draft.allWaiting()) draft.put({ ...entry, state: "failed", why: "ended" });
   draft.dropRecords();
 }

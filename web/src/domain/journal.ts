@@ -11,6 +11,7 @@ import type { CryptoMachine } from "./machine.ts";
 import { Signal } from "./observe.ts";
 import { StoreError } from "./ports.ts";
 import type { ChatStore, StoreFault } from "./ports.ts";
+import { inOrder } from "./records.ts";
 import type { Batch, Entry, JoinedChat, Mine, Note, Snapshot, Staged, Theirs } from "./records.ts";
 
 /** An entry before it has its place. */
@@ -19,6 +20,8 @@ export type NewEntry = Omit<Mine, "pos"> | Omit<Theirs, "pos"> | Omit<Note, "pos
 export class Journal {
   /** Entries that are now on disk, new ones and changed ones. */
   readonly written = new Signal<readonly Entry[]>();
+  /** Places of entries that are gone from the disk. */
+  readonly gone = new Signal<readonly number[]>();
   /** Nothing can be written any more, so nothing may be sent. */
   readonly broken = new Signal<StoreFault>();
 
@@ -30,15 +33,18 @@ export class Journal {
 
   private chatNow: JoinedChat;
   private stagedNow: Staged | null;
+  /** In the order of their numbers. */
+  private sentNow: readonly Staged[];
 
   constructor(
     private readonly store: ChatStore,
     private readonly machine: CryptoMachine,
     chat: JoinedChat,
-    snapshot: Pick<Snapshot, "entries" | "staged">,
+    snapshot: Pick<Snapshot, "entries" | "staged" | "sent">,
   ) {
     this.chatNow = chat;
     this.stagedNow = snapshot.staged;
+    this.sentNow = [...snapshot.sent].sort((a, b) => a.n - b.n);
     this.keep([...snapshot.entries].sort((a, b) => a.pos - b.pos));
   }
 
@@ -51,9 +57,17 @@ export class Journal {
     return this.stagedNow;
   }
 
+  /**
+   * The frame to send next to a bridge that counted up to `n`: one that it took and forgot, or the
+   * one that it has not answered.
+   */
+  frameAfter(n: number): Staged | null {
+    return this.sentNow.find((frame) => frame.n > n) ?? this.stagedNow;
+  }
+
   /** In their order. */
   entries(): readonly Entry[] {
-    return [...this.byPos.values()];
+    return inOrder([...this.byPos.values()]);
   }
 
   entry(pos: number): Entry | undefined {
@@ -98,7 +112,7 @@ export class Journal {
   private async perform<T>(job: (draft: Draft) => T): Promise<T> {
     if (this.fault !== null) throw new StoreError(this.fault);
     if (this.shut) throw new StoreError("superseded");
-    const draft = new Draft(this.machine, this.chatNow, this.stagedNow, this.byPos, this.lastPos);
+    const draft = new Draft(this.machine, this.chatNow, this.stagedNow, this.sentNow, this.byPos, this.lastPos);
     const output = job(draft);
     const batch = draft.batch(drain(this.machine));
     if (Object.keys(batch).length === 0) return output;
@@ -111,8 +125,11 @@ export class Journal {
     }
     this.chatNow = draft.chat;
     this.stagedNow = draft.staged;
+    this.sentNow = draft.sent;
     if (batch.dropEntries === true) this.byPos.clear();
+    for (const pos of batch.goneEntries ?? []) this.byPos.delete(pos);
     this.keep(batch.entries ?? []);
+    if (batch.goneEntries !== undefined) this.gone.emit(batch.goneEntries);
     if (batch.entries !== undefined) this.written.emit(batch.entries);
     return output;
   }
@@ -128,12 +145,16 @@ export class Journal {
 /** What one job sees and changes. Good only while the job runs. */
 export class Draft {
   private readonly changed = new Map<number, Entry>();
+  private readonly gone = new Set<number>();
+  private readonly kept: Staged[] = [];
+  private settledTo: number | null = null;
   private dropped: { records: boolean; entries: boolean } = { records: false, entries: false };
 
   constructor(
     readonly machine: CryptoMachine,
     private chatNow: JoinedChat,
     private stagedNow: Staged | null,
+    private readonly sentBefore: readonly Staged[],
     private readonly stored: ReadonlyMap<number, Entry>,
     private lastPos: number,
   ) {
@@ -150,12 +171,28 @@ export class Draft {
     return this.stagedNow;
   }
 
+  /** Frames that the bridge took and nobody has settled, in the order of their numbers. */
+  get sent(): readonly Staged[] {
+    const settled = this.settledTo ?? 0;
+    return [...this.sentBefore, ...this.kept].filter(({ n }) => n > settled);
+  }
+
   update(change: Partial<Omit<JoinedChat, "stage" | "version">>): void {
     this.chatNow = { ...this.chatNow, ...change };
   }
 
   stage(frame: Staged | null): void {
     this.stagedNow = frame;
+  }
+
+  /** The bridge took the frame; what becomes of it is not known yet. */
+  keep(frame: Staged): void {
+    this.kept.push(frame);
+  }
+
+  /** What became of every frame up to this number is known. */
+  settle(n: number): void {
+    this.settledTo = Math.max(n, this.settledTo ?? 0);
   }
 
   /** Puts an entry at the end. */
@@ -171,8 +208,14 @@ export class Draft {
     this.changed.set(entry.pos, entry);
   }
 
+  /** Forgets the entry of this place. */
+  remove(pos: number): void {
+    this.changed.delete(pos);
+    this.gone.add(pos);
+  }
+
   mine(pos: number): Mine | null {
-    const entry = this.changed.get(pos) ?? this.stored.get(pos);
+    const entry = this.gone.has(pos) ? undefined : (this.changed.get(pos) ?? this.stored.get(pos));
     return entry?.kind === "mine" ? entry : null;
   }
 
@@ -182,6 +225,18 @@ export class Draft {
 
   theirsByEvent(eventId: string): Theirs | null {
     return this.find((entry): entry is Theirs => entry.kind === "theirs" && entry.eventId === eventId);
+  }
+
+  /** Before which of the host's messages one belongs that was written at this time: the first of all the last ones that are younger. */
+  placeBefore(ts: number): number | undefined {
+    const all = inOrder([...new Map([...this.stored, ...this.changed]).values()]);
+    const theirs = all.filter((entry) => entry.kind === "theirs" && !this.gone.has(entry.pos));
+    let place: number | undefined;
+    for (const entry of theirs.reverse()) {
+      if (entry.ts <= ts) break;
+      place = entry.pos;
+    }
+    return place;
   }
 
   /** What no answer came for yet. */
@@ -205,6 +260,9 @@ export class Draft {
       ...(this.chatNow === this.initial.chat ? {} : { chat: this.chatNow }),
       ...(this.stagedNow === this.initial.staged ? {} : { staged: this.stagedNow }),
       ...(this.changed.size === 0 ? {} : { entries: [...this.changed.values()] }),
+      ...(this.gone.size === 0 ? {} : { goneEntries: [...this.gone] }),
+      ...(this.kept.length === 0 ? {} : { sent: this.kept }),
+      ...(this.sentBefore.some(({ n }) => n <= (this.settledTo ?? 0)) ? { settled: this.settledTo ?? 0 } : {}),
       ...(this.dropped.entries ? { dropEntries: true } : {}),
       ...(this.dropped.records ? { dropRecords: true } : records.size === 0 ? {} : { records }),
     };

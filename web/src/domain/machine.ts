@@ -36,6 +36,8 @@ export interface CryptoMachine {
   encryptText(roomId: string, body: string, nowMs: number): string;
   /** Gives the keys to upload, or `null`; the same ones again until `markPublished`. */
   oneTimeKeys(count: number, fallbackUnused: boolean, nowMs: number): string;
+  /** When keys are due that are wanted but were made moments ago; nothing if none are wanted. */
+  oneTimeKeysAt(count: number, fallbackUnused: boolean): number | undefined;
   free(): void;
 }
 
@@ -84,6 +86,11 @@ export interface KeysReport {
   readonly items: readonly Item[];
 }
 
+export interface Upload {
+  readonly one_time_keys: Json;
+  readonly fallback_keys: Json;
+}
+
 /** Record key to new value (base64), or `null` for "delete". */
 export type Changes = ReadonlyMap<string, string | null>;
 
@@ -96,7 +103,7 @@ export const readItems = (json: string): readonly Item[] => own(json);
 export const readNeed = (json: string): Need => own(json);
 export const readKeysReport = (json: string): KeysReport => own(json);
 export const readObject = (json: string): Json => own(json);
-export const readUpload = (json: string): { readonly one_time_keys: Json; readonly fallback_keys: Json } | null => own(json);
+export const readUpload = (json: string): Upload | null => own(json);
 
 /** All that changed since the last call, empty when nothing did. */
 export function drain(machine: CryptoMachine): Changes {

@@ -15,7 +15,7 @@ import { Value } from "./observe.ts";
 import type { Cancel } from "./observe.ts";
 import { StoreError } from "./ports.ts";
 import type { Clock } from "./ports.ts";
-import type { Staged } from "./records.ts";
+import type { Staged, Why } from "./records.ts";
 import { Disconnected, Refused } from "./requests.ts";
 import type { Answer, Question, Requests } from "./requests.ts";
 import type { Json } from "../shape.ts";
@@ -36,9 +36,11 @@ export class Outbox {
   readonly blocked = new Value<Blocked | null>(null);
 
   private open = false;
+  private counted = 0;
   private working = false;
   private nudged = false;
-  private timer: Cancel = () => undefined;
+  /** Set while the bridge wants to be left alone. */
+  private timer: Cancel | null = null;
 
   constructor(
     private readonly journal: Journal,
@@ -47,46 +49,60 @@ export class Outbox {
     private readonly events: OutboxEvents,
   ) {}
 
-  /** After a welcome. */
-  connected(): void {
+  /** After a welcome, which said up to which number the bridge has counted. */
+  connected(lastN: number): void {
+    this.counted = lastN;
     this.open = true;
+    this.stopWaiting();
     this.nudge();
   }
 
   disconnected(): void {
     this.open = false;
-    this.timer();
+    this.stopWaiting();
   }
 
   /** Something may have become possible. */
   nudge(): void {
     this.nudged = true;
-    if (!this.working) void this.work();
+    if (!this.working && this.timer === null) void this.work();
   }
 
   private async work(): Promise<void> {
     this.working = true;
     try {
-      while (this.nudged && this.open) {
+      while (this.nudged && this.open && this.timer === null) {
         this.nudged = false;
-        this.timer();
         let turn: Turn = "again";
         while (turn === "again" && this.open) turn = await this.turn();
-        if (typeof turn === "object") this.timer = this.clock.after(turn.againAfterMs, () => this.nudge());
+        if (typeof turn === "object") this.pause(turn.againAfterMs);
       }
     } catch (error) {
       // With a broken journal nothing may leave, and everybody was told. Anything else may pass.
-      if (!(error instanceof StoreError)) this.timer = this.clock.after(RETRY_MS, () => this.nudge());
+      if (!(error instanceof StoreError)) this.pause(RETRY_MS);
     } finally {
       this.working = false;
     }
   }
 
+  private pause(ms: number): void {
+    this.stopWaiting();
+    this.timer = this.clock.after(ms, () => {
+      this.stopWaiting();
+      this.nudge();
+    });
+  }
+
+  private stopWaiting(): void {
+    this.timer?.();
+    this.timer = null;
+  }
+
   private async turn(): Promise<Turn> {
     if (this.journal.chat.ending !== null) return "idle";
     try {
-      const { staged } = this.journal;
-      if (staged !== null) return await this.deliver(staged);
+      const frame = this.journal.frameAfter(this.counted);
+      if (frame !== null) return await this.deliver(frame);
       if (this.journal.wantsKeys()) return await this.askKeys();
       if (this.journal.nextWaiting() === null) return "idle";
       return await this.advance();
@@ -152,7 +168,7 @@ export class Outbox {
     if (need.kind === "ready") {
       const content = encrypt(() => machine.encryptText(chat.roomId ?? "", waiting.body, now));
       if (content === null) {
-        draft.put({ ...waiting, state: "failed" });
+        draft.put({ ...waiting, state: "failed", why: "too_large" });
         return "again";
       }
       draft.update({ lastN: n });
@@ -162,33 +178,22 @@ export class Outbox {
     return need;
   }
 
-  private async deliver(staged: Staged): Promise<Turn> {
+  private async deliver(frame: Staged): Promise<Turn> {
     let answer: Answer;
     try {
-      answer = await this.requests.deliver(onWire(staged));
+      answer = await this.requests.deliver(onWire(frame));
     } catch (error) {
-      if (error instanceof Refused) return this.refused(staged, error);
+      if (error instanceof Refused) return this.refused(frame, error);
       throw error;
     }
-    await this.journal.write((draft) => {
-      draft.stage(null);
-      if (answer.deadline !== null && staged.kind === "send") draft.update({ deadline: answer.deadline });
-      if (staged.kind === "to_device") {
-        draft.machine.toDeviceStored(staged.id);
-        return;
-      }
-      const entry = draft.mine(staged.pos);
-      // "Delivered" may have come first, over the inbox.
-      if (entry !== null && entry.state === "waiting") draft.put({ ...entry, state: "sent" });
-    });
+    this.counted = frame.n;
+    await this.journal.write((draft) => accepted(draft, frame, answer.deadline));
     return "again";
   }
 
-  private async refused(staged: Staged, { body }: Refused): Promise<Turn> {
+  private async refused(frame: Staged, { body }: Refused): Promise<Turn> {
     switch (body.code) {
       case "gap":
-        this.events.outOfStep();
-        return "idle";
       case "ended":
       case "unknown_chat":
         this.events.reconnect();
@@ -196,8 +201,13 @@ export class Outbox {
       case "too_large":
       case "bad_request":
       case "not_encrypted":
+        // Those that were taken once are followed by others, whose numbers would leave a gap.
+        if (this.journal.staged?.n !== frame.n) {
+          this.events.outOfStep();
+          return "idle";
+        }
         // Final, and not counted: the number is free again, the ciphertext is never used again.
-        await this.journal.write((draft) => giveUp(draft, staged));
+        await this.journal.write((draft) => giveUp(draft, frame, body.code === "too_large" ? "too_large" : "refused"));
         return "again";
       default:
         return { againAfterMs: body.retryAfterMs ?? RETRY_MS };
@@ -213,12 +223,30 @@ export class Outbox {
   }
 }
 
-function giveUp(draft: Draft, staged: Staged): void {
+function accepted(draft: Draft, frame: Staged, deadline: number | null): void {
+  // A frame that the bridge had taken and forgotten is kept already.
+  const repeated = draft.staged?.n !== frame.n;
+  if (!repeated) draft.stage(null);
+  if (frame.kind === "to_device") {
+    if (repeated) return;
+    draft.machine.toDeviceStored(frame.id);
+    draft.keep(frame);
+    return;
+  }
+  if (deadline !== null) draft.update({ deadline });
+  const entry = draft.mine(frame.pos);
+  // "Delivered" may have come first, over the inbox.
+  if (entry === null || entry.state !== "waiting") return;
+  draft.put({ ...entry, state: "sent" });
+  if (!repeated) draft.keep(frame);
+}
+
+function giveUp(draft: Draft, frame: Staged, why: Why): void {
   draft.stage(null);
-  draft.update({ lastN: staged.n - 1 });
+  draft.update({ lastN: frame.n - 1 });
   // Without its room key nobody could read the message that the key was for.
-  const entry = staged.kind === "send" ? draft.mine(staged.pos) : (draft.allWaiting()[0] ?? null);
-  if (entry !== null) draft.put({ ...entry, state: "failed", n: null });
+  const entry = frame.kind === "send" ? draft.mine(frame.pos) : (draft.allWaiting()[0] ?? null);
+  if (entry !== null) draft.put({ ...entry, state: "failed", why, n: null });
 }
 
 function encrypt(call: () => string): Json | null {

@@ -29,26 +29,32 @@ export interface JoinedChat extends ChatBase {
   /** Not known before the first welcome. */
   readonly roomId: string | null;
   readonly hostJoined: boolean;
-  /** The highest `seq` that is stored here. */
-  readonly lastSeq: number;
+  /**
+   * The highest `seq` that is stored here. `null`: the bridge counts anew, as after its store was
+   * restored from a backup, so everything that it has is asked for again.
+   */
+  readonly lastSeq: number | null;
+  /** Which store of the bridge the `seq` belong to. Missing until the bridge has named it. */
+  readonly storeId?: string;
   /** The highest number given to a frame; it may still be on its way. */
   readonly lastN: number;
   readonly deadline: number | null;
   readonly ending: Ending | null;
 }
 
-/**
- * `leaving`: the guest ended the chat and its history is gone, but the bridge doesn't know yet.
- * `unknown`: the bridge doesn't know this chat (any more).
- */
-export type Ending =
-  | { readonly kind: "leaving" }
-  | { readonly kind: "ended"; readonly reason: EndReason | "unknown" };
+/** `leaving`: the guest ended the chat and its history is gone, but the bridge doesn't know yet. */
+export type Ending = { readonly kind: "leaving" } | { readonly kind: "ended"; readonly reason: EndReason };
 
 export type Chat = JoiningChat | JoinedChat;
 
 /** `waiting`: not accepted by the bridge yet. `sent`: it is. `delivered`: the homeserver has it. */
 export type SendState = "waiting" | "sent" | "delivered" | "failed";
+
+/**
+ * Why a message failed. `refused`: by the bridge. `undelivered`: by the homeserver. `ended`: the
+ * chat was over before it left.
+ */
+export type Why = "too_large" | "refused" | "undelivered" | "ended";
 
 interface EntryBase {
   /** Its place in the chat, counted from 1. */
@@ -61,6 +67,8 @@ export interface Mine extends EntryBase {
   readonly kind: "mine";
   readonly body: string;
   readonly state: SendState;
+  /** Only of a failed one. */
+  readonly why?: Why;
   /** The number of the frame that carries it, once it is encrypted. */
   readonly n: number | null;
   readonly eventId: string | null;
@@ -70,6 +78,8 @@ export interface Theirs extends EntryBase {
   readonly kind: "theirs";
   readonly eventId: string;
   readonly says: Says;
+  /** Only of one that came after those it was written before: the place of the first of them. */
+  readonly before?: number;
 }
 
 export type Says =
@@ -86,7 +96,7 @@ export interface Note extends EntryBase {
 
 export type Entry = Mine | Theirs | Note;
 
-/** A numbered frame that was stored and is not answered yet. There is at most one. */
+/** A numbered frame, as it was stored before it left: it never changes. */
 export type Staged =
   | { readonly kind: "send"; readonly n: number; readonly content: Json; readonly pos: number }
   | { readonly kind: "to_device"; readonly n: number; readonly eventType: string; readonly messages: Json; readonly id: string };
@@ -99,7 +109,13 @@ export interface Batch {
   readonly dropRecords?: boolean;
   readonly entries?: readonly Entry[];
   readonly dropEntries?: boolean;
+  /** Places of entries that go. */
+  readonly goneEntries?: readonly number[];
   readonly staged?: Staged | null;
+  /** Frames that the bridge took, to be kept until they are settled. */
+  readonly sent?: readonly Staged[];
+  /** Sent frames up to this number are not needed any more. */
+  readonly settled?: number;
 }
 
 /** Everything that is stored of one chat. */
@@ -107,5 +123,21 @@ export interface Snapshot {
   readonly chat: Chat;
   readonly records: ReadonlyMap<string, string>;
   readonly entries: readonly Entry[];
+  /** The frame that is not answered yet. */
   readonly staged: Staged | null;
+  /** Frames that the bridge took, but of which nobody has said what became of them. */
+  readonly sent: readonly Staged[];
+}
+
+/** As they are read: by place, except that what came late stands where it was written. */
+export function inOrder(entries: readonly Entry[]): readonly Entry[] {
+  const ordered = [...entries].sort((a, b) => a.pos - b.pos);
+  for (const entry of [...ordered]) {
+    if (entry.kind !== "theirs" || entry.before === undefined) continue;
+    const anchor = ordered.findIndex(({ pos }) => pos === entry.before);
+    if (anchor < 0) continue;
+    ordered.splice(ordered.indexOf(entry), 1);
+    ordered.splice(anchor, 0, entry);
+  }
+  return ordered;
 }

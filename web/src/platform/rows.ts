@@ -24,19 +24,28 @@ export interface StagedRow extends Wrapped {
   readonly chat: string;
 }
 
-export const STORES = ["chats", "records", "entries", "staged"] as const;
+export interface SentRow extends Wrapped {
+  readonly chat: string;
+  readonly n: number;
+}
 
-const VERSION = 1;
+export const STORES = ["chats", "records", "entries", "staged", "sent"] as const;
+
+/** 2 added "sent". */
+const VERSION = 2;
 
 export function openDatabase(factory: IDBFactory, name: string): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const request = factory.open(name, VERSION);
-    request.onupgradeneeded = () => {
+    request.onupgradeneeded = ({ oldVersion }) => {
       const db = request.result;
-      db.createObjectStore("chats", { keyPath: "id" });
-      db.createObjectStore("records", { keyPath: ["chat", "name"] });
-      db.createObjectStore("entries", { keyPath: ["chat", "pos"] });
-      db.createObjectStore("staged", { keyPath: "chat" });
+      if (oldVersion < 1) {
+        db.createObjectStore("chats", { keyPath: "id" });
+        db.createObjectStore("records", { keyPath: ["chat", "name"] });
+        db.createObjectStore("entries", { keyPath: ["chat", "pos"] });
+        db.createObjectStore("staged", { keyPath: "chat" });
+      }
+      db.createObjectStore("sent", { keyPath: ["chat", "n"] });
     };
     request.onsuccess = () => {
       // A newer page in another tab must not wait for this one to close.
@@ -63,14 +72,21 @@ export function finished(transaction: IDBTransaction): Promise<void> {
   });
 }
 
-/** A transaction that is reported complete only after the disk has it, not the system's cache. */
+/**
+ * A transaction that is reported complete only after the disk has it. By default browsers are content
+ * with the system's cache, which survives the browser's death but not a power cut: a ciphertext could
+ * have left whose ratchet step is forgotten, and the next text would be encrypted with the same key.
+ */
 export function strictly(db: IDBDatabase): IDBTransaction {
   return db.transaction(STORES, "readwrite", { durability: "strict" });
 }
 
-/** All rows whose compound key begins with this chat. Arrays sort after every number and string. */
-export function ofChat(id: string): IDBKeyRange {
-  return IDBKeyRange.bound([id], [id, []]);
+/**
+ * All rows whose compound key begins with this chat, or those of them up to a number. Arrays sort
+ * after every number and string.
+ */
+export function ofChat(id: string, upTo: number | readonly [] = []): IDBKeyRange {
+  return IDBKeyRange.bound([id], [id, upTo]);
 }
 
 function fault(cause: DOMException | null): Error {

@@ -4,7 +4,7 @@ import { StoreError } from "../domain/ports.ts";
 import type { ChatStore, ChatSummary, Shelf } from "../domain/ports.ts";
 import type { Batch, Chat, Entry, Snapshot, Staged } from "../domain/records.ts";
 import { answer, finished, ofChat, openDatabase, strictly } from "./rows.ts";
-import type { ChatRow, EntryRow, RecordRow, StagedRow } from "./rows.ts";
+import type { ChatRow, EntryRow, RecordRow, SentRow, StagedRow } from "./rows.ts";
 import { newWrappingKey, unwrap, wrap } from "./wrapping.ts";
 
 /** What is authenticated with each row. */
@@ -13,6 +13,7 @@ const place = {
   record: (id: string, name: string) => `record|${id}|${name}`,
   entry: (id: string, pos: number) => `entry|${id}|${pos}`,
   staged: (id: string) => `staged|${id}`,
+  sent: (id: string, n: number) => `sent|${id}|${n}`,
 };
 
 /** `name` keeps several bridges on one origin apart. Opens the database when it is first needed. */
@@ -50,10 +51,11 @@ async function take(db: IDBDatabase, id: string): Promise<{ store: ChatStore; sn
   const epoch = row.epoch + 1;
   chats.put({ ...row, epoch });
   // Begun together: a transaction that has nothing to do while something else is awaited ends.
-  const [records, entries, staged] = await Promise.all([
+  const [records, entries, staged, sent] = await Promise.all([
     answer<RecordRow[]>(transaction.objectStore("records").getAll(ofChat(id))),
     answer<EntryRow[]>(transaction.objectStore("entries").getAll(ofChat(id))),
     answer(transaction.objectStore("staged").get(id)) as Promise<StagedRow | undefined>,
+    answer<SentRow[]>(transaction.objectStore("sent").getAll(ofChat(id))),
   ]);
   await done;
   const { key } = row;
@@ -66,6 +68,7 @@ async function take(db: IDBDatabase, id: string): Promise<{ store: ChatStore; sn
     ),
     entries: await Promise.all(entries.map(async (e) => (await unwrap(key, place.entry(id, e.pos), e)) as Entry)),
     staged: staged === undefined ? null : ((await unwrap(key, place.staged(id), staged)) as Staged),
+    sent: await Promise.all(sent.map(async (s) => (await unwrap(key, place.sent(id, s.n), s)) as Staged)),
   };
   return { store: new IndexedChat(db, id, key, epoch), snapshot };
 }
@@ -76,7 +79,19 @@ async function erase(db: IDBDatabase, id: string): Promise<void> {
   transaction.objectStore("staged").delete(id);
   transaction.objectStore("records").delete(ofChat(id));
   transaction.objectStore("entries").delete(ofChat(id));
+  transaction.objectStore("sent").delete(ofChat(id));
   await finished(transaction);
+}
+
+/** A batch's rows, encrypted. */
+interface Wrappings {
+  readonly chat: ChatRow | null;
+  readonly records: readonly RecordRow[];
+  /** Names of records that go. */
+  readonly gone: readonly string[];
+  readonly entries: readonly EntryRow[];
+  readonly staged: StagedRow | null;
+  readonly sent: readonly SentRow[];
 }
 
 class IndexedChat implements ChatStore {
@@ -113,22 +128,37 @@ class IndexedChat implements ChatStore {
       transaction.abort();
       throw new StoreError("superseded");
     }
-    const records = transaction.objectStore("records");
-    const entries = transaction.objectStore("entries");
-    const staged = transaction.objectStore("staged");
-    if (rows.chat !== null) chats.put(rows.chat);
-    if (batch.dropRecords === true) records.delete(ofChat(this.id));
-    for (const name of rows.gone) records.delete([this.id, name]);
-    for (const row of rows.records) records.put(row);
-    if (batch.dropEntries === true) entries.delete(ofChat(this.id));
-    for (const row of rows.entries) entries.put(row);
-    if (rows.staged !== null) staged.put(rows.staged);
-    else if (batch.staged === null) staged.delete(this.id);
+    try {
+      if (rows.chat !== null) chats.put(rows.chat);
+      this.putAll(transaction, batch, rows);
+    } catch (error) {
+      // What was put before would else be committed without what comes after it.
+      transaction.abort();
+      throw error;
+    }
     await done;
   }
 
+  private putAll(transaction: IDBTransaction, batch: Batch, rows: Wrappings): void {
+    const { id } = this;
+    const records = transaction.objectStore("records");
+    const entries = transaction.objectStore("entries");
+    const staged = transaction.objectStore("staged");
+    const sent = transaction.objectStore("sent");
+    if (batch.dropRecords === true) records.delete(ofChat(id));
+    for (const name of rows.gone) records.delete([id, name]);
+    for (const row of rows.records) records.put(row);
+    if (batch.dropEntries === true) entries.delete(ofChat(id));
+    for (const pos of batch.goneEntries ?? []) entries.delete([id, pos]);
+    for (const row of rows.entries) entries.put(row);
+    if (rows.staged !== null) staged.put(rows.staged);
+    else if (batch.staged === null) staged.delete(id);
+    for (const row of rows.sent) sent.put(row);
+    if (batch.settled !== undefined) sent.delete(ofChat(id, batch.settled));
+  }
+
   /** Before the transaction begins, because it would end while encryption is awaited. */
-  private async wrapAll(batch: Batch) {
+  private async wrapAll(batch: Batch): Promise<Wrappings> {
     const { id, key, epoch } = this;
     const changes = [...(batch.records ?? [])];
     const present = changes.filter((change): change is [string, string] => change[1] !== null);
@@ -148,7 +178,10 @@ class IndexedChat implements ChatStore {
       batch.staged === undefined || batch.staged === null
         ? null
         : { chat: id, ...(await wrap(key, place.staged(id), batch.staged)) };
-    return { chat, records, entries, staged, gone: changes.filter(([, value]) => value === null).map(([name]) => name) };
+    const sent: SentRow[] = await Promise.all(
+      (batch.sent ?? []).map(async (frame) => ({ chat: id, n: frame.n, ...(await wrap(key, place.sent(id, frame.n), frame)) })),
+    );
+    return { chat, records, entries, staged, sent, gone: changes.filter(([, value]) => value === null).map(([name]) => name) };
   }
 }
 

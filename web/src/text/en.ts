@@ -2,9 +2,9 @@
 
 import type { Problem, Remedy } from "../domain/app.ts";
 import type { UnsupportedKind } from "../domain/machine.ts";
-import type { JoinedChat, SendState } from "../domain/records.ts";
-
-type EndedReason = Extract<NonNullable<JoinedChat["ending"]>, { kind: "ended" }>["reason"];
+import type { Halt } from "../domain/model.ts";
+import type { SendState, Why } from "../domain/records.ts";
+import type { EndReason } from "../protocol.ts";
 
 interface Words {
   readonly title: string;
@@ -36,7 +36,6 @@ const problems: Record<Problem, Words> = {
   "join-failed": { title: "The chat could not be started", text: "Your link was not used up. Please open it once more." },
   elsewhere: { title: "This chat is open elsewhere", text: "It is open in another tab or window of this browser. One at a time can send and receive." },
   lost: { title: "This browser lost its keys", text: "Without them nobody can read this chat here any more, and none can be made up. Please ask for a new link." },
-  "out-of-step": { title: "This chat can't go on", text: "The chat service lost part of it, perhaps in a repair. To be safe, nothing more is sent. Please ask for a new link." },
   "page-older": { title: "This page is out of date", text: "There is a newer one. Please load it again; your chat stays as it is." },
   "page-newer": { title: "Just a moment", text: "The chat service is being updated. Please load this page again in a few minutes; your chat stays as it is." },
   storage: { title: "This browser can't store the chat", text: "Its storage is full, blocked or was cleared. Make some room, or leave private browsing, then load this page again." },
@@ -45,13 +44,16 @@ const problems: Record<Problem, Words> = {
   "not-secure": { title: "This page is not secure", text: "Private chats need an address that begins with https. Please check the link, or tell the person who sent it." },
 };
 
-const endings: Record<EndedReason, (host: string) => Words> = {
+const endings: Record<EndReason | Halt, (host: string) => Words> = {
   host: (host) => ({ title: "This chat has ended", text: `${host} ended it. To talk again, ask for a new link.` }),
   guest: () => ({ title: "You ended this chat", text: "To talk again, ask for a new link." }),
   expired: () => ({ title: "This chat has ended", text: "Nobody had written for a while, so it closed by itself. To talk again, ask for a new link." }),
   failed: () => ({ title: "The chat could not be started", text: "A safe room for it could not be made. Please ask for a new link." }),
   third_party: () => ({ title: "This chat was closed", text: "Somebody else appeared in it, so it was closed to keep it private. Please ask for a new link." }),
-  unknown: () => ({ title: "This chat has ended", text: "The chat service doesn't know it any more. To talk again, ask for a new link." }),
+  unknown: () => ({ title: "This chat is over", text: "The chat service doesn't know it any more. To talk again, ask for a new link." }),
+  damaged: () => ({ title: "This chat can't go on", text: "Part of it can't be read any more. Please ask for a new link." }),
+  set_back: () => ({ title: "This chat can't go on here", text: "What this browser has stored is older than the chat, as after a restored backup. To be safe, nothing more is sent. Please ask for a new link." }),
+  out_of_step: () => ({ title: "This chat can't go on", text: "The chat service lost part of it, perhaps in a repair. To be safe, nothing more is sent. Please ask for a new link." }),
 };
 
 const unsupported: Record<UnsupportedKind, string> = {
@@ -74,6 +76,13 @@ const states: Record<SendState, string> = {
   sent: "Sent",
   delivered: "Delivered",
   failed: "Not sent",
+};
+
+const failures: Record<Why, string> = {
+  too_large: "Not sent: it is too long.",
+  refused: "Not sent: the chat service refused it.",
+  undelivered: "Not delivered: the host's server refused it.",
+  ended: "Not sent: the chat ended before.",
 };
 
 const remedies: Record<Remedy["kind"], string> = {
@@ -117,7 +126,9 @@ export const english = {
     yesterday: "Yesterday",
     from: { mine: "You", host: (host: string) => host },
     states,
+    failures,
     again: "Send again",
+    remove: "Remove",
     status: {
       connecting: "Connecting…",
       opening: "Waiting for the room. You can write already.",
@@ -137,6 +148,7 @@ export const english = {
     unencrypted: (host: string) => `${host} sent a message without encryption. It is not shown.`,
     removed: "This message was removed",
     noKey: "This message can't be read yet: its key has not arrived.",
+    noKeyStill: (host: string) => `A message could not be read: its key has not come. You can ask ${host} to send it again.`,
     unreadable: "A message arrived that can't be read. It is not shown, to be safe.",
   },
   end: {

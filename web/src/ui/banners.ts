@@ -1,6 +1,6 @@
 /** The strip under the header: one line about the connection, or one about the other side. */
 
-import type { ChatModel, ChatView } from "../domain/chat.ts";
+import type { ChatModel, ChatView } from "../domain/model.ts";
 import type { Context } from "./context.ts";
 import { h, sentence } from "./dom.ts";
 import type { View } from "./dom.ts";
@@ -8,8 +8,8 @@ import type { View } from "./dom.ts";
 type Banner = "none" | "connecting" | "opening" | "offline" | "invited" | "no-devices" | "identity";
 
 /** What matters most now: a changed identity, then the connection, then the other side. */
-function bannerOf({ chat, status, blocked }: ChatView): Banner {
-  if (chat.ending !== null) return "none";
+function bannerOf({ chat, status, blocked, halt }: ChatView): Banner {
+  if (chat.ending !== null || halt !== null) return "none";
   if (blocked === "identity_changed") return "identity";
   if (status !== "open") return status;
   if (!chat.hostJoined) return "invited";

@@ -1,6 +1,7 @@
 /** One message, or one line of the page itself. */
 
-import type { ChatModel } from "../domain/chat.ts";
+import type { ChatModel } from "../domain/model.ts";
+import type { Cancel } from "../domain/observe.ts";
 import type { Entry, Mine, Note, Says, Theirs } from "../domain/records.ts";
 import type { Context } from "./context.ts";
 import { h, name, sentence, setAttribute } from "./dom.ts";
@@ -37,8 +38,14 @@ function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
   const element = frame(context, "me", words.chat.from.mine, first.ts, body);
   const tick = h("span", { class: "tick", role: "img" });
   element.querySelector(".meta")?.append(tick);
-  const again = h("button", { type: "button", class: "again" }, words.chat.again);
-  again.addEventListener("click", () => void chat.retry(first.pos));
+  const button = (label: string, run: (pos: number) => Promise<void>): HTMLElement => {
+    const made = h("button", { type: "button", class: "again" }, label);
+    made.addEventListener("click", () => void run(first.pos));
+    return made;
+  };
+  const why = h("p", {});
+  const remedies = [button(words.chat.again, (pos) => chat.retry(pos)), button(words.chat.remove, (pos) => chat.remove(pos))];
+  const failure = h("div", { class: "failure" }, why, ...remedies);
 
   const show = (entry: Entry): void => {
     if (entry.kind !== "mine") return;
@@ -47,31 +54,47 @@ function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
     setAttribute(element, "data-event-id", entry.eventId ?? false);
     tick.setAttribute("aria-label", words.chat.states[entry.state]);
     tick.replaceChildren(icon(entry.state));
-    if (entry.state === "failed" && chat.view.get().chat.ending === null) element.append(again);
-    else again.remove();
+    const { chat: now, halt } = chat.view.get();
+    why.textContent = words.chat.failures[entry.why ?? "refused"];
+    remedies.forEach((remedy) => (remedy.hidden = now.ending !== null || halt !== null));
+    if (entry.state === "failed") element.append(failure);
+    else failure.remove();
   };
   show(first);
   return { element, show };
 }
+
+/** Keys come before their messages; one that is so much behind is most likely lost. */
+const KEY_PATIENCE_MS = 60_000;
 
 function theirs(context: Context, host: string, first: Theirs): Bubble {
   const body = h("span", { class: "body", dir: "auto" });
   const element = frame(context, "host", context.words.chat.from.host(host), first.ts, body);
   element.dataset["eventId"] = first.eventId;
+  let cancel: Cancel = () => undefined;
   const show = (entry: Entry): void => {
     if (entry.kind !== "theirs") return;
     const { says } = entry;
+    cancel();
     // A line of the page must not look like words of the host, nor the other way round.
     element.classList.toggle("line", says.kind !== "text");
     element.dataset["says"] = says.kind;
     body.classList.toggle("soft", says.kind === "text" && says.style !== "m.text");
-    body.replaceChildren(spoken(context, host, says));
+    const left = entry.ts + KEY_PATIENCE_MS - context.clock.now();
+    body.replaceChildren(spoken(context, host, says, left <= 0));
+    // The host's clock may be ahead of ours.
+    if (isKeyless(says) && left > 0) cancel = context.clock.after(Math.min(left, KEY_PATIENCE_MS), () => show(entry));
   };
   show(first);
   return { element, show };
 }
 
-function spoken({ words }: Context, host: string, says: Says): Node {
+function isKeyless(says: Says): boolean {
+  return says.kind === "undecryptable" && says.reason === "no_key";
+}
+
+/** `late`: a key that was to come would have come. */
+function spoken({ words }: Context, host: string, says: Says, late: boolean): Node {
   const { chat } = words;
   switch (says.kind) {
     case "text":
@@ -79,7 +102,8 @@ function spoken({ words }: Context, host: string, says: Says): Node {
     case "removed":
       return document.createTextNode(chat.removed);
     case "undecryptable":
-      return document.createTextNode(says.reason === "no_key" ? chat.noKey : chat.unreadable);
+      if (isKeyless(says) && late) return sentence(chat.noKeyStill, host);
+      return document.createTextNode(isKeyless(says) ? chat.noKey : chat.unreadable);
     case "unsupported": {
       const { what } = says;
       if (what === "unencrypted") return sentence(chat.unencrypted, host);

@@ -1,7 +1,8 @@
 /** The chat's screen: header, banners, messages, and the field or the words of its ending. */
 
-import type { ChatModel, ChatView } from "../domain/chat.ts";
+import type { ChatModel, ChatView, Halt } from "../domain/model.ts";
 import type { Cancel } from "../domain/observe.ts";
+import type { EndReason } from "../protocol.ts";
 import { banners } from "./banners.ts";
 import { composer } from "./composer.ts";
 import type { Context } from "./context.ts";
@@ -31,36 +32,43 @@ export function chatScreen(context: Context, chat: ChatModel, erase: () => void,
     dialog.element,
   );
 
-  let shown: ChatView["chat"]["ending"] = null;
+  let shown: Over = null;
   const show = (view: ChatView): void => {
-    const { ending: end } = view.chat;
-    named(end === null ? "chat" : end.kind);
-    element.classList.toggle("over", end !== null);
-    element.classList.toggle("empty", end !== null && chat.history().length === 0);
+    const over = overOf(view);
+    named(over === null ? "chat" : (view.chat.ending?.kind ?? over.replaceAll("_", "-")));
+    element.classList.toggle("over", over !== null);
+    element.classList.toggle("empty", over !== null && chat.history().length === 0);
     head.show(view);
-    field.element.hidden = end !== null;
-    caption.hidden = end !== null;
+    field.element.hidden = over !== null;
+    caption.hidden = over !== null;
     caption.replaceChildren(...guest(context, view));
-    ending.hidden = end === null;
-    if (end === shown) return;
-    shown = end;
+    ending.hidden = over === null;
+    if (over === shown) return;
+    shown = over;
     log.refresh();
-    ending.replaceChildren(...endingWords(context, view, erase));
+    ending.replaceChildren(...endingWords(context, view, over, erase));
   };
   const cancels: Cancel[] = [chat.view.bind(show), log.close, field.close, banner.close, head.close];
   return { element, close: () => cancels.forEach((cancel) => cancel()) };
 }
 
-function endingWords({ words }: Context, { chat }: ChatView, erase: () => void): Node[] {
-  if (chat.ending === null) return [];
-  if (chat.ending.kind === "leaving") {
+/** Why nothing goes on, or `null`. */
+type Over = "leaving" | EndReason | Halt | null;
+
+function overOf({ chat, halt }: ChatView): Over {
+  const { ending } = chat;
+  return ending === null ? halt : ending.kind === "leaving" ? "leaving" : ending.reason;
+}
+
+function endingWords({ words }: Context, { chat }: ChatView, over: Over, erase: () => void): Node[] {
+  if (over === null) return [];
+  if (over === "leaving") {
     return [h("h1", {}, words.end.leaving.title), h("p", {}, words.end.leaving.text)];
   }
-  const { reason } = chat.ending;
-  const title = words.endings[reason](chat.host.displayName).title;
+  const title = words.endings[over](chat.host.displayName).title;
   const button = h("button", { type: "button", class: "button plain" }, words.remedies.erase);
   button.addEventListener("click", erase);
-  const text = sentence((host) => words.endings[reason](host).text, chat.host.displayName);
+  const text = sentence((host) => words.endings[over](host).text, chat.host.displayName);
   return [h("h1", {}, title), h("p", {}, text), button];
 }
 
@@ -89,7 +97,7 @@ function header(context: Context, first: ChatView, end: () => void): Header {
   );
 
   let host = "";
-  const show = ({ chat }: ChatView): void => {
+  const show = ({ chat, halt }: ChatView): void => {
     if (chat.host.displayName !== host) {
       host = chat.host.displayName;
       setText(initial, [...host][0]?.toLocaleUpperCase() ?? "");
@@ -102,7 +110,7 @@ function header(context: Context, first: ChatView, end: () => void): Header {
         ? words.chat.idle(chat.idleLimitMs)
         : words.chat.deadline(dates.moment(chat.deadline), chat.idleLimitMs),
     );
-    options.element.hidden = chat.ending !== null;
+    options.element.hidden = chat.ending !== null || halt !== null;
   };
   show(first);
   return { element, show, close: options.close };

@@ -1,6 +1,6 @@
 /** The field in which one writes. */
 
-import type { ChatModel } from "../domain/chat.ts";
+import type { ChatModel } from "../domain/model.ts";
 import { isTooLong } from "../domain/text.ts";
 import type { Context } from "./context.ts";
 import { h, isTouch, setText } from "./dom.ts";
@@ -24,6 +24,8 @@ export function composer({ words }: Context, chat: ChatModel, said: () => void):
   const button = h("button", { type: "submit", class: "send", "aria-label": words.chat.send, disabled: true }, icon("send"));
   const form = h("form", { class: "composer" }, help, h("div", { class: "bar" }, field, button));
 
+  let keeping = false;
+  let again = false;
   const check = (): void => {
     const tooLong = isTooLong(field.value);
     button.disabled = field.value.trim() === "" || tooLong;
@@ -32,19 +34,27 @@ export function composer({ words }: Context, chat: ChatModel, said: () => void):
   };
   const send = async (): Promise<void> => {
     const text = field.value;
-    if (button.disabled) return;
-    // Emptied at once, so that pressing twice doesn't say it twice.
-    field.value = "";
-    check();
+    if (keeping || button.disabled) {
+      again = keeping;
+      return;
+    }
+    keeping = true;
     field.focus();
     let kept = false;
     try {
       kept = await chat.say(text);
     } finally {
-      if (kept) said();
-      else if (field.value === "") field.value = text;
+      keeping = false;
+      // Emptied only now: what is in the field is not lost. Meanwhile somebody may have typed on.
+      if (kept) field.value = field.value.startsWith(text) ? field.value.slice(text.length) : field.value;
       check();
     }
+    const more = again;
+    again = false;
+    if (!kept) return;
+    said();
+    // Pressed twice with nothing typed in between means once.
+    if (more) void send();
   };
   field.addEventListener("input", check);
   field.addEventListener("keydown", (event) => {

@@ -1,6 +1,6 @@
 /** The messages. Each is rendered once; what changes later is changed in place. */
 
-import type { ChatModel } from "../domain/chat.ts";
+import type { ChatModel } from "../domain/model.ts";
 import type { Entry } from "../domain/records.ts";
 import { bubble } from "./bubble.ts";
 import type { Bubble } from "./bubble.ts";
@@ -55,13 +55,18 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
       known.show(entry);
       return;
     }
+    const made = bubble(context, chat, entry);
+    bubbles.set(entry.pos, made);
+    const younger = entry.kind === "theirs" && entry.before !== undefined ? bubbles.get(entry.before) : undefined;
+    if (younger !== undefined) {
+      younger.element.before(made.element);
+      return;
+    }
     const day = dates.dayKey(entry.ts);
     if (day !== lastDay) {
       lastDay = day;
       list.append(h("div", { class: "day" }, h("span", {}, dates.day(entry.ts, clock.now()))));
     }
-    const made = bubble(context, chat, entry);
-    bubbles.set(entry.pos, made);
     list.append(made.element);
   };
   const show = (entries: readonly Entry[]): void => {
@@ -87,9 +92,15 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
   resized.observe(list);
 
   show(chat.history());
-  const cancel = chat.entries.subscribe(show);
+  const forget = (places: readonly number[]): void => {
+    for (const pos of places) {
+      bubbles.get(pos)?.element.remove();
+      bubbles.delete(pos);
+    }
+  };
+  const cancels = [chat.entries.subscribe(show), chat.gone.subscribe(forget)];
   const close = (): void => {
-    cancel();
+    cancels.forEach((cancel) => cancel());
     resized.disconnect();
   };
   return { element, toEnd, refresh, close };

@@ -10,9 +10,10 @@ const FLAGS = [
   "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
 ];
 
-export async function launch() {
-  const profile = await mkdtemp(join(tmpdir(), "vestibule-chromium-"));
-  const chromium = spawn(process.env.CHROMIUM ?? "chromium", [...FLAGS, `--user-data-dir=${profile}`, "about:blank"], { stdio: ["ignore", "ignore", "pipe"] });
+/** `profile`: a folder to use and to leave behind, instead of one that goes with the browser. */
+export async function launch(own = undefined) {
+  const profile = own ?? (await mkdtemp(join(tmpdir(), "vestibule-chromium-")));
+  const chromium = spawn(process.env.CHROMIUM ?? "chromium", [...FLAGS, `--user-data-dir=${profile}`, "about:blank"], { stdio: ["ignore", "ignore", "pipe"], detached: true });
   const endpoint = await new Promise((resolve, reject) => {
     let output = "";
     chromium.stderr.on("data", (chunk) => {
@@ -28,7 +29,13 @@ export async function launch() {
     async close() {
       await connection.call("Browser.close").catch(() => undefined);
       await new Promise((resolve) => (chromium.exitCode === null ? chromium.once("exit", resolve) : resolve()));
-      await rm(profile, { recursive: true, force: true });
+      if (own === undefined) await rm(profile, { recursive: true, force: true });
+    },
+    /** All its processes at once, without a word to them. */
+    async kill() {
+      const gone = new Promise((resolve) => chromium.once("exit", resolve));
+      process.kill(-chromium.pid, "SIGKILL");
+      await gone;
     },
   };
 }
@@ -59,10 +66,14 @@ async function connect(endpoint) {
   return { call, listen: (listener) => listeners.add(listener) };
 }
 
-/** `options`: width, height, dark, touch, context (a tab's `context`: the same browser profile). */
+/** What stays in the profile; every other context is forgotten with the browser. */
+export const PROFILE = "profile";
+
+/** `options`: width, height, dark, touch, context (a tab's `context`, or `PROFILE`). */
 async function newTab({ call, listen }, { width = 1280, height = 800, dark = false, touch = false, context = undefined } = {}) {
   const browserContextId = context ?? (await call("Target.createBrowserContext")).browserContextId;
-  const { targetId } = await call("Target.createTarget", { url: "about:blank", browserContextId });
+  const inContext = browserContextId === PROFILE ? {} : { browserContextId };
+  const { targetId } = await call("Target.createTarget", { url: "about:blank", ...inContext });
   const { sessionId } = await call("Target.attachToTarget", { targetId, flatten: true });
   const send = (method, params) => call(method, params, sessionId);
   const problems = [];

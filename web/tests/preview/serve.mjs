@@ -7,8 +7,11 @@ import { readFile } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Host } from "./host.mjs";
+import init, { Machine } from "../../wasm/pkg/vestibule_web.js";
+import { Host } from "../support/host.mjs";
 import { accept } from "./websocket.mjs";
+
+await init({ module_or_path: await readFile(new URL("../../wasm/pkg/vestibule_web_bg.wasm", import.meta.url)) });
 
 const DIST = new URL("../../dist/", import.meta.url);
 const PREFIX = "/guests/";
@@ -42,13 +45,18 @@ class Portal {
     this.token = token;
     this.id = `portal${randomBytes(4).toString("hex")}`;
     this.ghost = `@_vestibule_${this.id}:example.org`;
-    this.host = new Host(HOST.user_id, this.ghost, ROOM);
+    this.host = new Host(Machine, HOST.user_id, this.ghost, ROOM);
     this.joined = null;
     this.inbox = [];
     this.seq = 0;
+    this.acked = 0;
     this.lastN = 0;
     this.texts = [];
     this.hostJoined = true;
+    /** The error of the next numbered frame. */
+    this.refuses = null;
+    /** Told of each numbered frame before it is answered. */
+    this.hears = () => undefined;
     this.answers = true;
   }
 
@@ -93,12 +101,22 @@ export async function serve(port = 0) {
     if (!portals.has(token)) portals.set(token, new Portal(token));
     return portals.get(token);
   };
-  const state = { unreachable: false };
+  const state = {
+    unreachable: false,
+    /** What a request for "hold" waits for, and what is told that one came. */
+    held: Promise.resolve(),
+    holds: () => undefined,
+  };
 
   const server = createServer(async (request, response) => {
     const path = new URL(request.url, "http://x").pathname;
     if (!path.startsWith(PREFIX)) return void response.writeHead(404).end();
     const name = path.slice(PREFIX.length) || "index.html";
+    if (name === "hold") {
+      state.holds();
+      await state.held;
+      return void response.writeHead(204).end();
+    }
     if (request.method === "POST") return void answer(response, name, JSON.parse(await text(request)), portalOf);
     try {
       const body = await readFile(new URL(name, DIST));
@@ -146,11 +164,12 @@ function converse(request, socket, portals) {
         portal.line = line;
         say({
           type: "welcome", room_id: ROOM, ghost: portal.ghost, name: portal.joined.name, host: HOST, host_joined: portal.hostJoined,
-          last_n: portal.lastN, deadline: Date.now() + IDLE, idle_limit_ms: IDLE, keys: portal.host.query(), one_time_keys: 49, fallback_unused: true,
+          last_n: portal.lastN, acked_seq: portal.acked, last_seq: portal.seq, deadline: Date.now() + IDLE, idle_limit_ms: IDLE, keys: portal.host.query(), one_time_keys: 49, fallback_unused: true,
         });
         for (const missed of portal.inbox) if (missed.seq > frame.last_seq) say(missed);
         return;
       case "ack":
+        portal.acked = frame.seq;
         portal.inbox = portal.inbox.filter(({ seq }) => seq > frame.seq);
         return;
       case "leave":
@@ -162,6 +181,12 @@ function converse(request, socket, portals) {
       case "keys_upload":
         return say({ type: "result", id: frame.id, ok: true, body: { one_time_keys: 50 } });
       default:
+        if (portal.refuses !== null) {
+          say({ type: "result", n: frame.n, ok: false, error: { code: portal.refuses, message: "" } });
+          portal.refuses = null;
+          return;
+        }
+        portal.hears(frame);
         // Answered before the host acts on it, as the real bridge does.
         say({ type: "result", n: frame.n, ok: true, deadline: Date.now() + IDLE });
         setTimeout(() => portal.take(frame), 30);

@@ -27,11 +27,49 @@ for (const [size, shape] of Object.entries(SIZES)) {
     await second.goto(base);
     await second.until(`!document.getElementById("root").matches("[data-screen=loading]")`);
     await shoot(second, "elsewhere-or-ended");
+    const broken = await browser.tab({ ...shape, dark });
+    await trouble(broken, shoot);
     if (tab.problems.length > 0) console.error(size, dark, tab.problems);
   }
 }
 await browser.close();
 close();
+
+async function trouble(tab, shoot) {
+  const token = newToken();
+  const portal = portalOf(token);
+  portal.answers = false;
+  await tab.goto(`${base}#${token}`);
+  await tab.screen("landing");
+  await tab.focus("#name");
+  await tab.type("Maya");
+  await tab.click("[type=submit]");
+  await tab.screen("chat");
+  const count = (selector, wanted) => tab.until(`document.querySelectorAll("${selector}").length === ${wanted}`);
+  const say = async (text) => {
+    await tab.focus("#message");
+    await tab.type(text);
+    await tab.click(".send");
+  };
+  await say("This one arrives.");
+  await count("[data-state=delivered]", 1);
+  for (const [code, text] of [["too_large", "A message that is refused, although it looks harmless enough to go."], ["bad_request", "No"]]) {
+    portal.refuses = code;
+    await say(text);
+    await count("[data-state=failed]", code === "too_large" ? 1 : 2);
+  }
+  const put = portal.put.bind(portal);
+  portal.put = (frame) => frame.type === "to_device" || put(frame);
+  portal.say("never read");
+  const { content } = portal.host.writes("never read either");
+  put({ type: "event", deadline: Date.now(), event: { type: "m.room.encrypted", event_id: "$old", sender: "@alice:example.org", origin_server_ts: Date.now() - 300_000, content } });
+  portal.put = put;
+  await count("[data-says=undecryptable]", 2);
+  await shoot(tab, "trouble");
+  portal.line.send(JSON.stringify({ type: "error", code: "damaged", message: "" }));
+  await tab.screen("damaged");
+  await shoot(tab, "damaged");
+}
 
 async function chat(tab, shoot) {
   const token = newToken();

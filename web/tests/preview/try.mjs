@@ -3,7 +3,10 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch } from "./browser.mjs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PROFILE, launch } from "./browser.mjs";
 import { newToken, serve } from "./serve.mjs";
 
 let bridge;
@@ -38,6 +41,7 @@ async function say(tab, text) {
 }
 
 const reads = (tab) => tab.evaluate(`[...document.querySelectorAll("[role=log] .body")].map((body) => body.textContent)`);
+const mine = (tab) => tab.evaluate(`[...document.querySelectorAll("[data-from=me] .body")].map((body) => body.textContent)`);
 const states = (tab) => tab.evaluate(`[...document.querySelectorAll("[data-from=me]")].map((message) => message.dataset.state)`);
 const settled = (tab, count) => tab.until(`document.querySelectorAll("[data-state=delivered]").length === ${count}`);
 
@@ -113,6 +117,140 @@ test("one tab at a time: the second says so and can take over", async () => {
   assert.deepEqual(portal.texts, ["from here"]);
 });
 
+test("a tab that hangs in the middle of a write while another takes over writes and sends nothing", async () => {
+  const { tab, portal } = await chatting();
+  await say(tab, "first");
+  await settled(tab, 1);
+  const second = await browser.tab({ context: tab.context });
+  await second.goto(bridge.base);
+  await second.screen("elsewhere");
+  let release;
+  bridge.state.held = new Promise((resolve) => (release = resolve));
+  const holds = new Promise((resolve) => (bridge.state.holds = resolve));
+  // It has begun to say something, and then nothing in this tab runs until the bridge answers: neither
+  // its lock's loss nor the write itself.
+  const hung = tab.evaluate(`{
+    const field = document.querySelector("#message");
+    field.value = "too late";
+    field.dispatchEvent(new Event("input"));
+    field.form.requestSubmit();
+    const request = new XMLHttpRequest();
+    request.open("GET", "hold", false);
+    request.send();
+  }`);
+  await holds;
+  await second.click(".button");
+  await second.screen("chat");
+  await say(second, "from the second");
+  await settled(second, 2);
+  release();
+  await hung;
+  await tab.screen("elsewhere");
+  await say(second, "and on");
+  await settled(second, 3);
+  await second.reload();
+  await settled(second, 3);
+  assert.deepEqual(await mine(second), ["first", "from the second", "and on"]);
+  assert.deepEqual(portal.texts, ["first", "from the second", "and on"]);
+});
+
+test("a browser that is killed at any moment of sending goes on where it was", async () => {
+  const profile = await mkdtemp(join(tmpdir(), "vestibule-profile-"));
+  const token = newToken();
+  const portal = bridge.portalOf(token);
+  portal.answers = false;
+  let own = await launch(profile);
+  let tab = await own.tab({ context: PROFILE });
+  try {
+    await tab.goto(`${bridge.base}#${token}`);
+    await tab.screen("landing");
+    await tab.focus("#name");
+    await tab.type("Maya");
+    await tab.press("Enter");
+    await tab.screen("chat");
+    const heard = () => new Promise((resolve) => (portal.hears = resolve));
+    const moments = [
+      heard,
+      () => tab.until(`document.querySelector("[data-state=waiting]") || document.querySelector("[data-state=sent]")`).catch(() => undefined),
+      () => Promise.resolve(),
+      heard,
+      () => tab.until(`document.querySelector("[data-state=sent]") || !document.querySelector("[data-state=waiting]")`).catch(() => undefined),
+    ];
+    for (const [number, moment] of moments.entries()) {
+      const reached = moment === heard ? heard() : null;
+      await say(tab, `message ${number}`);
+      await (reached ?? moment());
+      await own.kill();
+      portal.hears = () => undefined;
+      own = await launch(profile);
+      tab = await own.tab({ context: PROFILE });
+      await tab.goto(bridge.base);
+      await tab.screen("chat");
+    }
+    await say(tab, "the end");
+    await tab.until(`document.querySelectorAll("[data-from=me]").length === document.querySelectorAll("[data-state=delivered]").length`);
+    const texts = await mine(tab);
+    assert.deepEqual(portal.texts, texts, "each once and in order");
+    assert.equal(texts.at(-1), "the end");
+    // What the bridge had heard of was on the disk before.
+    for (const text of ["message 0", "message 3"]) assert.ok(texts.includes(text), text);
+  } finally {
+    await own.close();
+    await rm(profile, { recursive: true, force: true });
+  }
+});
+
+test("a message that was refused says why, and can be sent again or removed", async () => {
+  const { tab, portal } = await chatting();
+  portal.answers = false;
+  await say(tab, "first");
+  await settled(tab, 1);
+  for (const text of ["again", "away"]) {
+    portal.refuses = "too_large";
+    await say(tab, text);
+    await tab.until(`[...document.querySelectorAll("[data-state=failed]")].length === ${text === "again" ? 1 : 2}`);
+  }
+  assert.match(await tab.evaluate(`document.querySelector(".failure").innerText`), /Not sent: it is too long/);
+  assert.ok(await tab.has("button", "Send again"));
+  await tab.click(".failure button:first-of-type");
+  await settled(tab, 2);
+  assert.ok(await tab.has("button", "Remove"));
+  await tab.click(".failure button:last-of-type");
+  await tab.until(`document.querySelectorAll("[data-from=me]").length === 2`);
+  assert.deepEqual(await mine(tab), ["first", "again"]);
+  assert.deepEqual(portal.texts, ["first", "again"]);
+  await tab.reload();
+  await settled(tab, 2);
+});
+
+test("a message without its key is one honest line, in other words after a while, until the key comes", async () => {
+  const { tab, portal } = await chatting();
+  await tab.until(`document.querySelector(".composer")`);
+  const put = portal.put.bind(portal);
+  const keys = [];
+  portal.put = (frame) => (frame.type === "to_device" ? keys.push(frame) : put(frame));
+  portal.say("at last");
+  await tab.until(`document.querySelector("[data-says=undecryptable]")?.innerText.includes("its key has not arrived")`);
+  // One that is a few minutes old.
+  put({ type: "event", deadline: Date.now() + 1, event: { type: "m.room.encrypted", event_id: "$old", sender: "@alice:example.org", origin_server_ts: Date.now() - 300_000, content: portal.host.writes("lost").content } });
+  await tab.until(`document.querySelector("[data-event-id='$old']")?.innerText.includes("could not be read")`);
+  portal.put = put;
+  keys.forEach(put);
+  await tab.until(`document.querySelectorAll("[data-says=text]").length === 2`);
+  assert.deepEqual(await reads(tab), ["at last", "lost"]);
+});
+
+test("a chat that the bridge can't read any more says so, and stays readable", async () => {
+  const { tab, portal } = await chatting();
+  await say(tab, "hello");
+  await settled(tab, 1);
+  portal.line.send(JSON.stringify({ type: "error", code: "damaged", message: "" }));
+  await tab.screen("damaged");
+  assert.match(await tab.evaluate("document.body.innerText"), /can't be read any more. Please ask for a new link/);
+  assert.deepEqual(await mine(tab), ["hello"]);
+  assert.equal(await tab.evaluate(`document.querySelector(".composer").hidden`), true);
+});
+
 test("hostile text is text", async () => {
   const { tab, portal } = await chatting();
   const hostile = `<img src=x onerror="document.title='owned'"><script>1</script>\n\u202Egnp.exe & "quotes"`;
@@ -139,7 +277,7 @@ test("end and erase leaves nothing behind", async () => {
     const count = (store) => new Promise((resolve) => { db.transaction(store).objectStore(store).count().onsuccess = (event) => resolve(event.target.result); });
     return Promise.all([...db.objectStoreNames].map(count));
   })()`);
-  assert.deepEqual(rows, [0, 0, 0, 0]);
+  assert.deepEqual(rows, [0, 0, 0, 0, 0]);
   assert.equal(portal.inbox.at(-1)?.reason ?? "guest", "guest");
   await tab.goto(`${bridge.base}?`);
   await tab.screen("no-link");

@@ -1,4 +1,5 @@
 import type { ClientFrame, EndReason, JoinAnswer, JoinRequest, LinkInfo } from "../../src/protocol.ts";
+import type { Json } from "../../src/shape.ts";
 import { ApiError } from "../../src/domain/ports.ts";
 import type { Api, Socket, SocketEvents, Sockets } from "../../src/domain/ports.ts";
 
@@ -6,7 +7,7 @@ export const HOST = "@alice:example.org";
 export const GHOST = "@_vestibule_1:example.org";
 export const DEADLINE = 1_796_228_370_566;
 
-type Numbered = Extract<ClientFrame, { n: number }>;
+export type Numbered = Extract<ClientFrame, { n: number }>;
 type InboxBody = Record<string, unknown> & { type: string };
 
 /** Plays the bridge of `docs/protocol.md` for one chat, without a network. */
@@ -19,9 +20,12 @@ export class FakeBridge implements Sockets, Api {
   readonly joins: JoinRequest[] = [];
   lastN = 0;
   acked = 0;
+  /** Of its store; another one after it was restored from a backup. */
+  storeId: string | null = "first";
   protocol = 1;
   opening = false;
-  oneTimeKeys = 50;
+  /** `null`: the bridge could not ask. */
+  oneTimeKeys: number | null = 50;
   /** Frames that get no answer, as when the connection dies right after them. */
   deaf: (frame: ClientFrame) => boolean = () => false;
   /** The error of the next numbered frame. */
@@ -29,9 +33,13 @@ export class FakeBridge implements Sockets, Api {
   linkError: string | null = null;
   joinErrors: string[] = [];
   unreachable = false;
+  /** Frames of a connection that was replaced may still be on their way. */
+  hearsAll = false;
   connections = 0;
-  private inbox: (InboxBody & { seq: number })[] = [];
-  private seq = 0;
+  /** Of the next question about keys. */
+  refuseUpload: { code: string; retry_after_ms?: number } | null = null;
+  inbox: (InboxBody & { seq: number })[] = [];
+  seq = 0;
   private line: { events: SocketEvents; greeted: boolean } | null = null;
 
   link(): Promise<LinkInfo> {
@@ -53,10 +61,10 @@ export class FakeBridge implements Sockets, Api {
     this.line = line;
     setImmediate(() => {
       if (this.unreachable) this.drop();
-      else this.say({ type: "challenge", nonce: `nonce${this.connections}`, protocol: this.protocol });
+      else this.say({ type: "challenge", nonce: `nonce${this.connections}`, protocol: this.protocol, store_id: this.storeId });
     });
     return {
-      send: (text) => this.line === line && this.hear(JSON.parse(text) as ClientFrame),
+      send: (text) => (this.line === line || this.hearsAll) && this.hear(JSON.parse(text) as ClientFrame),
       close: () => {
         if (this.line === line) this.line = null;
       },
@@ -105,8 +113,9 @@ export class FakeBridge implements Sockets, Api {
   welcome(): void {
     this.say({
       type: "welcome", room_id: "!room:example.org", ghost: GHOST, name: "Maya (Guest)",
-      host: { user_id: HOST, display_name: "Alice" }, host_joined: true, last_n: this.lastN, deadline: DEADLINE,
-      idle_limit_ms: 864_000_000, keys: { device_keys: {} }, one_time_keys: this.oneTimeKeys, fallback_unused: true,
+      host: { user_id: HOST, display_name: "Alice" }, host_joined: true, last_n: this.lastN, acked_seq: this.acked,
+      last_seq: this.seq, deadline: DEADLINE,
+      idle_limit_ms: 864_000_000, keys: this.hostKeys(), one_time_keys: this.oneTimeKeys, fallback_unused: true,
     });
   }
 
@@ -118,13 +127,14 @@ export class FakeBridge implements Sockets, Api {
 
   private hear(frame: ClientFrame): void {
     this.heard.push(frame);
+    this.heardFrame(frame);
     if (this.deaf(frame)) return;
     switch (frame.type) {
       case "hello":
         this.greet(frame);
         return;
       case "ack":
-        this.acked = frame.seq;
+        this.acked = Math.max(this.acked, frame.seq);
         this.inbox = this.inbox.filter(({ seq }) => seq > frame.seq);
         return;
       case "leave":
@@ -134,21 +144,57 @@ export class FakeBridge implements Sockets, Api {
       case "to_device":
         this.count(frame);
         return;
-      default:
-        this.say({ type: "result", id: frame.id, ok: true, body: {} });
+      case "keys_upload":
+        if (this.refuseUpload === null) this.say({ type: "result", id: frame.id, ok: true, body: { one_time_keys: this.publish(frame) } });
+        else this.say({ type: "result", id: frame.id, ok: false, error: { message: "", ...this.refuseUpload } });
+        return;
+      case "keys_query":
+        this.say({ type: "result", id: frame.id, ok: true, body: this.hostKeys() });
+        return;
+      case "keys_claim":
+        this.say({ type: "result", id: frame.id, ok: true, body: this.claimed() });
     }
   }
 
+  /** The `/keys/query` answer for the host. */
+  protected hostKeys(): Json {
+    return { device_keys: {} };
+  }
+
+  /** The `/keys/claim` answer for the host's device. */
+  protected claimed(): Json {
+    return {};
+  }
+
+  /** The homeserver gets new keys; gives how many it has. */
+  protected publish(_: Extract<ClientFrame, { type: "keys_upload" }>): number {
+    return this.oneTimeKeys ?? 50;
+  }
+
+  /** A frame arrived. */
+  protected heardFrame(_: ClientFrame): void {
+    return;
+  }
+
+  /** A frame was committed for the first time. */
+  protected took(_: Numbered): void {
+    return;
+  }
+
   private greet(hello: Extract<ClientFrame, { type: "hello" }>): void {
-    const expected = `https://chat.example.org|portal|${hello.device}|nonce${this.connections}`;
-    if (hello.signature !== expected || hello.portal !== "portal") {
+    if (!this.isSigned(hello) || hello.portal !== "portal") {
       this.say({ type: "error", code: "bad_signature", message: "" });
       return;
     }
     if (this.line !== null) this.line.greeted = true;
+    this.lastN = Math.max(this.lastN, hello.last_n ?? 0);
     if (this.opening) this.say({ type: "opening" });
     else this.welcome();
     for (const frame of this.inbox) if (frame.seq > hello.last_seq) this.say(frame);
+  }
+
+  protected isSigned(hello: Extract<ClientFrame, { type: "hello" }>): boolean {
+    return hello.signature === `https://chat.example.org|portal|${hello.device}|nonce${this.connections}`;
   }
 
   private count(frame: Numbered): void {
@@ -162,6 +208,7 @@ export class FakeBridge implements Sockets, Api {
       if (frame.n === this.lastN + 1) {
         this.lastN = frame.n;
         this.committed.set(frame.n, frame);
+        this.took(frame);
       }
       this.say({ type: "result", n: frame.n, ok: true, deadline: DEADLINE });
     }

@@ -12,6 +12,8 @@ interface State {
   identity: "same" | "changed";
   toDevice: string | null;
   published: boolean;
+  set: number;
+  refilledAt: number;
   keys: string[];
 }
 
@@ -131,10 +133,19 @@ export class FakeMachine implements CryptoMachine {
     return JSON.stringify({ algorithm: "m.megolm.v1.aes-sha2", ciphertext: `${index}:${body}` });
   }
 
-  oneTimeKeys(count: number): string {
-    if (count >= 25) return "null";
-    this.change({ published: false });
-    return JSON.stringify({ one_time_keys: { "signed_curve25519:AAAAAQ": {} }, fallback_keys: {} });
+  oneTimeKeys(count: number, fallbackUnused: boolean, now: number): string {
+    const { state } = this;
+    if (state.published) {
+      const due = this.oneTimeKeysAt(count, fallbackUnused);
+      if (due === undefined || due > now) return "null";
+      this.change({ published: false, set: state.set + 1, refilledAt: now });
+    }
+    return JSON.stringify({ one_time_keys: { [`signed_curve25519:SET${state.set}`]: {} }, fallback_keys: {} });
+  }
+
+  oneTimeKeysAt(count: number, fallbackUnused: boolean): number | undefined {
+    if (count < 25) return this.state.refilledAt + 10_000;
+    return fallbackUnused ? undefined : this.state.refilledAt + 3_600_000;
   }
 
   free(): void {
@@ -186,7 +197,7 @@ export class FakeMachines implements Machines {
   create(user: string, device: string): Promise<CryptoMachine> {
     this.created += 1;
     const state: State = {
-      user, device, index: 0, shared: false, claimed: false, known: false, identity: "same", toDevice: null, published: false, keys: [],
+      user, device, index: 0, shared: false, claimed: false, known: false, identity: "same", toDevice: null, published: false, set: 0, refilledAt: 0, keys: [],
     };
     return Promise.resolve(new FakeMachine(state, this.ledger));
   }

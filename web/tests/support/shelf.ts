@@ -9,6 +9,7 @@ interface Kept {
   records: Map<string, string>;
   entries: Map<number, Entry>;
   staged: Staged | null;
+  sent: Map<number, Staged>;
 }
 
 /** A disk: what a commit wrote is there, and nothing else. Commits can be held back, or fail. */
@@ -36,7 +37,7 @@ export class MemoryShelf implements Shelf {
 
   add(id: string, chat: Chat, records: Changes): Promise<ChatStore> {
     if (this.failing || this.kept.has(id)) return Promise.reject(new StoreError("failed"));
-    this.kept.set(id, { epoch: 1, chat, records: new Map(), entries: new Map(), staged: null });
+    this.kept.set(id, { epoch: 1, chat, records: new Map(), entries: new Map(), staged: null, sent: new Map() });
     const store = this.store(id, 1);
     return store.commit({ records }).then(() => store);
   }
@@ -45,8 +46,9 @@ export class MemoryShelf implements Shelf {
     const kept = this.kept.get(id);
     if (kept === undefined) return Promise.resolve(null);
     kept.epoch += 1;
-    const { chat, records, entries, staged } = structuredClone(kept);
-    return Promise.resolve({ store: this.store(id, kept.epoch), snapshot: { chat, records, entries: [...entries.values()], staged } });
+    const { chat, records, entries, staged, sent } = structuredClone(kept);
+    const snapshot = { chat, records, entries: [...entries.values()], staged, sent: [...sent.values()] };
+    return Promise.resolve({ store: this.store(id, kept.epoch), snapshot });
   }
 
   erase(id: string): Promise<void> {
@@ -84,6 +86,9 @@ function apply(kept: Kept, batch: Batch): void {
     else kept.records.set(key, value);
   }
   if (batch.dropEntries === true) kept.entries.clear();
+  for (const pos of batch.goneEntries ?? []) kept.entries.delete(pos);
   for (const entry of batch.entries ?? []) kept.entries.set(entry.pos, entry);
   if (batch.staged !== undefined) kept.staged = batch.staged;
+  for (const frame of batch.sent ?? []) kept.sent.set(frame.n, frame);
+  for (const n of [...kept.sent.keys()]) if (n <= (batch.settled ?? 0)) kept.sent.delete(n);
 }

@@ -1,8 +1,9 @@
 import { App } from "../../src/domain/app.ts";
 import type { Screen } from "../../src/domain/app.ts";
-import type { ChatModel } from "../../src/domain/chat.ts";
+import type { ChatModel } from "../../src/domain/model.ts";
 import type { Join } from "../../src/domain/join.ts";
-import type { NetworkEvent, World } from "../../src/domain/ports.ts";
+import type { Machines } from "../../src/domain/machine.ts";
+import type { ChatStore, NetworkEvent, World } from "../../src/domain/ports.ts";
 import type { Entry, Mine } from "../../src/domain/records.ts";
 import { readFragment } from "../../src/domain/token.ts";
 import { FakeBridge } from "./bridge.ts";
@@ -27,25 +28,53 @@ class FakeLocks {
   }
 }
 
+/**
+ * One life of a page, from its loading to its end. It ends between any two steps that somebody else
+ * could see: before and after a commit reaches the disk, a frame leaves or arrives, a timer rings.
+ */
+export class Life {
+  steps = 0;
+  dead = false;
+  /** After so many steps it ends. */
+  cutAt = Infinity;
+  lastStep = "";
+
+  /** Whether it lives on. */
+  step(name: string): boolean {
+    if (this.dead) return false;
+    this.steps += 1;
+    this.lastStep = name;
+    this.dead = this.steps >= this.cutAt;
+    return !this.dead;
+  }
+
+  /** What a dead page waits for never comes. */
+  async lived<T>(name: string, value: T): Promise<T> {
+    return this.step(name) ? value : new Promise<T>(() => undefined);
+  }
+}
+
 /** One browser: a disk and locks that its tabs share. */
-export class Browser {
+export class Browser<M extends Machines = FakeMachines> {
   readonly clock = new FakeClock();
   readonly shelf = new MemoryShelf();
   readonly locks = new FakeLocks();
-  readonly bridge = new FakeBridge();
-  readonly machines = new FakeMachines();
+  /** How many device ids were made. */
+  devices = 0;
+  readonly machines: M;
 
-  constructor() {
+  constructor(machines?: M, readonly bridge: FakeBridge = new FakeBridge()) {
+    this.machines = machines ?? (new FakeMachines() as Machines as M);
     FakeMachine.hostIdentity = "same";
     FakeMachine.hostDevices = 1;
   }
 
-  tab(): Tab {
+  tab(): Tab<M> {
     return new Tab(this);
   }
 
   /** A tab that has joined and whose chat is open. */
-  async chatting(): Promise<Tab> {
+  async chatting(): Promise<Tab<M>> {
     const tab = this.tab();
     await tab.open(`#${TOKEN}`);
     await tab.start("Maya");
@@ -53,14 +82,16 @@ export class Browser {
   }
 }
 
-export class Tab {
+export class Tab<M extends Machines = FakeMachines> {
   app: App;
+  life = new Life();
+  /** Another tab's theft of the lock goes unnoticed, as in a tab that the browser has frozen. */
+  frozen = false;
   readonly memory = new Map<string, string>();
   reloads = 0;
   private readonly listeners = new Set<(event: NetworkEvent) => void>();
-  private dead = { now: false };
 
-  constructor(readonly browser: Browser) {
+  constructor(readonly browser: Browser<M>) {
     this.app = new App(this.world());
   }
 
@@ -82,12 +113,12 @@ export class Tab {
 
   /**
    * The page dies as it stands, without a word to anybody, and is opened again. A write that had not
-   * reached the disk never does; whatever it still did would count as another process's doing.
+   * reached the disk never does.
    */
   async reload(): Promise<void> {
-    this.dead.now = true;
+    this.life.dead = true;
     this.browser.bridge.drop();
-    this.dead = { now: false };
+    this.life = new Life();
     this.listeners.clear();
     this.forgetLocks();
     this.app = new App(this.world());
@@ -149,12 +180,26 @@ export class Tab {
   }
 
   private world(): World {
-    const { browser } = this;
-    const dead = this.dead;
+    const { browser, life } = this;
     return {
-      clock: { now: () => browser.clock.now(), after: (ms, action) => browser.clock.after(ms, () => dead.now || action()) },
-      random: { fraction: () => 0.5, letters: (count) => "ABCDEFGHIJKLMNOP".slice(0, count - 1) + String.fromCharCode(75 + browser.machines.created) },
-      sockets: browser.bridge,
+      clock: { now: () => browser.clock.now(), after: (ms, action) => browser.clock.after(ms, () => life.step("timer") && action()) },
+      random: { fraction: () => 0.5, letters: (count) => letters(count, this.browser.devices++) },
+      sockets: {
+        open: ({ message, closed }) => {
+          const socket = browser.bridge.open({
+            message: (text) => life.step(`hear ${typeOf(text)}`) && message(text),
+            closed: () => !life.dead && closed(),
+          });
+          return {
+            send: (text) => {
+              if (!life.step(`send ${typeOf(text)}`)) return;
+              socket.send(text);
+              life.step(`sent ${typeOf(text)}`);
+            },
+            close: () => !life.dead && socket.close(),
+          };
+        },
+      },
       network: {
         online: () => true,
         subscribe: (listener) => {
@@ -162,11 +207,29 @@ export class Tab {
           return () => this.listeners.delete(listener);
         },
       },
-      api: browser.bridge,
-      shelf: browser.shelf,
+      api: {
+        link: () => browser.bridge.link(),
+        join: async (request) => {
+          await life.lived("join", null);
+          return life.lived("joined", await browser.bridge.join(request));
+        },
+      },
+      shelf: {
+        list: () => browser.shelf.list(),
+        add: async (id, chat, records) => {
+          await life.lived("add", null);
+          return cuttable(await life.lived("added", await browser.shelf.add(id, chat, records)), life);
+        },
+        take: async (id) => {
+          await life.lived("take", null);
+          const taken = await life.lived("taken", await browser.shelf.take(id));
+          return taken === null ? null : { ...taken, store: cuttable(taken.store, life) };
+        },
+        erase: (id) => browser.shelf.erase(id),
+      },
       locks: {
         take: async (id, steal, lost) => {
-          const release = await browser.locks.take(id, steal, () => dead.now || lost());
+          const release = await browser.locks.take(id, steal, () => life.dead || this.frozen || lost());
           if (release !== null) this.releases.push(release);
           return release;
         },
@@ -183,4 +246,22 @@ export class Tab {
       },
     };
   }
+}
+
+function cuttable(store: ChatStore, life: Life): ChatStore {
+  return {
+    commit: async (batch) => {
+      await life.lived("commit", null);
+      await store.commit(batch);
+      await life.lived("committed", null);
+    },
+  };
+}
+
+function letters(count: number, device: number): string {
+  return "ABCDEFGHIJKLMNOP".slice(0, count - 1) + String.fromCharCode(75 + device);
+}
+
+function typeOf(frame: string): string {
+  return (JSON.parse(frame) as { type: string }).type;
 }

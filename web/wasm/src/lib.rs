@@ -235,6 +235,15 @@ impl Machine {
             .one_time_keys(millis(count), fallback_unused, millis(now_ms))?;
         json(&self.keep(step))
     }
+
+    /// When keys that are needed but were refused by `oneTimeKeys` may be made, in milliseconds
+    /// since the Unix epoch, or `undefined`.
+    #[wasm_bindgen(js_name = oneTimeKeysAt)]
+    pub fn one_time_keys_at(&self, count: f64, fallback_unused: bool) -> Option<f64> {
+        // Exact for the next 280,000 years.
+        let at = self.inner.one_time_keys_at(millis(count), fallback_unused);
+        at.map(|at| at as f64)
+    }
 }
 
 impl Machine {

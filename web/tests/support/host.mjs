@@ -1,18 +1,13 @@
-// A host with the same crypto machine as the page's, run by Node.
-
-import { readFile } from "node:fs/promises";
-import init, { Machine } from "../../wasm/pkg/vestibule_web.js";
-
-await init({ module_or_path: await readFile(new URL("../../wasm/pkg/vestibule_web_bg.wasm", import.meta.url)) });
-
-const HOST_DEVICE = "HOSTDEVICE";
+// A host with the same crypto machine as the page's, run by Node. `Machine` is the class of the
+// WebAssembly, loaded by whoever uses this.
 
 export class Host {
-  constructor(userId, ghost, room) {
+  constructor(Machine, userId, ghost, room, device = "HOSTDEVICE") {
     this.userId = userId;
     this.ghost = ghost;
     this.room = room;
-    this.machine = Machine.create(userId, HOST_DEVICE, ghost, Date.now());
+    this.device = device;
+    this.machine = Machine.create(userId, device, ghost, Date.now());
     this.keys = JSON.parse(this.machine.publicKeys());
     this.machine.markPublished();
     this.guest = null;
@@ -20,16 +15,17 @@ export class Host {
 
   /** The `/keys/query` answer for the host. */
   query() {
-    return query(this.userId, HOST_DEVICE, this.keys);
+    return query(this.userId, this.device, this.keys);
   }
 
   /** The `/keys/claim` answer for the host's device. */
   claim() {
-    return claim(this.userId, HOST_DEVICE, this.keys.one_time_keys);
+    return claim(this.userId, this.device, this.keys.one_time_keys);
   }
 
-  meets(device, keys) {
-    this.guest = { device, keys };
+  /** `claimed` gives a `/keys/claim` answer for the guest's device. */
+  meets(device, keys, claimed = () => claim(this.ghost, device, keys.one_time_keys)) {
+    this.guest = { device, keys, claimed };
     this.machine.receiveKeys(JSON.stringify(query(this.ghost, device, keys)), Date.now());
   }
 
@@ -47,13 +43,13 @@ export class Host {
 
   /** Gives `{toDevice: content[], content}`. */
   writes(text) {
-    const { device, keys } = this.guest;
+    const { device, keys, claimed } = this.guest;
     const toDevice = [];
     for (;;) {
       const need = JSON.parse(this.machine.prepare(this.room, Date.now()));
       if (need.kind === "ready") break;
-      else if (need.kind === "keys_query") this.meets(device, keys);
-      else if (need.kind === "keys_claim") this.machine.receiveClaim(JSON.stringify(claim(this.ghost, device, keys.one_time_keys)), Date.now());
+      else if (need.kind === "keys_query") this.meets(device, keys, claimed);
+      else if (need.kind === "keys_claim") this.machine.receiveClaim(JSON.stringify(claimed()), Date.now());
       else if (need.kind === "to_device") {
         if (need.event_type === "m.room.encrypted") toDevice.push(need.messages[device]);
         this.machine.toDeviceStored(need.id);

@@ -1,0 +1,99 @@
+//! A disk on which nothing can be written any more, and then again.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use serde_json::json;
+
+use crate::bridge::Setup;
+use crate::homeserver::PATIENCE;
+use crate::world::World;
+
+/// Lets the process write to files, the log among them, or not.
+fn may_write(pid: u32, may: bool) {
+    let limit = Rlimit {
+        current: if may { None } else { Some(0) },
+        maximum: getrlimit(Resource::Fsize).maximum,
+    };
+    let pid = Pid::from_raw(pid.try_into().unwrap());
+    prlimit(pid, Resource::Fsize, limit).unwrap();
+}
+
+async fn until_ready(world: &World, expected: bool) {
+    let until = async {
+        loop {
+            let ready = world.bridge.ready().await;
+            let problems = ready.json()["problems"].to_string();
+            if problems.contains("The store can't be written") != expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, until)
+        .await
+        .unwrap_or_else(|_| panic!("ready: {expected}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cant_be_written_is_refused_and_taken_later() {
+    let mut world = World::apart(&Setup::default()).await;
+    let mut chat = world.open_chat("Alice").await;
+    let n = chat.guest.say("before").await;
+    chat.guest.until_delivered(n).await;
+    world.host_says(&mut chat, "before").await;
+    chat.guest.until_texts(1).await;
+    world.until_idle().await;
+
+    may_write(world.bridge.pid(), false);
+    chat.host.say(&world.homeserver, &chat.room, "meanwhile");
+    let body = world.homeserver.with(|state| state.take_transaction());
+    let id = world.transaction_id();
+    for _ in 0..3 {
+        assert_eq!(world.bridge.push(&id, &body).await.status, 503);
+    }
+    let content = chat.guest.encrypt("meanwhile").await;
+    let frame = json!({ "type": "send", "content": content });
+    let refused = chat.guest.send_numbered(frame.clone()).await;
+    assert_eq!(refused["error"]["code"], "unavailable", "{refused}");
+    until_ready(&world, false).await;
+
+    // A start is what makes good even what RocksDB takes for the disk's end.
+    world.bridge.crash();
+    world.bridge.start_apart().await;
+    until_ready(&world, true).await;
+    chat.guest.open(&world.bridge).await;
+    world.push_as(&id, &body).await;
+    assert_eq!(chat.guest.send_numbered(frame).await["ok"], true);
+    world.host_says(&mut chat, "after").await;
+    let texts = ["before", "meanwhile", "after"];
+    assert_eq!(chat.guest.until_texts(3).await, texts);
+    let n = chat.guest.say("after").await;
+    chat.guest.until_delivered(n).await;
+    assert_eq!(world.until_host_read(&mut chat, 3).await, texts);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_heals_without_a_start_when_it_can_write_again() {
+    let world = World::apart(&Setup::default()).await;
+    let mut chat = world.open_chat("Alice").await;
+    for round in ["first", "second"] {
+        may_write(world.bridge.pid(), false);
+        chat.host.say(&world.homeserver, &chat.room, round);
+        let body = world.homeserver.with(|state| state.take_transaction());
+        let id = world.transaction_id();
+        assert_eq!(world.bridge.push(&id, &body).await.status, 503);
+        until_ready(&world, false).await;
+        may_write(world.bridge.pid(), true);
+        // Whoever comes next, a beat of its own too, has the store opened anew.
+        until_ready(&world, true).await;
+        world.push_as(&id, &body).await;
+        let n = chat.guest.say(round).await;
+        chat.guest.until_delivered(n).await;
+    }
+    assert_eq!(chat.guest.until_texts(2).await, ["first", "second"]);
+    assert_eq!(
+        world.until_host_read(&mut chat, 2).await,
+        ["first", "second"]
+    );
+}

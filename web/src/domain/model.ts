@@ -1,0 +1,62 @@
+/** What a view needs of a chat, whether it goes on or is over. */
+
+import type { Blocked } from "./machine.ts";
+import { Signal, Value } from "./observe.ts";
+import { inOrder } from "./records.ts";
+import type { Entry, JoinedChat } from "./records.ts";
+
+/** How the way to the other side stands. `opening`: the room is being made. */
+export type Status = "connecting" | "opening" | "open" | "offline";
+
+/**
+ * Why nothing can go on, though nobody ended the chat. None of it is stored, and the keys stay: when
+ * whoever runs the bridge mends what is wrong there, the page goes on after the next loading.
+ *
+ * `unknown`: the bridge doesn't know this chat. `damaged`: it can't read it any more.
+ * `set_back`: this browser's store is older than what the bridge saw of it.
+ * `out_of_step`: the bridge's store is older than what it told this browser, and can't be caught up.
+ */
+export type Halt = "unknown" | "damaged" | "set_back" | "out_of_step";
+
+export interface ChatView {
+  readonly chat: JoinedChat;
+  readonly status: Status;
+  readonly blocked: Blocked | null;
+  readonly halt: Halt | null;
+}
+
+export interface ChatModel {
+  readonly view: Value<ChatView>;
+  /** New and changed entries, after they are on disk. */
+  readonly entries: Signal<readonly Entry[]>;
+  /** Places of entries that are gone. */
+  readonly gone: Signal<readonly number[]>;
+  /** In their order, for the first rendering. */
+  history(): readonly Entry[];
+  /** Keeps the text at once, and sends it when it can be. False: there is nothing to send, or too much. */
+  say(text: string): Promise<boolean>;
+  /** Sends a message again that could not be sent; it moves to the end. */
+  retry(pos: number): Promise<void>;
+  /** Forgets a message that could not be sent. */
+  remove(pos: number): Promise<void>;
+  /** The guest was told that the host's identity changed, and goes on. */
+  acceptIdentity(): Promise<void>;
+  /** Erases the history here and now, and ends the chat as soon as the bridge can be told. */
+  leave(): Promise<void>;
+}
+
+/** A chat that is over: to be read, nothing else. */
+export function closedChat(chat: JoinedChat, entries: readonly Entry[]): ChatModel {
+  const nothing = (): Promise<void> => Promise.resolve();
+  return {
+    view: new Value<ChatView>({ chat, status: "offline", blocked: null, halt: null }),
+    entries: new Signal(),
+    gone: new Signal(),
+    history: () => inOrder(entries),
+    say: () => Promise.resolve(false),
+    retry: nothing,
+    remove: nothing,
+    acceptIdentity: nothing,
+    leave: nothing,
+  };
+}
