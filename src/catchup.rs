@@ -35,8 +35,6 @@ use crate::tasks::Tasks;
 const AT_ONCE: usize = 4;
 /// How many rooms' Megolm sessions are remembered; then all are forgotten, which costs one reading each.
 const ROOMS: usize = 10_000;
-/// Portals share locks; two of one lock wait for each other now and then.
-const LOCKS: usize = 64;
 /// How many pages of a room's past are read, of 100 events each, before the rest is given up.
 const PAGES: usize = 50;
 /// How many events are stored in one go.
@@ -72,7 +70,9 @@ pub struct CatchUp {
     store: Arc<RocksStore>,
     hub: Arc<Hub>,
     tasks: Tasks,
-    locks: [Mutex<()>; LOCKS],
+    /// Whose inbox is being read. Each has a lock of its own: a call that hangs holds up its own
+    /// chat and no other.
+    reading: std::sync::Mutex<HashMap<PortalId, Arc<Mutex<()>>>>,
     turns: Semaphore,
     /// The last Megolm session that a host wrote with, by room.
     sessions: std::sync::Mutex<HashMap<String, String>>,
@@ -88,14 +88,13 @@ impl CatchUp {
         hub: Arc<Hub>,
         tasks: Tasks,
     ) -> Self {
-        let locks = std::array::from_fn(|_| Mutex::new(()));
         Self {
             homeserver,
             driver,
             store,
             hub,
             tasks,
-            locks,
+            reading: std::sync::Mutex::default(),
             turns: Semaphore::new(AT_ONCE),
             sessions: std::sync::Mutex::default(),
         }
@@ -103,12 +102,34 @@ impl CatchUp {
 
     /// Reads one portal's inbox to its end, and what its room has that was never relayed.
     pub async fn read(&self, portal: PortalId) -> Result<Counts, CatchUpError> {
-        // Two readers at once would only do the work twice.
-        let index = usize::try_from(portal.as_u128() % LOCKS as u128).unwrap_or_default();
-        let _alone = match self.locks.get(index) {
-            Some(lock) => Some(lock.lock().await),
-            None => None,
-        };
+        // Two readers of one inbox at once would only do the work twice.
+        let lock = self.lock_of(portal);
+        let alone = lock.lock().await;
+        let counts = self.read_alone(portal).await;
+        drop(alone);
+        self.forget_lock(portal, lock);
+        counts
+    }
+
+    fn lock_of(&self, portal: PortalId) -> Arc<Mutex<()>> {
+        // Nothing in there can be left half-done by a panic.
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(reading.entry(portal).or_default())
+    }
+
+    fn forget_lock(&self, portal: PortalId, lock: Arc<Mutex<()>>) {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(lock);
+        // One that nobody else holds or waits for: then only the map has it.
+        if reading
+            .get(&portal)
+            .is_some_and(|lock| Arc::strong_count(lock) == 1)
+        {
+            reading.remove(&portal);
+        }
+    }
+
+    async fn read_alone(&self, portal: PortalId) -> Result<Counts, CatchUpError> {
         let stored = self.store.begin().portal(portal)?;
         // With the end of a portal its ghost's device goes, and the inbox with it.
         let Some(stored) = stored.filter(|stored| !stored.is_closed()) else {

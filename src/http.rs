@@ -2,6 +2,7 @@
 
 pub mod asked;
 pub mod assets;
+mod closing;
 mod error;
 mod greet;
 mod headers;

@@ -11,6 +11,7 @@
 mod failing;
 mod interleaving;
 mod outside;
+mod step;
 
 use std::sync::Mutex;
 

@@ -9,7 +9,8 @@ use vestibule_bridge::portal::Portal;
 use vestibule_bridge::store::{Facts, Store};
 use vestibule_crypto::verify_hello;
 
-use super::socket::{Closing, send};
+use super::closing::Closing;
+use super::socket::send;
 use crate::app::App;
 
 /// How long a browser may take for its hello.

@@ -16,8 +16,8 @@ use vestibule_bridge::refusal::Refusal;
 use vestibule_bridge::store::{Facts, Store};
 use vestibule_crypto::verify_one_time_keys;
 
+use super::closing::Closing;
 use super::error::refusal_body;
-use super::socket::Closing;
 use crate::app::App;
 
 /// How many questions of one browser are asked at the homeserver at once.

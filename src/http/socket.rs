@@ -19,6 +19,7 @@ use vestibule_bridge::refusal::Refusal;
 use vestibule_bridge::store::{Facts, Store, StoreError};
 use vestibule_bridge::time::Timestamp;
 
+use super::closing::Closing;
 use super::error::ApiError;
 use super::greet::{Greeted, greet, welcome};
 use super::relay::Relay;
@@ -63,72 +64,6 @@ pub async fn open(
             let tasks = app.tasks.clone();
             tasks.spawn(converse(socket, app));
         })
-}
-
-/// Why a connection ends.
-#[derive(Debug)]
-pub enum Closing {
-    /// The browser went away, or the chat was seen to its end.
-    Gone,
-    /// The first frame was no hello, or none came.
-    NotGreeted,
-    /// The signature doesn't hold, or the device isn't this chat's.
-    BadSignature,
-    /// No chat has this id.
-    UnknownChat,
-    /// A frame doesn't read.
-    BadFrame,
-    /// A frame is too large.
-    TooLarge,
-    /// Another connection of this browser took over.
-    Replaced,
-    /// The browser doesn't keep up.
-    TooSlow,
-    /// The program stops.
-    Stopping,
-    /// The homeserver or the store can't be asked.
-    Unavailable,
-    /// A row can't be read.
-    Store(StoreError),
-}
-
-impl Closing {
-    /// What a failed read means.
-    pub fn from_axum(error: &axum::Error) -> Self {
-        // tungstenite's error lies under axum's, which has no kinds of its own.
-        let mut source = std::error::Error::source(error);
-        while let Some(inner) = source {
-            if inner.to_string().contains("too long") {
-                return Self::TooLarge;
-            }
-            source = inner.source();
-        }
-        Self::Gone
-    }
-
-    fn words(&self) -> Option<(&'static str, &'static str)> {
-        Some(match self {
-            Self::Gone => return None,
-            Self::NotGreeted => ("not_greeted", "The first frame must be a hello."),
-            Self::BadSignature => (
-                "bad_signature",
-                "This browser could not prove that the chat is its own.",
-            ),
-            Self::UnknownChat => ("unknown_chat", "This chat is not known here."),
-            Self::BadFrame => ("bad_frame", "This frame is not understood."),
-            Self::TooLarge => ("too_large", "This frame is too large."),
-            Self::Replaced => ("replaced", "The chat is open in another place."),
-            Self::TooSlow => ("too_slow", "The connection does not keep up."),
-            Self::Stopping => ("stopping", "The bridge restarts; please connect again."),
-            Self::Store(StoreError::Damaged(_)) => (
-                "damaged",
-                "This chat can't go on: part of it can't be read any more. Please ask for a new link.",
-            ),
-            Self::Unavailable | Self::Store(_) => {
-                ("unavailable", "This does not work at the moment.")
-            }
-        })
-    }
 }
 
 /// Sends one frame, or finds that the browser is gone or too slow.
