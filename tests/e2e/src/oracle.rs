@@ -39,6 +39,14 @@ pub enum Finding {
     OnTheWire(String),
 }
 
+impl Finding {
+    /// Whether no waiting makes it good.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Twice(..) | Self::OutOfOrder(..))
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

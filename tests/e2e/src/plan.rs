@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::{Fault, Way};
@@ -148,8 +149,7 @@ impl Plan {
         }
         for _ in 0..rng.random_range(3..=6) {
             let at = rng.random_range(0..LENGTH_MS);
-            let place = rng.random_range(0..troubles.len());
-            if let Some(trouble) = troubles.get(place) {
+            if let Some(trouble) = troubles.choose(&mut rng) {
                 plan.add(&mut rng, *trouble, at, &said_at);
             }
         }
@@ -203,7 +203,7 @@ impl Plan {
                 let kill = WorldAct::KillHomeserver { down_ms };
                 // Half of them right after the host has written, while the transaction with the
                 // message has not arrived yet.
-                let said = said_at.get(rng.random_range(0..said_at.len().max(1)));
+                let said = said_at.choose(rng);
                 if let Some(said) = said.filter(|_| rng.random_bool(0.5)) {
                     let slow = WorldAct::Fail {
                         place: Place::Appservice,

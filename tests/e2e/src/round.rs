@@ -157,6 +157,7 @@ impl Rounds {
     pub fn settle(&mut self, chat: &mut Chat, limit: Duration) -> Result<Outcome> {
         let begin = Instant::now();
         let mut right_since: Option<Instant> = None;
+        let mut final_since: Option<Instant> = None;
         let findings = loop {
             let events = self.host.events().drain();
             chat.record.hear(events, &chat.room, &chat.ghost);
@@ -169,7 +170,11 @@ impl Rounds {
                 }
             } else {
                 right_since = None;
-                if begin.elapsed() > limit {
+                let is_final = findings.iter().all(Finding::is_final);
+                final_since = final_since.filter(|_| is_final);
+                let is_final =
+                    is_final && final_since.get_or_insert_with(Instant::now).elapsed() >= QUIET;
+                if is_final || begin.elapsed() > limit {
                     let screen = chat.guest.screen()?;
                     if screen != "chat" {
                         findings.push(Finding::Complaint(chat.guest.text()?));

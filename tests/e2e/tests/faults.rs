@@ -24,10 +24,8 @@ fn rounds() -> Rounds {
 #[test]
 fn nothing_is_lost_while_everything_fails() {
     let mut rounds = rounds();
-    let mut plans: Vec<Plan> = Trouble::ALL
-        .map(|trouble| Plan::new(SEED, &[trouble]))
-        .into();
-    plans.extend((SEED..SEED + 3).map(|seed| Plan::new(seed, &Trouble::ALL)));
+    let mut plans = vec![Plan::new(SEED, &[Trouble::Homeserver])];
+    plans.extend((SEED..SEED + 4).map(|seed| Plan::new(seed, &Trouble::ALL)));
     for plan in plans {
         let mut chat = rounds.open_chat().unwrap();
         let outcome = rounds.perform(&plan, &mut chat, LIMIT).unwrap();

@@ -1,6 +1,7 @@
 //! Processes that end with us.
 
 use std::fs::File;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -228,12 +229,22 @@ fn tied_to_us(program: &Path) -> Command {
     command
 }
 
-/// A port of 127.0.0.1 that is free at this moment.
+/// A port of 127.0.0.1 that is free at this moment. It lies below those that the system gives to
+/// outgoing connections: one of them could take it while whoever listens there is being restarted.
 ///
 /// # Errors
-/// When the system has none.
+/// When there is none.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    const FIRST: u64 = 10_000;
+    const COUNT: u64 = 22_000;
+    for _ in 0..COUNT {
+        let number = FIRST + RandomState::new().hash_one(()) % COUNT;
+        let port = u16::try_from(number)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port is free")
 }
 
 /// Asks every 50 ms until `ready` says yes.

@@ -13,7 +13,13 @@ const FLAGS = [
 /** `profile`: a folder to use and to leave behind, instead of one that goes with the browser. */
 export async function launch(own = undefined) {
   const profile = own ?? (await mkdtemp(join(tmpdir(), "vestibule-chromium-")));
+  // Left behind by a browser that was killed; its number may belong to somebody else by now.
+  for (const name of ["SingletonLock", "SingletonCookie", "SingletonSocket"]) await rm(join(profile, name), { force: true });
   const chromium = spawn(process.env.CHROMIUM ?? "chromium", [...FLAGS, `--user-data-dir=${profile}`, "about:blank"], { stdio: ["ignore", "ignore", "pipe"], detached: true });
+  const isAlive = () => chromium.exitCode === null && chromium.signalCode === null;
+  const gone = new Promise((resolve) => chromium.once("exit", resolve));
+  // It has a process group of its own, which nobody else would end.
+  process.once("exit", () => isAlive() && process.kill(-chromium.pid, "SIGKILL"));
   const endpoint = await new Promise((resolve, reject) => {
     let output = "";
     chromium.stderr.on("data", (chunk) => {
@@ -27,13 +33,13 @@ export async function launch(own = undefined) {
   return {
     tab: (options) => newTab(connection, options),
     async close() {
-      await connection.call("Browser.close").catch(() => undefined);
-      await new Promise((resolve) => (chromium.exitCode === null ? chromium.once("exit", resolve) : resolve()));
+      // One that was killed answers nothing any more.
+      if (isAlive()) await Promise.race([connection.call("Browser.close").catch(() => undefined), gone]);
+      await gone;
       if (own === undefined) await rm(profile, { recursive: true, force: true });
     },
     /** All its processes at once, without a word to them. */
     async kill() {
-      const gone = new Promise((resolve) => chromium.once("exit", resolve));
       process.kill(-chromium.pid, "SIGKILL");
       await gone;
     },
