@@ -18,7 +18,9 @@ use vestibule_bridge::id::{EffectId, PortalId};
 use vestibule_bridge::input::Input;
 use vestibule_bridge::policy::Policy;
 use vestibule_bridge::refusal::Refusal;
-use vestibule_bridge::store::{Change, Changes, Facts, Store, StoreError, StoreTransaction};
+use vestibule_bridge::store::{
+    Change, Changes, DamagedRow, Facts, Owner, Store, StoreError, StoreTransaction,
+};
 
 use crate::clock::Clock;
 use health::Health;
@@ -56,6 +58,8 @@ pub type Answers = Vec<Result<Answer, Refusal>>;
 struct Job {
     inputs: Vec<Input>,
     transaction: Option<String>,
+    /// A row that somebody met who only reads.
+    damaged: Option<DamagedRow>,
     reply: oneshot::Sender<Result<Answers, DriveError>>,
 }
 
@@ -85,6 +89,8 @@ pub struct News {
     pub from_hosts: u64,
     /// How many messages of guests went into the outbox.
     pub from_guests: u64,
+    /// Rows that don't read, met for the first time.
+    pub damaged: BTreeSet<DamagedRow>,
     /// The store failed before and is well again. What was said to have failed may be stored all
     /// the same, so `effects` are all that wait, and any inbox may hold something new.
     pub healed: bool,
@@ -156,10 +162,25 @@ impl Driver {
         inputs: Vec<Input>,
         transaction: Option<String>,
     ) -> Result<Answers, DriveError> {
+        self.bring(inputs, transaction, None).await
+    }
+
+    /// Has whom a damaged row concerns set aside.
+    pub async fn set_aside(&self, row: DamagedRow) -> Result<(), DriveError> {
+        self.bring(Vec::new(), None, Some(row)).await.map(|_| ())
+    }
+
+    async fn bring(
+        &self,
+        inputs: Vec<Input>,
+        transaction: Option<String>,
+        damaged: Option<DamagedRow>,
+    ) -> Result<Answers, DriveError> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
             inputs,
             transaction,
+            damaged,
             reply,
         };
         let answered = async {
@@ -229,7 +250,13 @@ impl<S: Store, W: Wake> Worker<S, W> {
     /// Does a round. When it fails, each job is tried alone: one that can't be done must not take
     /// the others with it.
     fn settle(&mut self, round: Vec<Job>) {
-        match self.attempt(round.iter()) {
+        self.store.mend();
+        let mut attempt = self.attempt(round.iter());
+        // What was wrong may be put right by now: then nobody needs to hear of it.
+        if attempt.is_err() && self.store.mend() {
+            attempt = self.attempt(round.iter());
+        }
+        match attempt {
             Ok(answers) => {
                 for (job, answers) in round.into_iter().zip(answers) {
                     // Whoever asked may be gone; what was decided is stored all the same.
@@ -275,8 +302,11 @@ impl<S: Store, W: Wake> Worker<S, W> {
             round.apply(&Changes(vec![Change::RememberTransaction(probe)]))?;
         }
         round.commit()?;
+        for row in &news.damaged {
+            tracing::error!(family = row.family, owner = %row.owner, "a damaged row was set aside");
+        }
         if self.health.is_failing() {
-            news.effects = all_effects(&*store)?;
+            news.effects = all_effects(&*store)?.waiting;
             news.healed = true;
             self.health.set_failing(false);
             tracing::info!("inputs are stored again");
@@ -299,6 +329,9 @@ impl<S: Store, W: Wake> Worker<S, W> {
                 transaction.clone(),
             )]))?;
         }
+        if let Some(row) = &job.damaged {
+            self.set_aside(row.clone(), None, round, news)?;
+        }
         let mut answers = Answers::new();
         for input in &job.inputs {
             let now = self.clock.now();
@@ -319,23 +352,82 @@ impl<S: Store, W: Wake> Worker<S, W> {
                     answers.push(Ok(answer));
                 }
                 Err(Undecided::Refused(refusal)) => answers.push(Err(refusal)),
+                // Only this input is set aside: all others of the job are somebody else's.
+                Err(Undecided::Store(StoreError::Damaged(row))) => {
+                    self.set_aside(row, Some(input), round, news)?;
+                    answers.push(Err(Refusal::Damaged));
+                }
                 Err(Undecided::Store(error)) => return Err(error),
+            }
+            for row in round.left_out() {
+                self.set_aside(row, None, round, news)?;
             }
         }
         Ok(answers)
     }
+
+    /// Remembers that a row doesn't read; its chat, if it is one's, can't go on.
+    fn set_aside(
+        &self,
+        row: DamagedRow,
+        input: Option<&Input>,
+        round: &mut S::Transaction<'_>,
+        news: &mut News,
+    ) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        let mut new = true;
+        if let Owner::Portal(portal) = row.owner {
+            new = !round.is_set_aside(portal)?;
+            // When its own row reads it may have been over already.
+            if new && !matches!(round.portal(portal), Ok(Some(portal)) if portal.is_closed()) {
+                let mut counts = round.counts()?;
+                counts.chat_over();
+                changes.push(Change::PutCounts(counts));
+            }
+            changes.push(Change::SetAside {
+                portal,
+                at: self.clock.now(),
+            });
+        }
+        // An effect that is done and can't be followed up is done all the same.
+        if let Some(Input::Done { effect, .. }) = input {
+            changes.push(Change::DeleteEffect(*effect));
+        }
+        round.apply(&changes)?;
+        news.note(&changes);
+        if new {
+            news.damaged.insert(row);
+        }
+        Ok(())
+    }
 }
 
-/// All effects that wait, and their lanes, in order.
-pub fn all_effects<S: Store>(store: &S) -> Result<Vec<(EffectId, Lane)>, StoreError> {
+/// All effects that are stored.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct AllEffects {
+    /// Those that wait, and their lanes, in order.
+    pub waiting: Vec<(EffectId, Lane)>,
+    /// Those that don't read.
+    pub damaged: Vec<EffectId>,
+}
+
+/// Reads all effects.
+pub fn all_effects<S: Store>(store: &S) -> Result<AllEffects, StoreError> {
     let rows = store.begin();
-    let mut all: Vec<(EffectId, Lane)> = Vec::new();
+    let mut all = AllEffects::default();
+    let mut last = None;
     loop {
-        let page = rows.effects(all.last().map(|(id, _)| *id), PAGE)?;
+        let page = rows.effects(last, PAGE)?;
         if page.is_empty() {
             return Ok(all);
         }
-        all.extend(page.into_iter().map(|(id, effect)| (id, effect.lane())));
+        for (id, effect) in page {
+            last = Some(id);
+            match effect {
+                Some(effect) => all.waiting.push((id, effect.lane())),
+                None => all.damaged.push(id),
+            }
+        }
     }
 }
 
@@ -346,6 +438,10 @@ impl News {
                 Change::PutFrame { portal, frame, .. } => {
                     self.portals.insert(*portal);
                     self.from_hosts += u64::from(matches!(frame, InboxFrame::Event { .. }));
+                }
+                // A socket of a portal that can't go on must hear of it.
+                Change::SetAside { portal, .. } => {
+                    self.portals.insert(*portal);
                 }
                 // A portal that opens has a socket waiting for it, without a frame.
                 Change::PutPortal { portal, .. } => {

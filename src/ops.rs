@@ -37,7 +37,12 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     };
     (
         status,
-        Json(json!({ "ready": problems.is_empty(), "problems": problems })),
+        Json(json!({
+            "ready": problems.is_empty(),
+            "problems": problems,
+            // These can't go on, but nobody else suffers from it.
+            "chats_set_aside": app.store.set_aside().ok(),
+        })),
     )
         .into_response()
 }
@@ -46,6 +51,10 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.metrics
         .outbox
         .set(i64::try_from(app.outbox.waiting()).unwrap_or(i64::MAX));
+    if let Ok(set_aside) = app.store.set_aside() {
+        let set_aside = i64::try_from(set_aside).unwrap_or(i64::MAX);
+        app.metrics.set_aside.set(set_aside);
+    }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], app.metrics.text()).into_response()
 }

@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use vestibule_bridge::effect::{Effect, Lane, Words};
 use vestibule_bridge::id::EffectId;
 use vestibule_bridge::input::{Input, Outcome};
-use vestibule_bridge::store::{Facts, Read, Store};
+use vestibule_bridge::store::{Facts, Read, Store, StoreError};
 
-use crate::drive::{Driver, all_effects};
+use crate::drive::{AllEffects, Driver, all_effects};
 use slots::Slots;
 
 /// The first pause between two tries; each is twice as long as the one before.
@@ -131,7 +131,10 @@ impl Unstarted {
         S: Store + Send + Sync + 'static,
         P: Perform,
     {
-        let left = all_effects(&*store)?;
+        let AllEffects {
+            waiting: left,
+            damaged,
+        } = all_effects(&*store)?;
         let resumed = left.iter().map(|(id, _)| *id).collect();
         self.outbox.push(left, Vec::new());
         let (stop, stopping) = watch::channel(false);
@@ -146,12 +149,12 @@ impl Unstarted {
             down: AtomicBool::new(false),
             up: Notify::new(),
         };
-        tokio::spawn(dispatch(
-            self.news,
-            self.outbox.waiting,
-            Arc::new(shared),
-            stop,
-        ));
+        let shared = Arc::new(shared);
+        for id in damaged {
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move { shared.clear_away(id).await });
+        }
+        tokio::spawn(dispatch(self.news, self.outbox.waiting, shared, stop));
         Ok(())
     }
 }
@@ -264,6 +267,8 @@ impl<S: Store, P: Perform> Shared<S, P> {
             match read {
                 Ok(Some(effect)) => break effect,
                 Ok(None) => return,
+                // Its lane must not wait for it.
+                Err(StoreError::Damaged(_)) => return self.clear_away(id).await,
                 Err(error) => {
                     tracing::error!(effect = %id, error = &error as &dyn std::error::Error, "an effect can't be read");
                     if !self.pause(doubled(&mut tries)).await {
@@ -275,6 +280,17 @@ impl<S: Store, P: Perform> Shared<S, P> {
         let Some(outcome) = self.outcome(id, &effect, words).await else {
             return;
         };
+        self.store_outcome(id, outcome).await;
+    }
+
+    /// Has an effect whose row doesn't read taken out of the outbox, and its chat set aside.
+    async fn clear_away(&self, id: EffectId) {
+        let errcode = "DAMAGED".to_owned();
+        self.store_outcome(id, Outcome::Refused { errcode }).await;
+    }
+
+    /// Has an outcome stored, or leaves it for the next start.
+    async fn store_outcome(&self, id: EffectId, outcome: Outcome) {
         let mut tries = 0;
         while let Err(error) = self
             .driver

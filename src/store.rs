@@ -1,32 +1,48 @@
-//! The store on RocksDB: one writer, one `WriteBatch` and one fsync a round.
+//! The store on RocksDB: one writer, one `WriteBatch` and one fsync a round. What is done about
+//! damage and full disks is told in `docs/store.md`.
 
 mod codec;
+mod damage;
 mod facts;
 pub mod families;
+pub mod health;
+mod log;
+mod migrate;
+mod rescue;
 mod rows;
+mod salvage;
+mod transaction;
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
+use rand::Rng as _;
 use rocksdb::{
-    ColumnFamilyDescriptor, DB, DBCompressionType, IteratorMode, Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, IteratorMode,
+    Options, WriteBatch, WriteOptions,
 };
-use vestibule_bridge::id::{EffectId, PortalId};
-use vestibule_bridge::link::Link;
-use vestibule_bridge::portal::Portal;
-use vestibule_bridge::store::{
-    Change, Changes, Facts as _, REMEMBERED_TRANSACTIONS, Read, Store, StoreTransaction,
-};
-use vestibule_bridge::time::Timestamp;
+use vestibule_bridge::id::EffectId;
+use vestibule_bridge::store::{Read, Store, StoreError};
 
-use codec::{
-    after_prefix, alarm_key, backend, decode, encode, id_pair, id_prefix, joined, whole_id,
-};
+use crate::clock::seeded_rng;
+use codec::{backend, trailing_id};
 use families::Family;
-use rows::{Overlay, Rows, handle};
+use health::{Health, Trouble, probe};
+use rows::{Opened, handle};
+use salvage::{LogError, Lost};
+pub use transaction::RocksTransaction;
 
-/// The layout of the families that this program knows.
-const SCHEMA: u64 = 1;
+/// The layout of the families that this program knows. Layout 1 had rows without checksums, layout 2
+/// no alarms and no counts.
+const SCHEMA: u64 = 3;
 const SCHEMA_KEY: &[u8] = b"schema";
+const TRANSACTIONS_KEY: &[u8] = b"transactions";
+const COUNTS_KEY: &[u8] = b"counts";
+const ID_KEY: &[u8] = b"store_id";
+/// RocksDB locks a file of its own, but only while it is open, and the log is read before that.
+const LOCK: &str = "vestibule.lock";
 
 /// Why the store could not be opened. `Display` is written for the person who starts the bridge.
 #[derive(Debug, thiserror::Error)]
@@ -56,76 +72,241 @@ pub enum OpenError {
 
 /// The rows on disk.
 pub struct RocksStore {
-    db: DB,
+    path: PathBuf,
+    /// Empty while it can't be opened.
+    db: RwLock<Option<DB>>,
+    health: Health,
+    /// Held as long as the store is.
+    _lock: File,
 }
 
 impl RocksStore {
-    /// Opens the store in this folder, and makes it when there is none.
+    /// Opens the store in this folder, and makes it when there is none. An older layout is brought
+    /// up to date; what is damaged is put in order as far as it can be.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let other = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Backend {
             path: path.into(),
             source,
         };
         std::fs::create_dir_all(path).map_err(|source| other(source.into()))?;
-        let families =
-            Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options()));
-        let db =
-            DB::open_cf_descriptors(&database_options(), path, families).map_err(|source| {
-                // RocksDB holds a lock file and has no error kind for "it is held".
-                if source.to_string().to_ascii_lowercase().contains("lock") {
-                    OpenError::InUse { path: path.into() }
-                } else {
-                    other(source.into())
-                }
-            })?;
-        let store = Self { db };
-        match store.schema().map_err(|source| other(source.into()))? {
-            None => store
-                .write_schema()
-                .map_err(|source| other(source.into()))?,
-            Some(SCHEMA) => {}
-            Some(_) => return Err(OpenError::TooNew { path: path.into() }),
+        let lock = lock(path).map_err(|source| match source {
+            std::fs::TryLockError::WouldBlock => OpenError::InUse { path: path.into() },
+            std::fs::TryLockError::Error(source) => other(source.into()),
+        })?;
+        salvage::repair(path).map_err(|source| other(source.into()))?;
+        let mut db = open_database(path, Compaction::On).map_err(|source| {
+            // A program from before the lock file may run. RocksDB has no error kind for that.
+            if source.to_string().to_ascii_lowercase().contains("lock") {
+                OpenError::InUse { path: path.into() }
+            } else {
+                other(source.into())
+            }
+        })?;
+        match settle(path, &mut db) {
+            Ok(()) => {}
+            Err(SettleError::TooNew) => return Err(OpenError::TooNew { path: path.into() }),
+            Err(SettleError::Other(source)) => return Err(other(source)),
         }
-        Ok(store)
-    }
-
-    /// The stored rows, for reading only.
-    #[must_use]
-    pub fn read(&self) -> RocksTransaction<'_> {
-        self.begin()
+        let health = Health::default();
+        health.acknowledged(db.latest_sequence_number());
+        Ok(Self {
+            path: path.to_owned(),
+            db: RwLock::new(Some(db)),
+            health,
+            _lock: lock,
+        })
     }
 
     /// The greatest id of all effects that wait.
     pub fn last_effect(&self) -> Read<Option<EffectId>> {
         let family = Family::EffectidEffect;
-        let last = self
-            .db
-            .iterator_cf(handle(&self.db, family)?, IteratorMode::End)
+        let rows = self.begin().rows;
+        let db = rows.db(family)?;
+        let last = db
+            .iterator_cf(handle(db, family)?, IteratorMode::End)
             .next();
         let last = last.transpose().map_err(|source| backend(family, source))?;
-        last.map(|(key, _)| whole_id(family, &key).map(EffectId::from_u128))
+        last.map(|(key, _)| trailing_id(family, &key).map(EffectId::from_u128))
             .transpose()
     }
 
-    fn schema(&self) -> Read<Option<u64>> {
-        let row = self
-            .db
-            .get_cf(handle(&self.db, Family::GlobalSchema)?, SCHEMA_KEY);
-        let row = row.map_err(|source| backend(Family::GlobalSchema, source))?;
-        row.map(|bytes| decode(Family::GlobalSchema, &bytes))
-            .transpose()
+    /// Names the store: random, and another one when something was lost that had been committed, so
+    /// that browsers compare what they know.
+    pub fn id(&self) -> Read<Option<String>> {
+        self.begin().row(Family::GlobalSchema, ID_KEY)
     }
 
-    fn write_schema(&self) -> Read<()> {
-        let mut batch = WriteBatch::default();
-        batch.put_cf(
-            handle(&self.db, Family::GlobalSchema)?,
-            SCHEMA_KEY,
-            encode(Family::GlobalSchema, &SCHEMA)?,
+    /// How many chats are set aside, because a row of theirs doesn't read.
+    pub fn set_aside(&self) -> Read<usize> {
+        let rows = self.begin().rows;
+        let set_aside = rows.range(Family::PortalidQuarantine, &[], None, usize::MAX)?;
+        Ok(set_aside.len())
+    }
+
+    /// What is wrong at the moment, if anything is.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.health.trouble()
+    }
+
+    fn shared(&self) -> Opened<'_> {
+        // What is in there is replaced as a whole.
+        self.db.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the database anew: RocksDB refuses to write after a failed write, and its binding has
+    /// no way to tell it that all is well again.
+    fn reopen(&self) -> Result<(), Trouble> {
+        let system = |error: &dyn std::fmt::Display| Trouble::System(error.to_string());
+        // As long as nothing can be written the old one stays, because it can still be read.
+        probe(&self.path).map_err(|error| Trouble::from(&error))?;
+        let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        drop(slot.take());
+        salvage::cut(&self.path, self.health.sequence()).map_err(|error| system(&error))?;
+        salvage::repair(&self.path).map_err(|error| system(&error))?;
+        let open = |compaction| {
+            open_database(&self.path, compaction).map_err(|error| Trouble::from(&error))
+        };
+        if self.health.trouble() == Some(Trouble::Damaged) {
+            // A compaction that meets the damaged block would stop all writing again.
+            let mut db = open(Compaction::Off)?;
+            let lost = rescue::all(&mut db).map_err(|error| system(&error))?;
+            if lost != Lost::default() {
+                tell(&lost);
+            }
+            if lost.is_something() {
+                // The next name is made when the store is opened.
+                migrate::delete(&db, ID_KEY).map_err(|error| system(&error))?;
+            }
+        }
+        let mut db = open(Compaction::On)?;
+        match settle(&self.path, &mut db) {
+            Ok(()) => {}
+            Err(SettleError::TooNew) => return Err(system(&"it was replaced")),
+            Err(SettleError::Other(error)) => return Err(system(&error)),
+        }
+        self.health.acknowledged(db.latest_sequence_number());
+        *slot = Some(db);
+        Ok(())
+    }
+}
+
+fn lock(path: &Path) -> Result<File, std::fs::TryLockError> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.join(LOCK))
+        .map_err(std::fs::TryLockError::Error)?;
+    file.try_lock()?;
+    Ok(file)
+}
+
+/// Whether RocksDB may rewrite its files beside everything else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Compaction {
+    On,
+    Off,
+}
+
+fn open_database(path: &Path, compaction: Compaction) -> Result<DB, rocksdb::Error> {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    // All families on disk must be opened, those of earlier layouts and of unfinished work too.
+    if path.join("CURRENT").exists() {
+        names.extend(DB::list_cf(&Options::default(), path)?);
+    }
+    names.extend(Family::ALL.map(|family| family.name().to_owned()));
+    let families = names.into_iter().map(|name| {
+        let mut options = family_options();
+        options.set_disable_auto_compactions(compaction == Compaction::Off);
+        ColumnFamilyDescriptor::new(name, options)
+    });
+    DB::open_cf_descriptors(&database_options(), path, families)
+}
+
+enum SettleError {
+    TooNew,
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<StoreError> for SettleError {
+    fn from(error: StoreError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<LogError> for SettleError {
+    fn from(error: LogError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Ends what was begun, brings the layout up to date, and sets aside what was lost.
+fn settle(path: &Path, db: &mut DB) -> Result<(), SettleError> {
+    rescue::resume(db)?;
+    let mut lost = salvage::unseen(path)?;
+    let layout = match migrate::layout(db) {
+        // The block is damaged, or the row: whatever is left is found by the rows themselves.
+        Err(StoreError::Damaged(_) | StoreError::Backend { .. }) => {
+            lost.extend(rescue::all(db)?);
+            migrate::layout(db)?
+        }
+        layout => layout?,
+    };
+    match layout {
+        None => migrate::mark(db, SCHEMA)?,
+        Some(SCHEMA) => {}
+        Some(1) => {
+            lost.extend(migrate::from_1(db)?);
+            migrate::from_2(db)?;
+        }
+        Some(2) => migrate::from_2(db)?,
+        Some(_) => return Err(SettleError::TooNew),
+    }
+    for name in Family::DROPPED {
+        if db.cf_handle(name).is_some() {
+            db.drop_cf(name)
+                .map_err(|error| backend(Family::GlobalSchema, error))?;
+        }
+    }
+    let mut batch = WriteBatch::default();
+    if lost != Lost::default() {
+        let known = rescue::portals(db)?;
+        let doubtful = std::mem::take(&mut lost.doubtful);
+        lost.portals.extend(doubtful.intersection(&known));
+        migrate::put_quarantine(db, &mut batch, &lost.portals)?;
+    }
+    if lost.is_something() || !migrate::has(db, ID_KEY)? {
+        let mut rng = seeded_rng().map_err(|error| SettleError::Other(Box::new(error)))?;
+        let id = format!("{:016x}", rng.next_u64());
+        migrate::put(db, &mut batch, ID_KEY, &id)?;
+    }
+    if !batch.is_empty() {
+        migrate::write(db, batch)?;
+    }
+    if lost != Lost::default() {
+        salvage::seen(path)?;
+        tell(&lost);
+    }
+    Ok(())
+}
+
+/// Says what was damaged: what it cost, and whom.
+fn tell(lost: &Lost) {
+    if *lost == Lost::default() {
+        tracing::error!("something stored was damaged, and nobody whom it concerns is known");
+    }
+    if lost.put_right > 0 {
+        tracing::warn!(
+            rows = lost.put_right,
+            "flipped bits in the store were put right"
         );
-        self.db
-            .write_opt(batch, &durable())
-            .map_err(|source| backend(Family::GlobalSchema, source))
+    }
+    for portal in &lost.portals {
+        tracing::error!(%portal, "rows of a chat were damaged: it is set aside and can't go on");
+    }
+    for row in &lost.others {
+        tracing::error!(family = row.family, owner = %row.owner, "a row was damaged and is lost");
     }
 }
 
@@ -133,6 +314,9 @@ fn database_options() -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
+    // A torn end of the log is what a crash leaves. Anything else was found before, or is refused:
+    // the default would silently lose whatever was stored after the damage. See `salvage.rs`.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     // A bridge holds megabytes, not terabytes; small buffers keep its memory small.
     options.set_db_write_buffer_size(16 << 20);
     options.set_max_total_wal_size(32 << 20);
@@ -144,8 +328,13 @@ fn database_options() -> Options {
 }
 
 fn family_options() -> Options {
+    // Neither compressed, nor keys as differences to each other: in a damaged block all other rows
+    // must still read. See `rescue.rs`.
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_restart_interval(1);
     let mut options = Options::default();
-    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_block_based_table_factory(&blocks);
+    options.set_compression_type(DBCompressionType::None);
     options.set_write_buffer_size(4 << 20);
     options
 }
@@ -160,241 +349,24 @@ impl Store for RocksStore {
     type Transaction<'a> = RocksTransaction<'a>;
 
     fn begin(&self) -> RocksTransaction<'_> {
-        RocksTransaction {
-            rows: Rows {
-                db: &self.db,
-                overlay: Overlay::new(),
-            },
-        }
-    }
-}
-
-/// An open round: the rows with its changes laid over them.
-pub struct RocksTransaction<'a> {
-    rows: Rows<'a>,
-}
-
-impl RocksTransaction<'_> {
-    fn put<T: serde::Serialize>(
-        &mut self,
-        family: Family,
-        key: impl Into<Vec<u8>>,
-        row: &T,
-    ) -> Read<()> {
-        self.rows.put(family, key, encode(family, row)?);
-        Ok(())
+        RocksTransaction::new(self.shared(), &self.health)
     }
 
-    fn put_link(&mut self, link: &Link) -> Read<()> {
-        let id = link.id.as_u128();
-        // A link whose words were lost gets a new token; the old one must lead nowhere.
-        if let Some(before) = self.link(link.id)?
-            && before.token_hash != link.token_hash
-        {
-            self.rows
-                .delete(Family::TokenhashLinkid, before.token_hash.0);
+    fn mend(&self) -> bool {
+        if !self.health.is_broken() || !self.health.may_try() {
+            return false;
         }
-        self.put(Family::LinkidLink, id.to_be_bytes(), link)?;
-        self.rows
-            .put(Family::TokenhashLinkid, link.token_hash.0, id.to_be_bytes());
-        self.rows
-            .put(Family::HostidLinkid, id_pair(link.host.as_str(), id), []);
-        Ok(())
-    }
-
-    fn put_portal(
-        &mut self,
-        portal: &Portal,
-        was_due: Option<Timestamp>,
-        due: Option<Timestamp>,
-    ) -> Read<()> {
-        let id = portal.id.as_u128();
-        self.put(Family::PortalidPortal, id.to_be_bytes(), portal)?;
-        self.rows.put(
-            Family::GhostidPortalid,
-            portal.ghost.as_str(),
-            id.to_be_bytes(),
-        );
-        self.rows.put(
-            Family::HostidPortalid,
-            id_pair(portal.host.as_str(), id),
-            [],
-        );
-        if let Some(room) = portal.room() {
-            self.rows
-                .put(Family::RoomidPortalid, room.as_str(), id.to_be_bytes());
-        }
-        if was_due != due {
-            if let Some(was_due) = was_due {
-                self.rows.delete(
-                    Family::DeadlinePortalid,
-                    joined(&was_due.0.to_be_bytes(), &id.to_be_bytes()),
-                );
+        match self.reopen() {
+            Ok(()) => {
+                self.health.works();
+                tracing::info!("the store works again");
+                true
             }
-            if let Some(due) = due {
-                self.rows.put(
-                    Family::DeadlinePortalid,
-                    joined(&due.0.to_be_bytes(), &id.to_be_bytes()),
-                    [],
-                );
+            Err(trouble) => {
+                self.health.is(trouble);
+                false
             }
         }
-        Ok(())
-    }
-
-    fn erase_portal(&mut self, portal: &Portal) -> Read<()> {
-        let id = portal.id.as_u128();
-        self.rows.delete(Family::PortalidPortal, id.to_be_bytes());
-        self.rows
-            .delete(Family::GhostidPortalid, portal.ghost.as_str());
-        self.rows
-            .delete(Family::HostidPortalid, id_pair(portal.host.as_str(), id));
-        if let Some(room) = portal.room() {
-            self.rows.delete(Family::RoomidPortalid, room.as_str());
-        }
-        for family in [Family::PortalSeqFrame, Family::PortalDigestSeen] {
-            for (key, _) in self.rows.prefix(family, &id.to_be_bytes())? {
-                self.rows.delete(family, key);
-            }
-        }
-        Ok(())
-    }
-
-    fn delete_frames(&mut self, portal: PortalId, through: u64) -> Read<()> {
-        let portal = portal.as_u128().to_be_bytes();
-        let end = match through.checked_add(1) {
-            Some(next) => Some(joined(&portal, &next.to_be_bytes())),
-            None => after_prefix(&portal),
-        };
-        for (key, _) in
-            self.rows
-                .range(Family::PortalSeqFrame, &portal, end.as_deref(), usize::MAX)?
-        {
-            self.rows.delete(Family::PortalSeqFrame, key);
-        }
-        Ok(())
-    }
-
-    fn remember_transaction(&mut self, txn: &str) -> Read<()> {
-        if self.transaction_seen(txn)? {
-            return Ok(());
-        }
-        let next = match self.rows.get(Family::GlobalSchema, b"transactions")? {
-            Some(bytes) => decode::<u64>(Family::GlobalSchema, &bytes)? + 1,
-            None => 0,
-        };
-        self.put(Family::GlobalSchema, *b"transactions", &next)?;
-        self.rows.put(Family::TxnidNumber, txn, next.to_be_bytes());
-        self.rows.put(Family::NumberTxnid, next.to_be_bytes(), txn);
-        let Some(oldest) = next.checked_sub(REMEMBERED_TRANSACTIONS) else {
-            return Ok(());
-        };
-        if let Some(forgotten) = self.rows.get(Family::NumberTxnid, &oldest.to_be_bytes())? {
-            self.rows.delete(Family::TxnidNumber, forgotten);
-            self.rows.delete(Family::NumberTxnid, oldest.to_be_bytes());
-        }
-        Ok(())
-    }
-
-    fn apply_one(&mut self, change: &Change) -> Read<()> {
-        match change {
-            Change::PutLink(link) => self.put_link(link),
-            Change::PutPortal {
-                portal,
-                was_due,
-                due,
-            } => self.put_portal(portal, *was_due, *due),
-            Change::PutHost(host) => self.put(Family::HostidHost, host.user.as_str(), host),
-            Change::PutManagementRoom(room) => {
-                self.put(Family::RoomidManagement, room.room.as_str(), room)
-            }
-            Change::DeleteManagementRoom(room) => {
-                self.rows.delete(Family::RoomidManagement, room.as_str());
-                Ok(())
-            }
-            Change::PutFrame { portal, seq, frame } => {
-                let key = joined(&portal.as_u128().to_be_bytes(), &seq.to_be_bytes());
-                self.put(Family::PortalSeqFrame, key, frame)
-            }
-            Change::DeleteFrames { portal, through } => self.delete_frames(*portal, *through),
-            Change::PutEffect { id, effect } => {
-                self.put(Family::EffectidEffect, id.as_u128().to_be_bytes(), effect)
-            }
-            Change::DeleteEffect(id) => {
-                self.rows
-                    .delete(Family::EffectidEffect, id.as_u128().to_be_bytes());
-                Ok(())
-            }
-            Change::RememberTransaction(txn) => self.remember_transaction(txn),
-            Change::RememberDigest { portal, digest } => {
-                self.rows.put(
-                    Family::PortalDigestSeen,
-                    joined(&portal.as_u128().to_be_bytes(), &digest.0),
-                    [],
-                );
-                Ok(())
-            }
-            Change::SetAlarm { subject, was, at } => {
-                if let Some(was) = was {
-                    self.rows
-                        .delete(Family::TimeAlarm, alarm_key(*was, *subject));
-                }
-                if let Some(at) = at {
-                    self.rows
-                        .put(Family::TimeAlarm, alarm_key(*at, *subject), []);
-                }
-                Ok(())
-            }
-            Change::PutBlock(block) => {
-                let key = joined(&id_prefix(block.host.as_str()), block.key.as_bytes());
-                self.put(Family::HostidKeyBlock, key, block)
-            }
-            Change::DeleteBlock { host, key } => {
-                let key = joined(&id_prefix(host.as_str()), key.as_bytes());
-                self.rows.delete(Family::HostidKeyBlock, key);
-                Ok(())
-            }
-            Change::PutCounts(counts) => self.put(Family::GlobalSchema, *b"counts", counts),
-            Change::ErasePortal(portal) => self.erase_portal(portal),
-            Change::EraseLink(link) => {
-                let id = link.id.as_u128();
-                self.rows.delete(Family::LinkidLink, id.to_be_bytes());
-                self.rows.delete(Family::TokenhashLinkid, link.token_hash.0);
-                self.rows
-                    .delete(Family::HostidLinkid, id_pair(link.host.as_str(), id));
-                Ok(())
-            }
-        }
-    }
-}
-
-impl StoreTransaction for RocksTransaction<'_> {
-    fn apply(&mut self, changes: &Changes) -> Read<()> {
-        changes
-            .0
-            .iter()
-            .try_for_each(|change| self.apply_one(change))
-    }
-
-    fn commit(self) -> Read<()> {
-        let mut batch = WriteBatch::default();
-        for ((number, key), value) in &self.rows.overlay {
-            let Some(family) = Family::ALL.get(*number) else {
-                continue;
-            };
-            let handle = self.rows.handle(*family)?;
-            match value {
-                Some(value) => batch.put_cf(handle, key, value),
-                None => batch.delete_cf(handle, key),
-            }
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        self.rows
-            .db
-            .write_opt(batch, &durable())
-            .map_err(|source| backend(Family::GlobalSchema, source))
     }
 }
 

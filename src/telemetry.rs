@@ -79,6 +79,8 @@ pub struct Metrics {
     pub sockets: Gauge<i64, AtomicI64>,
     /// Effects that wait or are being performed.
     pub outbox: Gauge<i64, AtomicI64>,
+    /// Chats of which a row doesn't read.
+    pub set_aside: Gauge<i64, AtomicI64>,
 }
 
 impl Metrics {
@@ -126,6 +128,11 @@ impl Metrics {
             "outbox",
             "Effects that wait or are being performed",
             self.outbox.clone(),
+        );
+        registry.register(
+            "chats_set_aside",
+            "Chats that can't go on because a row of theirs is damaged",
+            self.set_aside.clone(),
         );
         let mut text = String::new();
         match prometheus_client::encoding::text::encode(&mut text, &registry) {

@@ -26,7 +26,8 @@ impl Counts {
         self.open_chats = self.open_chats.saturating_add(1);
     }
 
-    pub(crate) fn chat_over(&mut self) {
+    /// A chat ended, or can't go on.
+    pub fn chat_over(&mut self) {
         self.open_chats = self.open_chats.saturating_sub(1);
     }
 }

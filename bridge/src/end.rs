@@ -11,6 +11,7 @@ use crate::id::PortalId;
 use crate::notice;
 use crate::policy::Policy;
 use crate::portal::{EndReason, Portal, PortalState};
+use crate::store::{Change, StoreError};
 use crate::words::in_words;
 
 /// How many portals one tick ends; the shell ticks again while there are more.
@@ -23,9 +24,21 @@ pub(crate) fn tick(
     let due = draft.facts.due(draft.now, ENDS_PER_TICK + unread.len())?;
     let mut ended = BTreeSet::new();
     for id in due.into_iter().filter(|id| !unread.contains(id)) {
-        if let Some(portal) = draft.facts.portal(id)? {
-            close(portal, EndReason::Expired, &mut draft)?;
-            ended.insert(id);
+        match draft.facts.portal(id) {
+            Ok(Some(portal)) => {
+                close(portal, EndReason::Expired, &mut draft)?;
+                ended.insert(id);
+            }
+            Ok(None) => {}
+            // One chat that can't be read must not keep all others from their end.
+            Err(StoreError::Damaged(_)) => {
+                draft.counts()?.chat_over();
+                draft.put(Change::SetAside {
+                    portal: id,
+                    at: draft.now,
+                });
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     alarm::ring(&ended, &mut draft)?;

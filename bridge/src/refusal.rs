@@ -62,6 +62,9 @@ pub enum Refusal {
     /// A frame addresses a device wrongly, or lacks something.
     #[error("This request is not understood.")]
     BadRequest,
+    /// A row of this chat or link can't be read any more.
+    #[error("This chat can't go on: part of it can't be read any more. Please ask for a new link.")]
+    Damaged,
     /// The guest writes faster than the policy allows.
     #[error("That was a little fast. The message will be sent in a moment.")]
     RateLimited {
@@ -92,6 +95,7 @@ impl Refusal {
             Self::TooLarge => "too_large",
             Self::NotEncrypted => "not_encrypted",
             Self::BadRequest => "bad_request",
+            Self::Damaged => "damaged",
             Self::RateLimited { .. } => "rate_limited",
         }
     }

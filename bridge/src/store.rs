@@ -1,6 +1,8 @@
 //! The port to whatever keeps the rows: reading ([`Facts`]), and what a decision changes
 //! ([`Changes`]). The same conformance tests hold for every implementation.
 
+use std::fmt;
+
 use crate::alarm::Subject;
 use crate::block::Block;
 use crate::count::Counts;
@@ -25,11 +27,8 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A row doesn't read as what it must be.
-    #[error("a row in {family} is damaged")]
-    Damaged {
-        /// The family of rows.
-        family: &'static str,
-    },
+    #[error("{0}")]
+    Damaged(DamagedRow),
     /// A row was written by a newer version of the program.
     #[error("a row in {family} has version {version}, which this program is too old to read")]
     TooNew {
@@ -38,6 +37,48 @@ pub enum StoreError {
         /// The row's version.
         version: u8,
     },
+}
+
+/// A row that doesn't read as what it must be. It concerns its owner alone: everybody else goes on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DamagedRow {
+    /// The family of rows.
+    pub family: &'static str,
+    /// Whom it concerns.
+    pub owner: Owner,
+}
+
+impl fmt::Display for DamagedRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a row in {} is damaged ({})", self.family, self.owner)
+    }
+}
+
+/// Whom a damaged row concerns, as far as its key and what is left of it tell.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// One chat.
+    Portal(PortalId),
+    /// One link.
+    Link(LinkId),
+    /// One effect, of which it can't be told whose it was.
+    Effect(EffectId),
+    /// One room.
+    Room(RoomId),
+    /// It can't be told, or it is a person, whose id stays out of logs.
+    Unknown,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Portal(id) => write!(f, "chat {id}"),
+            Self::Link(id) => write!(f, "link {id}"),
+            Self::Effect(id) => write!(f, "effect {id}"),
+            Self::Room(id) => write!(f, "room {id}"),
+            Self::Unknown => f.write_str("of nobody that can be named"),
+        }
+    }
 }
 
 /// Shorthand for what reading gives.
@@ -56,7 +97,8 @@ pub struct Digest(pub [u8; 16]);
 pub const REMEMBERED_TRANSACTIONS: u64 = 4096;
 
 /// What is stored, as seen after all changes so far, those of earlier inputs of the same round
-/// included.
+/// included. Whatever gives one row fails with [`StoreError::Damaged`] when the row doesn't read;
+/// a list of several owners leaves such rows out and goes on.
 pub trait Facts {
     /// A link by its id.
     fn link(&self, id: LinkId) -> Read<Option<Link>>;
@@ -64,7 +106,7 @@ pub trait Facts {
     fn link_by_token(&self, hash: &TokenHash) -> Read<Option<Link>>;
     /// All links of a host, in order of their ids.
     fn links_of_host(&self, host: &UserId) -> Read<Vec<Link>>;
-    /// A portal by its id.
+    /// A portal by its id. One that was set aside reads as [`StoreError::Damaged`].
     fn portal(&self, id: PortalId) -> Read<Option<Portal>>;
     /// A portal by its room.
     fn portal_by_room(&self, room: &RoomId) -> Read<Option<Portal>>;
@@ -89,14 +131,22 @@ pub trait Facts {
     fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>>;
     /// An effect that was not performed yet.
     fn effect(&self, id: EffectId) -> Read<Option<Effect>>;
-    /// Up to `limit` effects after `after`, in order.
-    fn effects(&self, after: Option<EffectId>, limit: usize) -> Read<Vec<(EffectId, Effect)>>;
-    /// Up to `limit` inbox frames with a sequence number above `after`, in order.
+    /// Up to `limit` effects after `after`, in order. One that doesn't read is there without its
+    /// content, so that it can be cleared away.
+    fn effects(
+        &self,
+        after: Option<EffectId>,
+        limit: usize,
+    ) -> Read<Vec<(EffectId, Option<Effect>)>>;
+    /// Up to `limit` inbox frames with a sequence number above `after`, in order. Fails when one of
+    /// them doesn't read: a browser must not go on as if there had been none.
     fn frames(&self, portal: PortalId, after: u64, limit: usize) -> Read<Vec<(u64, InboxFrame)>>;
     /// Whether this transaction was committed before.
     fn transaction_seen(&self, txn: &str) -> Read<bool>;
     /// Whether this portal was given an event with this digest before.
     fn digest_seen(&self, portal: PortalId, digest: Digest) -> Read<bool>;
+    /// Whether the portal was set aside, because a row of it doesn't read.
+    fn is_set_aside(&self, portal: PortalId) -> Read<bool>;
 }
 
 /// One change of the rows.
@@ -181,6 +231,13 @@ pub enum Change {
     /// Forget a link: the row, and what leads to it from its token and host. Its alarm is taken away
     /// by a change of its own.
     EraseLink(Box<Link>),
+    /// A row of this portal doesn't read, so the chat can't go on. It is not due any more either.
+    SetAside {
+        /// The portal.
+        portal: PortalId,
+        /// When that was found.
+        at: Timestamp,
+    },
 }
 
 /// All that one decision changes, in order. To be stored whole or not at all.
@@ -211,12 +268,23 @@ pub trait Store {
 
     /// Begins a round.
     fn begin(&self) -> Self::Transaction<'_>;
+
+    /// Called by the writer before a round: if the store failed since, it tries to get it working
+    /// again, not more often than makes sense. Whether it was broken and works now.
+    fn mend(&self) -> bool {
+        false
+    }
 }
 
 /// An open round; dropping it without a commit leaves the store as it was.
 pub trait StoreTransaction: Facts {
     /// Adds one decision's changes. After an error the transaction must be dropped.
     fn apply(&mut self, changes: &Changes) -> Read<()>;
+
+    /// The damaged rows that lists left out since this was asked last.
+    fn left_out(&mut self) -> Vec<DamagedRow> {
+        Vec::new()
+    }
 
     /// Stores everything, durably and as a whole.
     fn commit(self) -> Read<()>;

@@ -88,15 +88,17 @@ macro_rules! facts {
             }
             fn portal(&self, id: PortalId) -> Read<Option<Portal>> {
                 let $this = self;
-                Ok($rows.portal(id))
+                $rows.readable(Some(id))
             }
             fn portal_by_room(&self, room: &RoomId) -> Read<Option<Portal>> {
                 let $this = self;
-                Ok($rows.portal_by_room(room))
+                let id = $rows.id_by_room(room);
+                $rows.readable(id)
             }
             fn portal_by_ghost(&self, ghost: &UserId) -> Read<Option<Portal>> {
                 let $this = self;
-                Ok($rows.portal_by_ghost(ghost))
+                let id = $rows.id_by_ghost(ghost);
+                $rows.readable(id)
             }
             fn portals_of_host(&self, host: &UserId) -> Read<Vec<Portal>> {
                 let $this = self;
@@ -138,7 +140,7 @@ macro_rules! facts {
                 &self,
                 after: Option<EffectId>,
                 limit: usize,
-            ) -> Read<Vec<(EffectId, Effect)>> {
+            ) -> Read<Vec<(EffectId, Option<Effect>)>> {
                 let $this = self;
                 Ok($rows.effects(after, limit))
             }
@@ -158,6 +160,10 @@ macro_rules! facts {
             fn digest_seen(&self, portal: PortalId, digest: Digest) -> Read<bool> {
                 let $this = self;
                 Ok($rows.digest_seen(portal, digest))
+            }
+            fn is_set_aside(&self, portal: PortalId) -> Read<bool> {
+                let $this = self;
+                Ok($rows.is_set_aside(portal))
             }
         }
     };

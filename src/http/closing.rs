@@ -58,6 +58,10 @@ impl Closing {
             Self::Replaced => ("replaced", "The chat is open in another place."),
             Self::TooSlow => ("too_slow", "The connection does not keep up."),
             Self::Stopping => ("stopping", "The bridge restarts; please connect again."),
+            Self::Store(StoreError::Damaged(_)) => (
+                "damaged",
+                "This chat can't go on: part of it can't be read any more. Please ask for a new link.",
+            ),
             Self::Unavailable | Self::Store(_) => {
                 ("unavailable", "This does not work at the moment.")
             }

@@ -89,7 +89,9 @@ impl From<Refusal> for ApiError {
         let status = match refusal {
             Refusal::LinkUnknown | Refusal::UnknownChat => StatusCode::NOT_FOUND,
             Refusal::LinkUsed => StatusCode::CONFLICT,
-            Refusal::LinkExpired | Refusal::LinkRevoked | Refusal::Ended => StatusCode::GONE,
+            Refusal::LinkExpired | Refusal::LinkRevoked | Refusal::Ended | Refusal::Damaged => {
+                StatusCode::GONE
+            }
             Refusal::TooManyChats => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::PasscodeNeeded => StatusCode::UNAUTHORIZED,

@@ -34,7 +34,7 @@ pub async fn greet(socket: &mut WebSocket, app: &App) -> Result<Greeted, Closing
         &ServerFrame::Challenge {
             nonce: nonce.clone(),
             protocol: PROTOCOL,
-            store_id: None,
+            store_id: app.store.id().map_err(Closing::Store)?,
         },
     )
     .await?;

@@ -15,7 +15,8 @@ use vestibule_bridge::frame::{ClientFrame, InboxFrame, ServerFrame};
 use vestibule_bridge::id::PortalId;
 use vestibule_bridge::input::Input;
 use vestibule_bridge::portal::{Portal, PortalState};
-use vestibule_bridge::store::{Facts, Store};
+use vestibule_bridge::refusal::Refusal;
+use vestibule_bridge::store::{Facts, Store, StoreError};
 use vestibule_bridge::time::Timestamp;
 
 use super::closing::Closing;
@@ -94,11 +95,16 @@ async fn converse(mut socket: WebSocket, app: Arc<App>) {
         }
         Err(closing) => closing,
     };
-    if let Closing::Store(error) = &closing {
-        tracing::error!(
+    match &closing {
+        Closing::Store(StoreError::Damaged(row)) => {
+            // If that can't be stored now, the next hello finds the same row.
+            let _later = app.driver.set_aside(row.clone()).await;
+        }
+        Closing::Store(error) => tracing::error!(
             error = error as &dyn std::error::Error,
             "a socket had to be closed"
-        );
+        ),
+        _ => {}
     }
     if let Some((code, message)) = closing.words() {
         let _gone = send(
@@ -391,7 +397,12 @@ impl Chat {
             // The frames stay in the inbox, and the next acknowledgement covers them.
             return Ok(());
         };
-        stored.map_err(|_| Closing::BadFrame)?;
+        match stored {
+            Ok(_) => {}
+            // The next look into the store says so itself.
+            Err(Refusal::Damaged) => return Ok(()),
+            Err(_) => return Err(Closing::BadFrame),
+        }
         if self.farewell.is_some() && seq == self.cursor {
             Err(Closing::Gone)
         } else {

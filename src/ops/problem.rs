@@ -37,11 +37,20 @@ impl Problem {
 #[must_use]
 pub fn problems(app: &App) -> Vec<Problem> {
     let store = app.driver.trouble().map(|trouble| match trouble {
-        Trouble::Failing => Problem::new(
-            "store",
-            "The store can't be written: is the disk full or broken? Nothing is lost; the homeserver and the guests \
-             are told to come again until it can.",
-        ),
+        Trouble::Failing => {
+            let cause = app.store.trouble();
+            let cause = cause.map_or_else(
+                || "The store can't be written: is the disk full or broken?".to_owned(),
+                |cause| cause.to_string(),
+            );
+            Problem::new(
+                "store",
+                format!(
+                    "{cause} Nothing is lost; the homeserver and the guests are told to come again until it works, \
+                     which is tried all the time."
+                ),
+            )
+        }
         Trouble::Slow => Problem::new(
             "slow_store",
             "The store takes long to write: is the disk busy with something else? Nothing is lost; the homeserver and \

@@ -12,33 +12,98 @@ use vestibule_bridge::portal::Portal;
 use vestibule_bridge::store::{Digest, Facts, Read};
 use vestibule_bridge::time::Timestamp;
 
-use super::RocksTransaction;
 use super::codec::{
-    after_prefix, alarm, decode, id_prefix, joined, trailing_id, trailing_number, whole_id,
+    after_prefix, alarm, from_json, id_prefix, joined, trailing_id, trailing_number, whole_id,
 };
+use super::damage::damaged;
 use super::families::Family;
+use super::rows::Row;
+use super::{COUNTS_KEY, RocksTransaction};
 
 impl RocksTransaction<'_> {
-    fn row<T: serde::de::DeserializeOwned>(&self, family: Family, key: &[u8]) -> Read<Option<T>> {
+    pub(super) fn row<T: serde::de::DeserializeOwned>(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Read<Option<T>> {
         self.rows
             .get(family, key)?
-            .map(|bytes| decode(family, &bytes))
+            .map(|payload| from_json(family, key, &payload))
             .transpose()
     }
 
-    fn portal_by(&self, index: Family, key: &str) -> Read<Option<Portal>> {
-        match self.rows.get(index, key.as_bytes())? {
-            Some(id) => self.portal(PortalId::from_u128(whole_id(index, &id)?)),
-            None => Ok(None),
-        }
+    /// The id that a row of an index leads to.
+    fn target(&self, index: Family, key: &[u8]) -> Read<Option<u128>> {
+        self.rows
+            .get(index, key)?
+            .map(|payload| whole_id(index, key, &payload))
+            .transpose()
     }
 
-    /// The ids behind all keys `host … id` of an index.
+    /// The row that an index leads to. Both are deleted together: a row that isn't there was lost.
+    fn there<T>(&self, family: Family, id: u128, row: Read<Option<T>>) -> Read<T> {
+        row?.ok_or_else(|| damaged(family, &id.to_be_bytes(), &[]))
+    }
+
+    fn portal_by(&self, index: Family, key: &str) -> Read<Option<Portal>> {
+        let Some(id) = self.target(index, key.as_bytes())? else {
+            return Ok(None);
+        };
+        let portal = self.portal(PortalId::from_u128(id));
+        self.there(Family::PortalidPortal, id, portal).map(Some)
+    }
+
+    /// The ids behind all keys `host … id` of an index. An entry that is damaged is left out.
     fn ids_of(&self, index: Family, host: &UserId) -> Read<Vec<u128>> {
-        let rows = self.rows.prefix(index, &id_prefix(host.as_str()))?;
-        rows.iter()
-            .map(|(key, _)| trailing_id(index, key))
-            .collect()
+        let mut ids = Vec::new();
+        for Row { key, payload } in self.rows.prefix(index, &id_prefix(host.as_str()))? {
+            let id = payload.and_then(|_| trailing_id(index, &key));
+            ids.extend(self.rows.or_leave_out(id)?);
+        }
+        Ok(ids)
+    }
+
+    fn listed<T>(
+        &self,
+        (index, family): (Family, Family),
+        host: &UserId,
+        read: impl Fn(u128) -> Read<Option<T>>,
+    ) -> Read<Vec<T>> {
+        let mut listed = Vec::new();
+        for id in self.ids_of(index, host)? {
+            let row = self.there(family, id, read(id));
+            listed.extend(self.rows.or_leave_out(row)?);
+        }
+        Ok(listed)
+    }
+
+    /// Up to `limit` keys of an index that is kept in the order of time, before `end`. Rows that are
+    /// left out don't count, or a few of them would hide everybody else.
+    fn ringing<T>(
+        &self,
+        family: Family,
+        end: Option<&[u8]>,
+        limit: usize,
+        read: impl Fn(&[u8]) -> Read<T>,
+    ) -> Read<Vec<T>> {
+        let mut found = Vec::new();
+        let mut from = Vec::new();
+        while found.len() < limit {
+            let wanted = limit - found.len();
+            let page = self.rows.range(family, &from, end, wanted)?;
+            let complete = page.len() < wanted;
+            if let Some(last) = page.last() {
+                from = joined(&last.key, &[0]);
+            }
+            for Row { key, payload } in page {
+                let one = payload.and_then(|_| read(&key));
+                found.extend(self.rows.or_leave_out(one)?);
+            }
+            if complete {
+                break;
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -48,24 +113,26 @@ impl Facts for RocksTransaction<'_> {
     }
 
     fn link_by_token(&self, hash: &TokenHash) -> Read<Option<Link>> {
-        let Some(id) = self.rows.get(Family::TokenhashLinkid, &hash.0)? else {
+        let Some(id) = self.target(Family::TokenhashLinkid, &hash.0)? else {
             return Ok(None);
         };
-        let link = self.link(LinkId::from_u128(whole_id(Family::TokenhashLinkid, &id)?))?;
+        let link = self.there(Family::LinkidLink, id, self.link(LinkId::from_u128(id)))?;
         // Looking a key up compares bytes until they differ; this comparison takes the same time
         // for every hash.
-        Ok(link.filter(|link| link.token_hash == *hash))
+        Ok(Some(link).filter(|link| link.token_hash == *hash))
     }
 
     fn links_of_host(&self, host: &UserId) -> Read<Vec<Link>> {
-        let ids = self.ids_of(Family::HostidLinkid, host)?;
-        ids.into_iter()
-            .filter_map(|id| self.link(LinkId::from_u128(id)).transpose())
-            .collect()
+        let families = (Family::HostidLinkid, Family::LinkidLink);
+        self.listed(families, host, |id| self.link(LinkId::from_u128(id)))
     }
 
     fn portal(&self, id: PortalId) -> Read<Option<Portal>> {
-        self.row(Family::PortalidPortal, &id.as_u128().to_be_bytes())
+        let key = id.as_u128().to_be_bytes();
+        if self.is_set_aside(id)? {
+            return Err(damaged(Family::PortalidQuarantine, &key, &[]));
+        }
+        self.row(Family::PortalidPortal, &key)
     }
 
     fn portal_by_room(&self, room: &RoomId) -> Read<Option<Portal>> {
@@ -77,31 +144,24 @@ impl Facts for RocksTransaction<'_> {
     }
 
     fn portals_of_host(&self, host: &UserId) -> Read<Vec<Portal>> {
-        let ids = self.ids_of(Family::HostidPortalid, host)?;
-        ids.into_iter()
-            .filter_map(|id| self.portal(PortalId::from_u128(id)).transpose())
-            .collect()
+        let families = (Family::HostidPortalid, Family::PortalidPortal);
+        self.listed(families, host, |id| self.portal(PortalId::from_u128(id)))
     }
 
     fn due(&self, now: Timestamp, limit: usize) -> Read<Vec<PortalId>> {
+        let family = Family::DeadlinePortalid;
         let end = now.0.checked_add(1).map(u64::to_be_bytes);
-        let rows = self.rows.range(
-            Family::DeadlinePortalid,
-            &[],
-            end.as_ref().map(<[u8; 8]>::as_slice),
-            limit,
-        )?;
-        rows.iter()
-            .map(|(key, _)| trailing_id(Family::DeadlinePortalid, key).map(PortalId::from_u128))
-            .collect()
+        let end = end.as_ref().map(<[u8; 8]>::as_slice);
+        self.ringing(family, end, limit, |key| {
+            trailing_id(family, key).map(PortalId::from_u128)
+        })
     }
 
     fn alarms(&self, now: Timestamp, limit: usize) -> Read<Vec<(Timestamp, Subject)>> {
         let family = Family::TimeAlarm;
         let end = now.0.checked_add(1).map(u64::to_be_bytes);
         let end = end.as_ref().map(<[u8; 8]>::as_slice);
-        let rows = self.rows.range(family, &[], end, limit)?;
-        rows.iter().map(|(key, _)| alarm(family, key)).collect()
+        self.ringing(family, end, limit, |key| alarm(family, key))
     }
 
     fn block(&self, host: &UserId, key: &str) -> Read<Option<Block>> {
@@ -111,18 +171,28 @@ impl Facts for RocksTransaction<'_> {
 
     fn blocks_of_host(&self, host: &UserId) -> Read<Vec<Block>> {
         let family = Family::HostidKeyBlock;
-        let rows = self.rows.prefix(family, &id_prefix(host.as_str()))?;
-        rows.iter().map(|(_, row)| decode(family, row)).collect()
+        let mut blocks = Vec::new();
+        for Row { key, payload } in self.rows.prefix(family, &id_prefix(host.as_str()))? {
+            let block = payload.and_then(|payload| from_json(family, &key, &payload));
+            blocks.extend(self.rows.or_leave_out(block)?);
+        }
+        Ok(blocks)
     }
 
     fn counts(&self) -> Read<Counts> {
+        // Without them the maxima of the whole bridge are reached later than they should be.
+        let counts = self.row(Family::GlobalSchema, COUNTS_KEY);
         Ok(self
-            .row(Family::GlobalSchema, b"counts")?
+            .rows
+            .or_leave_out(counts)?
+            .flatten()
             .unwrap_or_default())
     }
 
     fn host(&self, user: &UserId) -> Read<Option<Host>> {
-        self.row(Family::HostidHost, user.as_str().as_bytes())
+        // A host without a row has no name yet, which is put right when the name is fetched again.
+        let host = self.row(Family::HostidHost, user.as_str().as_bytes());
+        Ok(self.rows.or_leave_out(host)?.flatten())
     }
 
     fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>> {
@@ -133,52 +203,56 @@ impl Facts for RocksTransaction<'_> {
         self.row(Family::EffectidEffect, &id.as_u128().to_be_bytes())
     }
 
-    fn effects(&self, after: Option<EffectId>, limit: usize) -> Read<Vec<(EffectId, Effect)>> {
+    fn effects(
+        &self,
+        after: Option<EffectId>,
+        limit: usize,
+    ) -> Read<Vec<(EffectId, Option<Effect>)>> {
+        let family = Family::EffectidEffect;
         let Some(first) = after.map_or(Some(0), |id| id.as_u128().checked_add(1)) else {
             return Ok(Vec::new());
         };
-        let rows = self
-            .rows
-            .range(Family::EffectidEffect, &first.to_be_bytes(), None, limit)?;
-        rows.iter()
-            .map(|(key, value)| {
-                let id = EffectId::from_u128(whole_id(Family::EffectidEffect, key)?);
-                Ok((id, decode(Family::EffectidEffect, value)?))
-            })
-            .collect()
+        let rows = self.rows.range(family, &first.to_be_bytes(), None, limit)?;
+        let mut effects = Vec::new();
+        for Row { key, payload } in rows {
+            let Some(id) = self.rows.or_leave_out(trailing_id(family, &key))? else {
+                continue;
+            };
+            let effect = payload.and_then(|payload| from_json(family, &key, &payload));
+            effects.push((EffectId::from_u128(id), self.rows.or_leave_out(effect)?));
+        }
+        Ok(effects)
     }
 
     fn frames(&self, portal: PortalId, after: u64, limit: usize) -> Read<Vec<(u64, InboxFrame)>> {
+        let family = Family::PortalSeqFrame;
         let Some(first) = after.checked_add(1) else {
             return Ok(Vec::new());
         };
         let prefix = portal.as_u128().to_be_bytes();
         let from = joined(&prefix, &first.to_be_bytes());
-        let rows = self.rows.range(
-            Family::PortalSeqFrame,
-            &from,
-            after_prefix(&prefix).as_deref(),
-            limit,
-        )?;
-        rows.iter()
-            .map(|(key, value)| {
-                Ok((
-                    trailing_number(Family::PortalSeqFrame, key)?,
-                    decode(Family::PortalSeqFrame, value)?,
-                ))
+        let rows = self
+            .rows
+            .range(family, &from, after_prefix(&prefix).as_deref(), limit)?;
+        rows.into_iter()
+            .map(|Row { key, payload }| {
+                let frame = from_json(family, &key, &payload?)?;
+                Ok((trailing_number(family, &key)?, frame))
             })
             .collect()
     }
 
     fn transaction_seen(&self, txn: &str) -> Read<bool> {
-        Ok(self
-            .rows
-            .get(Family::TxnidNumber, txn.as_bytes())?
-            .is_some())
+        self.rows.exists(Family::TxnidNumber, txn.as_bytes())
     }
 
     fn digest_seen(&self, portal: PortalId, digest: Digest) -> Read<bool> {
         let key = joined(&portal.as_u128().to_be_bytes(), &digest.0);
-        Ok(self.rows.get(Family::PortalDigestSeen, &key)?.is_some())
+        self.rows.exists(Family::PortalDigestSeen, &key)
+    }
+
+    fn is_set_aside(&self, portal: PortalId) -> Read<bool> {
+        let key = portal.as_u128().to_be_bytes();
+        self.rows.exists(Family::PortalidQuarantine, &key)
     }
 }

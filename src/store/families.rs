@@ -1,5 +1,6 @@
 //! The catalogue: every family of rows, named `<key>_<value>`. Keys are raw bytes, numbers in
-//! them big-endian, so that their order is the order of iteration.
+//! them big-endian, so that their order is the order of iteration. `docs/store.md` tells the same
+//! to whoever runs the bridge.
 
 /// One column family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,8 @@ pub enum Family {
     PortalSeqFrame,
     /// portal id, digest (16) → nothing.
     PortalDigestSeen,
-    /// portal id → `next_batch`.
-    PortalidSince,
+    /// portal id → that it was set aside, since when, and how often it was in the way.
+    PortalidQuarantine,
     /// transaction id → its number (8).
     TxnidNumber,
     /// number (8) → transaction id, to forget the oldest.
@@ -41,7 +42,8 @@ pub enum Family {
     TimeAlarm,
     /// host, `0xff`, the browser's Ed25519 key → entry of the host's block list.
     HostidKeyBlock,
-    /// name → value: `schema` is the layout's version.
+    /// name → value: `schema` is the layout's version, `transactions` the last transaction's
+    /// number, `store_id` the store's random name, `counts` what is open on the whole bridge; `migrating` and `rescued:…` are there while such work is under way.
     GlobalSchema,
 }
 
@@ -61,13 +63,33 @@ impl Family {
         Self::EffectidEffect,
         Self::PortalSeqFrame,
         Self::PortalDigestSeen,
-        Self::PortalidSince,
+        Self::PortalidQuarantine,
         Self::TxnidNumber,
         Self::NumberTxnid,
         Self::TimeAlarm,
         Self::HostidKeyBlock,
         Self::GlobalSchema,
     ];
+
+    /// Families of earlier layouts, which are dropped.
+    pub const DROPPED: [&str; 1] = ["portalid_since"];
+
+    /// Whether a row's payload is JSON, and not an id of an index.
+    #[must_use]
+    pub fn is_json(self) -> bool {
+        matches!(
+            self,
+            Self::LinkidLink
+                | Self::PortalidPortal
+                | Self::HostidHost
+                | Self::RoomidManagement
+                | Self::EffectidEffect
+                | Self::PortalSeqFrame
+                | Self::PortalidQuarantine
+                | Self::HostidKeyBlock
+                | Self::GlobalSchema
+        )
+    }
 
     /// The name on disk.
     #[must_use]
@@ -86,7 +108,7 @@ impl Family {
             Self::EffectidEffect => "effectid_effect",
             Self::PortalSeqFrame => "portal_seq_frame",
             Self::PortalDigestSeen => "portal_digest_seen",
-            Self::PortalidSince => "portalid_since",
+            Self::PortalidQuarantine => "portalid_quarantine",
             Self::TxnidNumber => "txnid_number",
             Self::NumberTxnid => "number_txnid",
             Self::TimeAlarm => "time_alarm",

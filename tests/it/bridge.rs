@@ -134,6 +134,11 @@ impl Bridge {
         self.web = Web::new();
     }
 
+    /// Starts the program once more on the same configuration; how it ended, and its last words.
+    pub async fn start_another(&self) -> (Option<i32>, String) {
+        process::run_to_end(&self.config_path()).await
+    }
+
     /// Ends it in good order.
     pub async fn stop(&mut self) {
         match self.run.take().expect("it runs") {

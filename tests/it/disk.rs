@@ -72,3 +72,28 @@ async fn what_cant_be_written_is_refused_and_taken_later() {
     chat.guest.until_delivered(n).await;
     assert_eq!(world.until_host_read(&mut chat, 3).await, texts);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_heals_without_a_start_when_it_can_write_again() {
+    let world = World::apart(&Setup::default()).await;
+    let mut chat = world.open_chat("Alice").await;
+    for round in ["first", "second"] {
+        may_write(world.bridge.pid(), false);
+        chat.host.say(&world.homeserver, &chat.room, round);
+        let body = world.homeserver.with(|state| state.take_transaction());
+        let id = world.transaction_id();
+        assert_eq!(world.bridge.push(&id, &body).await.status, 503);
+        until_ready(&world, false).await;
+        may_write(world.bridge.pid(), true);
+        // Whoever comes next, a beat of its own too, has the store opened anew.
+        until_ready(&world, true).await;
+        world.push_as(&id, &body).await;
+        let n = chat.guest.say(round).await;
+        chat.guest.until_delivered(n).await;
+    }
+    assert_eq!(chat.guest.until_texts(2).await, ["first", "second"]);
+    assert_eq!(
+        world.until_host_read(&mut chat, 2).await,
+        ["first", "second"]
+    );
+}

@@ -119,8 +119,10 @@ impl World {
         host
     }
 
-    /// Has the host ask for a link, and gives what the bot answers.
+    /// Has the host write to the bot, and gives what it answers.
     pub async fn command(&self, host: &mut Host, text: &str) -> String {
+        // What the bot says unasked comes before the answer.
+        self.until_idle().await;
         let before = self.homeserver.with(|state| host.notices(state).len());
         host.command(&self.homeserver, text);
         self.deliver().await;

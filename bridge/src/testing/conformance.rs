@@ -57,6 +57,8 @@ macro_rules! store_conformance {
             the_oldest_transaction_is_forgotten
             a_transaction_twice_remembered_takes_one_place
             digests_are_remembered_for_each_portal
+            what_is_set_aside_reads_as_damaged
+            what_is_set_aside_is_not_due
             hosts_and_management_rooms_are_kept
             alarms_ring_in_order
             an_alarm_moves_and_is_taken_away

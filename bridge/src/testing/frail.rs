@@ -11,7 +11,7 @@ use crate::host::{Host, ManagementRoom};
 use crate::id::{EffectId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, TokenHash};
 use crate::portal::Portal;
-use crate::store::{Changes, Digest, Facts, Read, Store, StoreError, StoreTransaction};
+use crate::store::{Changes, DamagedRow, Digest, Facts, Read, Store, StoreError, StoreTransaction};
 use crate::time::Timestamp;
 
 /// What becomes of a commit.
@@ -82,6 +82,10 @@ impl<S: Store> Store for FrailStore<S> {
             store: self,
         }
     }
+
+    fn mend(&self) -> bool {
+        self.inner.mend()
+    }
 }
 
 /// An open round on a [`FrailStore`].
@@ -93,6 +97,10 @@ pub struct FrailTransaction<'a, S: Store + 'a> {
 impl<'a, S: Store + 'a> StoreTransaction for FrailTransaction<'a, S> {
     fn apply(&mut self, changes: &Changes) -> Read<()> {
         self.round.apply(changes)
+    }
+
+    fn left_out(&mut self) -> Vec<DamagedRow> {
+        self.round.left_out()
     }
 
     fn commit(self) -> Read<()> {
@@ -156,7 +164,11 @@ impl<'a, S: Store + 'a> Facts for FrailTransaction<'a, S> {
     fn effect(&self, id: EffectId) -> Read<Option<Effect>> {
         self.round.effect(id)
     }
-    fn effects(&self, after: Option<EffectId>, limit: usize) -> Read<Vec<(EffectId, Effect)>> {
+    fn effects(
+        &self,
+        after: Option<EffectId>,
+        limit: usize,
+    ) -> Read<Vec<(EffectId, Option<Effect>)>> {
         self.round.effects(after, limit)
     }
     fn frames(&self, portal: PortalId, after: u64, limit: usize) -> Read<Vec<(u64, InboxFrame)>> {
@@ -167,5 +179,8 @@ impl<'a, S: Store + 'a> Facts for FrailTransaction<'a, S> {
     }
     fn digest_seen(&self, portal: PortalId, digest: Digest) -> Read<bool> {
         self.round.digest_seen(portal, digest)
+    }
+    fn is_set_aside(&self, portal: PortalId) -> Read<bool> {
+        self.round.is_set_aside(portal)
     }
 }

@@ -12,7 +12,7 @@ use crate::host::{Host, ManagementRoom};
 use crate::id::{EffectId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, TokenHash};
 use crate::portal::Portal;
-use crate::store::{Change, Digest, REMEMBERED_TRANSACTIONS};
+use crate::store::{Change, DamagedRow, Digest, Owner, REMEMBERED_TRANSACTIONS, Read, StoreError};
 use crate::time::Timestamp;
 
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,7 @@ pub(super) struct Rows {
     alarms: BTreeSet<(Timestamp, Subject)>,
     blocks: BTreeMap<(UserId, String), Block>,
     counts: Counts,
+    set_aside: BTreeMap<PortalId, Timestamp>,
 }
 
 impl Rows {
@@ -88,6 +89,10 @@ impl Rows {
             Change::EraseLink(link) => {
                 self.links_by_token.remove(&link.token_hash.0);
                 self.links.remove(&link.id);
+            }
+            Change::SetAside { portal, at } => {
+                self.set_aside.entry(portal).or_insert(at);
+                self.deadlines.retain(|(_, of)| *of != portal);
             }
         }
     }
@@ -146,22 +151,30 @@ impl Rows {
             .collect()
     }
 
-    pub(super) fn portal(&self, id: PortalId) -> Option<Portal> {
-        self.portals.get(&id).cloned()
+    /// The portal, unless it was set aside.
+    pub(super) fn readable(&self, id: Option<PortalId>) -> Read<Option<Portal>> {
+        match id {
+            Some(id) if self.is_set_aside(id) => Err(StoreError::Damaged(DamagedRow {
+                family: "set aside",
+                owner: Owner::Portal(id),
+            })),
+            Some(id) => Ok(self.portals.get(&id).cloned()),
+            None => Ok(None),
+        }
     }
 
-    pub(super) fn portal_by_room(&self, room: &RoomId) -> Option<Portal> {
-        self.portal(*self.portals_by_room.get(room)?)
+    pub(super) fn id_by_room(&self, room: &RoomId) -> Option<PortalId> {
+        self.portals_by_room.get(room).copied()
     }
 
-    pub(super) fn portal_by_ghost(&self, ghost: &UserId) -> Option<Portal> {
-        self.portal(*self.portals_by_ghost.get(ghost)?)
+    pub(super) fn id_by_ghost(&self, ghost: &UserId) -> Option<PortalId> {
+        self.portals_by_ghost.get(ghost).copied()
     }
 
     pub(super) fn portals_of_host(&self, host: &UserId) -> Vec<Portal> {
         self.portals
             .values()
-            .filter(|portal| portal.host == *host)
+            .filter(|portal| portal.host == *host && !self.is_set_aside(portal.id))
             .cloned()
             .collect()
     }
@@ -204,12 +217,16 @@ impl Rows {
         self.effects.get(&id).cloned()
     }
 
-    pub(super) fn effects(&self, after: Option<EffectId>, limit: usize) -> Vec<(EffectId, Effect)> {
+    pub(super) fn effects(
+        &self,
+        after: Option<EffectId>,
+        limit: usize,
+    ) -> Vec<(EffectId, Option<Effect>)> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let waiting = self.effects.range((after, Bound::Unbounded));
         waiting
             .take(limit)
-            .map(|(id, effect)| (*id, effect.clone()))
+            .map(|(id, effect)| (*id, Some(effect.clone())))
             .collect()
     }
 
@@ -240,5 +257,9 @@ impl Rows {
 
     pub(super) fn digest_seen(&self, portal: PortalId, digest: Digest) -> bool {
         self.digests.contains(&(portal, digest))
+    }
+
+    pub(super) fn is_set_aside(&self, portal: PortalId) -> bool {
+        self.set_aside.contains_key(&portal)
     }
 }

@@ -9,7 +9,7 @@ use crate::frame::InboxFrame;
 use crate::id::PortalId;
 use crate::input::{Input, Membership, Outcome};
 use crate::portal::{EndReason, PortalState};
-use crate::store::Facts;
+use crate::store::{Change, Changes, Facts, Store, StoreTransaction};
 use crate::testing::sample;
 
 fn reason_for_the_host(world: &World) -> Option<String> {
@@ -218,4 +218,32 @@ fn many_ends_take_several_ticks() {
     assert_eq!(open(&world), 10);
     world.submit(tick()).unwrap();
     assert_eq!(open(&world), 0);
+}
+
+#[test]
+fn a_chat_that_cannot_be_read_keeps_no_other_from_its_end() {
+    let mut world = World::new();
+    let (damaged, sound) = (world.open(1), world.open(2));
+    let due = world.portal(damaged).deadline();
+    let portal = Box::new(world.portal(damaged));
+    // Set aside, and due again in spite of it, as a row that went bad by itself is.
+    let changes = vec![
+        Change::SetAside {
+            portal: damaged,
+            at: world.now,
+        },
+        Change::PutPortal {
+            portal,
+            was_due: None,
+            due,
+        },
+    ];
+    let mut round = world.store.begin();
+    round.apply(&Changes(changes)).unwrap();
+    round.commit().unwrap();
+    world.pass(10 * DAY);
+    world.submit(tick()).unwrap();
+    assert!(world.portal(sound).is_closed());
+    let never = crate::time::Timestamp(u64::MAX);
+    assert_eq!(world.store.due(never, 10).unwrap(), []);
 }

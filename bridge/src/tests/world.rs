@@ -169,7 +169,11 @@ impl World {
 
     /// Effects that wait, in order.
     pub fn effects(&self) -> Vec<(EffectId, Effect)> {
-        self.store.effects(None, usize::MAX).unwrap()
+        let effects = self.store.effects(None, usize::MAX).unwrap();
+        effects
+            .into_iter()
+            .map(|(id, effect)| (id, effect.unwrap()))
+            .collect()
     }
 
     /// Their names.

@@ -91,10 +91,12 @@ impl Bench {
     /// The guest's frames that wait to be sent, in order.
     fn to_send(&self) -> Vec<u64> {
         let effects = self.store.begin().effects(None, usize::MAX).unwrap();
-        let effects = effects.into_iter().map(|(_, effect)| match effect {
-            Effect::SendEvent { n, .. } => n,
-            other => panic!("{other:?}"),
-        });
+        let effects = effects
+            .into_iter()
+            .map(|(_, effect)| match effect.unwrap() {
+                Effect::SendEvent { n, .. } => n,
+                other => panic!("{other:?}"),
+            });
         effects.collect()
     }
 }

@@ -54,7 +54,7 @@ struct Run<S: Store> {
 
 impl<S: Store> Run<S> {
     fn start(store: Arc<FrailStore<S>>, clock: Arc<MockClock>, seed: u64) -> Self {
-        let left = all_effects(&*store).unwrap();
+        let left = all_effects(&*store).unwrap().waiting;
         let told = Told::default();
         let worker = Worker {
             store: Arc::clone(&store),
@@ -90,6 +90,7 @@ impl<S: Store> Run<S> {
         self.worker.settle(vec![Job {
             inputs,
             transaction,
+            damaged: None,
             reply,
         }]);
         for news in self.told.take() {

@@ -88,6 +88,22 @@ impl Process {
     }
 }
 
+/// Runs the program until it ends by itself: its exit code, and what it said.
+pub async fn run_to_end(config: &Path) -> (Option<i32>, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+        .args(["serve", "--config"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let status = until("the program ends", || child.try_wait().unwrap()).await;
+    let mut words = String::new();
+    stderr.read_to_string(&mut words).unwrap();
+    (status.code(), words)
+}
+
 /// What was written into the file after this place.
 fn since(file: &Path, start: u64) -> String {
     let mut file = File::open(file).unwrap();

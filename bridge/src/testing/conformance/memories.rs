@@ -1,9 +1,13 @@
 //! What was seen before.
 
 use crate::id::PortalId;
-use crate::store::{Change, Digest, Facts, REMEMBERED_TRANSACTIONS, Store};
+use crate::store::{
+    Change, DamagedRow, Digest, Facts, Owner, REMEMBERED_TRANSACTIONS, Read, Store, StoreError,
+};
+use crate::time::Timestamp;
 
-use super::commit;
+use super::{commit, portal, put};
+use crate::testing::sample;
 
 pub fn transactions_are_remembered<S: Store>(store: &S) {
     commit(store, vec![Change::RememberTransaction("41".to_owned())]);
@@ -51,4 +55,43 @@ pub fn digests_are_remembered_for_each_portal<S: Store>(store: &S) {
     assert!(facts.digest_seen(first, Digest([1; 16])).unwrap());
     assert!(!facts.digest_seen(first, Digest([2; 16])).unwrap());
     assert!(!facts.digest_seen(second, Digest([1; 16])).unwrap());
+}
+
+fn set_aside(number: u64) -> Change {
+    Change::SetAside {
+        portal: PortalId::from_u128(number.into()),
+        at: Timestamp(7),
+    }
+}
+
+pub fn what_is_set_aside_reads_as_damaged<S: Store>(store: &S) {
+    let (first, second) = (portal(1, 10), portal(2, 10));
+    commit(
+        store,
+        vec![put(&first, None, Some(10)), put(&second, None, Some(10))],
+    );
+    commit(store, vec![set_aside(1), set_aside(1)]);
+    let facts = store.begin();
+    assert!(facts.is_set_aside(first.id).unwrap());
+    assert!(!facts.is_set_aside(second.id).unwrap());
+    let damaged = |read: Read<Option<_>>| match read {
+        Err(StoreError::Damaged(DamagedRow { owner, .. })) => owner == Owner::Portal(first.id),
+        _ => false,
+    };
+    assert!(damaged(facts.portal(first.id)));
+    assert!(damaged(facts.portal_by_room(&sample::room(1))));
+    assert!(damaged(facts.portal_by_ghost(&first.ghost)));
+    let listed = facts.portals_of_host(&first.host).unwrap();
+    assert_eq!(listed, std::slice::from_ref(&second));
+    assert_eq!(facts.portal(second.id).unwrap(), Some(second));
+}
+
+pub fn what_is_set_aside_is_not_due<S: Store>(store: &S) {
+    let (first, second) = (portal(1, 10), portal(2, 10));
+    commit(
+        store,
+        vec![put(&first, None, Some(10)), put(&second, None, Some(10))],
+    );
+    commit(store, vec![set_aside(1)]);
+    assert_eq!(store.begin().due(Timestamp(10), 10).unwrap(), [second.id]);
 }

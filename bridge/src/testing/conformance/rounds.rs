@@ -30,6 +30,7 @@ pub fn an_empty_store_knows_nothing<S: Store>(store: &S) {
     assert_eq!(facts.frames(portal.id, 0, 10).unwrap(), []);
     assert!(!facts.transaction_seen("1").unwrap());
     assert!(!facts.digest_seen(portal.id, Digest([0; 16])).unwrap());
+    assert!(!facts.is_set_aside(portal.id).unwrap());
 }
 
 pub fn a_transaction_reads_its_own_writes<S: Store>(store: &S) {
@@ -65,7 +66,7 @@ pub fn a_transaction_reads_its_own_writes<S: Store>(store: &S) {
     assert_eq!(transaction.due(Timestamp(10), 10).unwrap(), [portal.id]);
     assert_eq!(
         transaction.effects(None, 10).unwrap(),
-        [(EffectId::from_u128(3), effect(1))]
+        [(EffectId::from_u128(3), Some(effect(1)))]
     );
     assert!(transaction.transaction_seen("7").unwrap());
     assert!(transaction.digest_seen(portal.id, Digest([1; 16])).unwrap());

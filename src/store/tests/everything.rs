@@ -1,0 +1,375 @@
+//! One of everything that is ever stored, with made-up content.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use vestibule_bridge::alarm::Subject;
+use vestibule_bridge::block::Block;
+use vestibule_bridge::count::Counts;
+use vestibule_bridge::effect::{Effect, InRoom, Words};
+use vestibule_bridge::frame::{HostEvent, InboxFrame, ToDeviceEvent};
+use vestibule_bridge::guest::GuestName;
+use vestibule_bridge::host::{Host, ManagementRoom};
+use vestibule_bridge::id::{DeviceId, EffectId, EventId, LinkId, PortalId, RoomId};
+use vestibule_bridge::input::JoinKeys;
+use vestibule_bridge::link::{Link, LinkState, Token};
+use vestibule_bridge::passcode::Passcode;
+use vestibule_bridge::portal::{EndReason, PortalState, Told};
+use vestibule_bridge::store::{Change, Changes, Digest};
+use vestibule_bridge::testing::sample;
+use vestibule_bridge::time::Timestamp;
+
+/// Every kind of row, each variant of it at least once.
+pub fn everything() -> Changes {
+    let mut changes = of_layout_2();
+    let link = Link {
+        state: LinkState::Expired {
+            at: Timestamp(1_650),
+        },
+        number: 12,
+        passcode: Passcode::parse("012345").map(|code| code.hash(&sample_token())),
+        wrong_passcodes: 2,
+        opened_at: Some(Timestamp(1_300)),
+        chat_ended_at: Some(Timestamp(1_640)),
+        alarm_at: Some(Timestamp(1_900)),
+        ..sample::link(4, &sample::user("alice"))
+    };
+    let mut portal = sample::portal(9, &sample::user("alice"), Timestamp(2_009)).unwrap();
+    portal.told = Told {
+        deadline: Some(Timestamp(2_009)),
+        absence: Some(Timestamp(1_100)),
+        looked_at: Some(Timestamp(1_200)),
+    };
+    portal.alarm_at = Some(Timestamp(1_950));
+    for (subject, at) in [
+        (Subject::Link(link.id), link.alarm_at),
+        (Subject::Portal(portal.id), portal.alarm_at),
+    ] {
+        let was = None;
+        changes.push(Change::SetAlarm { subject, was, at });
+    }
+    changes.push(Change::PutLink(link));
+    let due = portal.deadline();
+    changes.push(Change::PutPortal {
+        portal: Box::new(portal),
+        was_due: None,
+        due,
+    });
+    changes.push(Change::PutFrame {
+        portal: PortalId::from_u128(9),
+        seq: 1,
+        frame: InboxFrame::Deadline {
+            deadline: Timestamp(2_009),
+        },
+    });
+    changes.push(Change::PutHost(Host {
+        last_number: 12,
+        ..Host::new(sample::user("carol"))
+    }));
+    for (key, label) in [("key1", Some("Maya".to_owned())), ("key2", None)] {
+        changes.push(Change::PutBlock(Block {
+            host: sample::user("alice"),
+            key: key.to_owned(),
+            number: 3,
+            label,
+            at: Timestamp(1_660),
+        }));
+    }
+    changes.push(Change::PutCounts(Counts {
+        open_links: 1,
+        open_chats: 4,
+    }));
+    changes
+}
+
+fn sample_token() -> Token {
+    Token::parse("0123456789abcdefghjkmnpqrs").unwrap()
+}
+
+/// What there was to store already in layout 2.
+pub fn of_layout_2() -> Changes {
+    let mut changes = of_layout_1();
+    changes.push(Change::SetAside {
+        portal: PortalId::from_u128(8),
+        at: Timestamp(1_800),
+    });
+    let mut late = event("m.room.encrypted", None, false);
+    if let InboxFrame::Event { event, .. } = &mut late {
+        event.late = true;
+    }
+    changes.push(Change::PutFrame {
+        portal: PortalId::from_u128(4),
+        seq: 1,
+        frame: late,
+    });
+    changes
+}
+
+/// What there was to store already in layout 1.
+pub fn of_layout_1() -> Changes {
+    let mut changes = Changes::default();
+    links(&mut changes);
+    portals(&mut changes);
+    frames(&mut changes);
+    for (number, effect) in (1u128..).zip(effects()) {
+        let id = EffectId::from_u128((1_795_364_370_566 << 80) + number);
+        changes.push(Change::PutEffect { id, effect });
+    }
+    changes.push(Change::PutHost(Host {
+        user: sample::user("alice"),
+        display_name: Some("Alice ✨".to_owned()),
+        last_number: 0,
+    }));
+    changes.push(Change::PutHost(Host {
+        user: sample::user("bob"),
+        display_name: None,
+        last_number: 0,
+    }));
+    for (number, direct, encrypted) in [(8, true, false), (9, false, true)] {
+        changes.push(Change::PutManagementRoom(ManagementRoom {
+            room: sample::room(number),
+            host: sample::user("alice"),
+            direct,
+            encrypted,
+        }));
+    }
+    for txn in ["41", "42"] {
+        changes.push(Change::RememberTransaction(txn.to_owned()));
+    }
+    for byte in [0, 0xff] {
+        changes.push(Change::RememberDigest {
+            portal: PortalId::from_u128(1),
+            digest: Digest([byte; 16]),
+        });
+    }
+    changes
+}
+
+fn links(changes: &mut Changes) {
+    let states = [
+        LinkState::Open,
+        LinkState::Used {
+            portal: PortalId::from_u128(1),
+            at: Timestamp(1_500),
+        },
+        LinkState::Revoked {
+            at: Timestamp(1_600),
+        },
+    ];
+    for (number, state) in (1..).zip(states) {
+        let mut link = sample::link(number, &sample::user("alice"));
+        link.state = state;
+        if number == 3 {
+            link.label = None;
+        }
+        changes.push(Change::PutLink(link));
+    }
+}
+
+fn portals(changes: &mut Changes) {
+    let room = || Some(RoomId::new("!room:example.org"));
+    let closed = |room, reason| PortalState::Closed {
+        room,
+        at: Timestamp(1_700),
+        reason,
+    };
+    let states = [
+        PortalState::Opening {
+            room: None,
+            host_joined: false,
+        },
+        PortalState::Opening {
+            room: Some(sample::room(2)),
+            host_joined: true,
+        },
+        PortalState::Open {
+            room: sample::room(3),
+            host_joined: true,
+        },
+        closed(None, EndReason::Failed),
+        closed(room(), EndReason::Host),
+        closed(room(), EndReason::Guest),
+        closed(room(), EndReason::Expired),
+        closed(room(), EndReason::ThirdParty),
+    ];
+    for (number, state) in (1..).zip(states) {
+        let ends_at = Timestamp(2_000 + number);
+        let mut portal = sample::portal(number, &sample::user("alice"), ends_at).unwrap();
+        portal.state = state;
+        portal.last_seq = number;
+        portal.visit.last_n = number;
+        let due = portal.deadline();
+        changes.push(Change::PutPortal {
+            portal: Box::new(portal),
+            was_due: None,
+            due,
+        });
+    }
+}
+
+fn event(event_type: &str, redacts: Option<&str>, unencrypted: bool) -> InboxFrame {
+    InboxFrame::Event {
+        event: HostEvent {
+            event_type: event_type.to_owned(),
+            event_id: EventId::new("$event"),
+            sender: sample::user("alice"),
+            origin_server_ts: Timestamp(1_234),
+            content: json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgA" }),
+            redacts: redacts.map(EventId::new),
+            unencrypted,
+            late: false,
+        },
+        deadline: Timestamp(2_003),
+    }
+}
+
+fn frames(changes: &mut Changes) {
+    let frames = [
+        event("m.room.encrypted", None, false),
+        event("m.room.redaction", Some("$gone"), false),
+        event("m.room.message", None, true),
+        InboxFrame::ToDevice {
+            event: ToDeviceEvent {
+                event_type: "m.room.encrypted".to_owned(),
+                sender: sample::user("alice"),
+                content: json!({ "algorithm": "m.olm.v1.curve25519-aes-sha2" }),
+            },
+        },
+        InboxFrame::Delivered {
+            n: 1,
+            event_id: EventId::new("$sent"),
+        },
+        InboxFrame::Undelivered {
+            n: 2,
+            code: "M_FORBIDDEN".to_owned(),
+        },
+        InboxFrame::Host { joined: true },
+        InboxFrame::Ended {
+            reason: EndReason::Guest,
+        },
+    ];
+    for (seq, frame) in (1..).zip(frames) {
+        changes.push(Change::PutFrame {
+            portal: PortalId::from_u128(3),
+            seq,
+            frame,
+        });
+    }
+}
+
+/// One of each.
+pub fn effects() -> Vec<Effect> {
+    let portal = PortalId::from_u128(1);
+    let (ghost, host) = (sample::ghost(1), sample::user("alice"));
+    let (room, device) = (sample::room(1), DeviceId::new("ABCDEFGHIJ"));
+    let step = InRoom {
+        portal,
+        room: room.clone(),
+        ghost: ghost.clone(),
+        host: host.clone(),
+    };
+    let keys = Box::new(JoinKeys {
+        device_keys: json!({ "device_id": "ABCDEFGHIJ" }),
+        master_key: json!({ "usage": ["master"] }),
+        self_signing_key: json!({ "usage": ["self_signing"] }),
+        user_signing_key: json!({ "usage": ["user_signing"] }),
+        one_time_keys: json!({ "signed_curve25519:AAAAAQ": { "key": "base64" } }),
+        fallback_keys: json!({ "signed_curve25519:AAAAAg": { "key": "base64" } }),
+    });
+    let name = GuestName::parse("Maya").unwrap();
+    vec![
+        Effect::RegisterGhost {
+            portal,
+            ghost: ghost.clone(),
+        },
+        Effect::NameGhost {
+            portal,
+            ghost: ghost.clone(),
+            name,
+        },
+        Effect::PutDevice {
+            portal,
+            ghost: ghost.clone(),
+            device: device.clone(),
+        },
+        Effect::UploadKeys {
+            portal,
+            ghost: ghost.clone(),
+            device: device.clone(),
+            keys: keys.clone(),
+        },
+        Effect::UploadCrossSigning {
+            portal,
+            ghost: ghost.clone(),
+            keys,
+        },
+        Effect::UploadSignatures {
+            portal,
+            ghost: ghost.clone(),
+            device: device.clone(),
+            device_keys: json!({ "device_id": "ABCDEFGHIJ" }),
+        },
+        Effect::CreateRoom {
+            portal,
+            host: host.clone(),
+            ghost: ghost.clone(),
+        },
+        Effect::GhostJoins(step.clone()),
+        Effect::BotLeaves(step.clone()),
+        Effect::InviteHost(step.clone()),
+        Effect::GiveUpPower(step.clone()),
+        Effect::VerifySeal(step),
+        Effect::SendEvent {
+            portal,
+            ghost: ghost.clone(),
+            device: device.clone(),
+            room: room.clone(),
+            n: 7,
+            content: json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgA" }),
+        },
+        Effect::SendToDevice {
+            portal,
+            ghost: ghost.clone(),
+            device: device.clone(),
+            host: host.clone(),
+            event_type: "m.room.encrypted".to_owned(),
+            messages: BTreeMap::from([(DeviceId::new("HOSTDEVICE"), json!({ "type": 0 }))]),
+        },
+        Effect::GhostLeaves {
+            portal,
+            ghost: ghost.clone(),
+            room: room.clone(),
+            reason: "The guest ended the chat.".to_owned(),
+        },
+        Effect::BotLeavesUnused {
+            portal,
+            room: room.clone(),
+        },
+        Effect::DeleteDevice {
+            portal,
+            ghost: ghost.clone(),
+            device,
+        },
+        Effect::Deactivate { portal, ghost },
+        Effect::BotJoins {
+            room: room.clone(),
+            host: host.clone(),
+        },
+        Effect::BotDeclines { room: room.clone() },
+        Effect::FetchHostName {
+            room: room.clone(),
+            host,
+        },
+        Effect::Notice {
+            room: room.clone(),
+            text: Words {
+                plain: "hello".to_owned(),
+                html: "<p>hello</p>".to_owned(),
+            },
+        },
+        Effect::ShareLink {
+            room,
+            link: LinkId::from_u128(1),
+        },
+    ]
+}

@@ -1,0 +1,461 @@
+//! What a host asks of the bot, and what becomes of links and chats, from the room of the command to
+//! the page.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use rocksdb::{DB, IteratorMode, Options};
+use serde_json::{Value, json};
+use vestibule::store::RocksStore;
+use vestibule::store::families::Family;
+use vestibule_bridge::block::Block;
+use vestibule_bridge::id::{PortalId, UserId};
+use vestibule_bridge::store::{Change, Changes, Facts as _, Store as _, StoreTransaction as _};
+
+use crate::bridge::BEGINNING;
+use crate::guest::Guest;
+use crate::homeserver::state::State;
+use crate::host::Host;
+use crate::web::Answer;
+use crate::world::{Chat, World, token};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Status and code of a refused request.
+fn refused(answer: &Answer) -> (u16, String) {
+    let code = answer.json()["error"]["code"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    (answer.status, code)
+}
+
+fn is(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+/// Waits until the bot said this unasked, since so many notices.
+async fn until_told(world: &World, host: &Host, since: usize, part: &str) -> String {
+    let told = |state: &mut State| {
+        let notices = host.notices(state).split_off(since);
+        notices.into_iter().find(|words| words.contains(part))
+    };
+    world.homeserver.until(part, told).await
+}
+
+fn notices(world: &World, host: &Host) -> usize {
+    world.homeserver.with(|state| host.notices(state).len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_shows_links_and_chats_and_revoke_takes_a_link_back() {
+    let world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    let host = &mut chat.host;
+    let other = token(&world.command(host, "invite Ben").await);
+    let list = world.command(host, "list").await;
+    assert!(list.contains("1. Maya: Maya (Guest), open"), "{list}");
+    world.until_idle().await;
+    let all = world
+        .homeserver
+        .with(|state| host.notices(state))
+        .join("\n");
+    assert!(all.contains("2. Ben: not opened yet"), "{all}");
+
+    let words = world.command(host, "revoke 7").await;
+    assert!(words.contains('2'), "it says which there are: {words}");
+    let words = world.command(host, "revoke ben").await;
+    assert!(words.contains("Ben (number 2)"), "{words}");
+    assert_eq!(
+        refused(&world.bridge.look(&other).await),
+        is(410, "link_revoked")
+    );
+    let words = world.command(host, "rewoke 2").await;
+    assert!(words.contains("Did you mean `revoke`?"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renew_makes_a_link_with_the_same_label_and_takes_the_old_one_back() {
+    let world = World::start().await;
+    let mut host = world.host("Alice").await;
+    let first = token(&world.command(&mut host, "invite Maya").await);
+    let words = world.command(&mut host, "renew 1").await;
+    assert!(words.starts_with("Here is your link for Maya:"), "{words}");
+    assert!(words.contains("Its number is 2."), "{words}");
+    assert_eq!(
+        refused(&world.bridge.look(&first).await),
+        is(410, "link_revoked")
+    );
+    assert_eq!(world.bridge.look(&token(&words)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn end_ends_the_chat_for_both() {
+    let world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    let words = world.command(&mut chat.host, "end 1").await;
+    assert!(
+        words.contains("I ended the chat with Maya (number 1)"),
+        "{words}"
+    );
+    assert_eq!(chat.guest.until_ended().await, "host");
+    assert_eq!(chat.guest.socket().next().await, None);
+    world.until_idle().await;
+    world.homeserver.with(|state| {
+        assert_eq!(
+            state.rooms[&chat.room].membership(&chat.guest.ghost),
+            "leave"
+        );
+    });
+}
+
+/// What a guest's page meets from the end on: frames over the socket, answers, and what comes later.
+async fn after_the_end(world: &World, mut chat: Chat, command: &str) -> Vec<Value> {
+    let content = chat.guest.encrypt("too late").await;
+    let n = chat.guest.last_n + 1;
+    world.command(&mut chat.host, command).await;
+    // Sent by a page that doesn't know it yet.
+    let frame = json!({ "type": "send", "n": n, "content": content });
+    chat.guest.socket().send(&frame).await;
+    let mut seen = Vec::new();
+    let is_answer = |frame: &Value| frame["type"] == "result" && frame["n"] == json!(n);
+    loop {
+        let frame = chat
+            .guest
+            .socket()
+            .next()
+            .await
+            .expect("an answer and the end");
+        let answered = is_answer(&frame);
+        if frame["type"] == "ended" || answered {
+            seen.push(frame);
+        }
+        if seen.len() == 2 {
+            break;
+        }
+    }
+    let seq = seen.iter().find_map(|frame| frame["seq"].as_u64()).unwrap();
+    chat.guest
+        .socket()
+        .send(&json!({ "type": "ack", "seq": seq }))
+        .await;
+    assert_eq!(chat.guest.socket().next().await, None, "closed at once");
+    seen.sort_by_key(|frame| frame["type"].to_string());
+    // A second connection, the link again, the join again.
+    chat.guest.connect(&world.bridge).await;
+    seen.extend(chat.guest.socket().next().await);
+    assert_eq!(chat.guest.socket().next().await, None);
+    seen.push(world.bridge.look(&chat.token).await.json());
+    let again = chat.guest.join(&world.bridge, &chat.token, "Maya").await;
+    let mut again = again.json();
+    again["portal"] = Value::Null;
+    seen.push(again);
+    world.until_idle().await;
+    let texts = chat.host.read(&world.homeserver, &chat.room);
+    assert_eq!(texts, [] as [&str; 0], "nothing was accepted after the end");
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_guest_reads_exactly_what_an_ended_one_reads() {
+    let world = World::start().await;
+    let chat = world.open_chat("Alice").await;
+    let ended = after_the_end(&world, chat, "end 1").await;
+    let other = World::start().await;
+    let chat = other.open_chat("Alice").await;
+    let blocked = after_the_end(&other, chat, "block 1").await;
+    assert_eq!(ended[0]["reason"], "host");
+    assert_eq!(ended[1]["error"]["code"], "ended");
+    assert_eq!(ended, blocked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_holds_over_a_restart_until_it_is_taken_back() {
+    let mut world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    let words = world.command(&mut chat.host, "block Maya").await;
+    assert!(words.contains("I blocked Maya (number 1)"), "{words}");
+    assert_eq!(chat.guest.until_ended().await, "host");
+    world.until_idle().await;
+    world.crash_bridge().await;
+
+    let words = world.command(&mut chat.host, "invite Maya").await;
+    assert!(words.contains("unblock 1"), "the label is known: {words}");
+    let blocks = || {
+        world
+            .bridge
+            .app()
+            .store
+            .begin()
+            .blocks_of_host(&UserId::new("@alice:example.org"))
+    };
+    assert_eq!(blocks().unwrap().len(), 1);
+    let words = world.command(&mut chat.host, "unblock 1").await;
+    assert!(words.contains("is no longer blocked"), "{words}");
+    assert_eq!(blocks().unwrap().len(), 0);
+    let words = world.command(&mut chat.host, "invite Maya").await;
+    assert!(words.contains("/#"), "{words}");
+}
+
+/// A page makes new keys for each link; this one was changed, so that it comes with the old one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_on_the_block_list_finds_no_link_of_this_host() {
+    let mut world = World::start().await;
+    let mut host = world.host("Alice").await;
+    let token = world.link(&mut host).await;
+    let mut guest = Guest::of_link(&world.bridge, &token, "GUESTDEVICE").await;
+    let keys = guest.join_body(&token, "Maya")["keys"]["device_keys"].clone();
+    let blocked = Block {
+        host: UserId::new(&host.user),
+        key: keys["keys"]["ed25519:GUESTDEVICE"]
+            .as_str()
+            .unwrap()
+            .to_owned(),
+        number: 7,
+        label: None,
+        at: BEGINNING,
+    };
+    world.until_idle().await;
+    world.bridge.stop().await;
+    {
+        let store = RocksStore::open(&world.bridge.store_path()).unwrap();
+        let mut round = store.begin();
+        round
+            .apply(&Changes(vec![Change::PutBlock(blocked)]))
+            .unwrap();
+        round.commit().unwrap();
+    }
+    world.start_bridge().await;
+    let answer = guest.join(&world.bridge, &token, "Maya").await;
+    assert_eq!(refused(&answer), is(404, "link_unknown"));
+    let words = world.command(&mut host, "unblock 7").await;
+    assert!(words.contains("is no longer blocked"), "{words}");
+    let answer = guest.join(&world.bridge, &token, "Maya").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_the_hosts_own_client_a_ban_blocks_and_a_kick_ends() {
+    let world = World::start().await;
+    for (name, membership, blocked) in [("Alice", "ban", true), ("Bob", "leave", false)] {
+        let mut chat = world.open_chat(name).await;
+        let since = notices(&world, &chat.host);
+        let ghost = chat.guest.ghost.clone();
+        chat.host
+            .set_member(&world.homeserver, &chat.room, &ghost, membership);
+        world.deliver().await;
+        assert_eq!(chat.guest.until_ended().await, "host");
+        let words = world.command(&mut chat.host, "invite Maya").await;
+        assert_eq!(words.contains("/#"), !blocked, "{name}: {words}");
+        if blocked {
+            until_told(
+                &world,
+                &chat.host,
+                since,
+                "You banned Maya (number 1), so I blocked them",
+            )
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_lives_as_long_as_its_host_chose() {
+    let world = World::start().await;
+    let mut host = world.host("Alice").await;
+    let words = world.command(&mut host, "invite Maya --expires 3h").await;
+    let link = token(&words);
+    assert!(words.contains("3 hours"), "{words}");
+    let words = world
+        .command(&mut host, "invite Maya --expires 3 years")
+        .await;
+    assert!(!words.contains("/#"), "{words}");
+    world.bridge.clock.advance(HOUR * 2);
+    assert_eq!(world.bridge.look(&link).await.status, 200);
+    let since = notices(&world, &host);
+    world.bridge.clock.advance(HOUR * 2);
+    assert_eq!(
+        refused(&world.bridge.look(&link).await),
+        is(410, "link_expired")
+    );
+    world.bridge.tick().await;
+    world.bridge.tick().await;
+    let words = until_told(&world, &host, since, "has expired").await;
+    assert!(words.contains("`renew 1`"), "{words}");
+    world.until_idle().await;
+    let told = world
+        .homeserver
+        .with(|state| host.notices(state).split_off(since));
+    let expiries = told.iter().filter(|words| words.contains("has expired"));
+    assert_eq!(expiries.count(), 1, "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_passcode_is_asked_for_and_its_tries_are_counted() {
+    let world = World::start().await;
+    let mut host = world.host("Alice").await;
+    let words = world.command(&mut host, "invite Maya --passcode").await;
+    let code = words
+        .lines()
+        .find_map(|line| line.strip_prefix("Passcode: "));
+    let (link, code) = (token(&words), code.unwrap().to_owned());
+    assert_eq!(world.bridge.look(&link).await.json()["passcode"], true);
+    let guest = Guest::of_link(&world.bridge, &link, "GUESTDEVICE").await;
+    let url = world.bridge.url("/api/v1/join");
+    let join = async |guest: &Guest, link: &str, code: Option<&str>| {
+        let mut body = guest.join_body(link, "Maya");
+        if let Some(code) = code {
+            body["passcode"] = json!(code);
+        }
+        world.bridge.web.post(&url, &body).await
+    };
+    assert_eq!(
+        refused(&join(&guest, &link, None).await),
+        is(401, "passcode_needed")
+    );
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    let answer = join(&guest, &link, Some(wrong)).await;
+    assert_eq!(refused(&answer), is(403, "passcode_wrong"));
+    assert_eq!(answer.json()["error"]["tries_left"], 4);
+    let spaced = format!("{} {}", &code[..3], &code[3..]);
+    assert_eq!(join(&guest, &link, Some(&spaced)).await.status, 200);
+
+    let since = notices(&world, &host);
+    let words = world.command(&mut host, "invite Ben --passcode").await;
+    let code = words
+        .lines()
+        .find_map(|line| line.strip_prefix("Passcode: "));
+    let (link, code) = (token(&words), code.unwrap().to_owned());
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    let guest = Guest::of_link(&world.bridge, &link, "GUESTDEVICE").await;
+    for left in [4, 3, 2, 1] {
+        let answer = join(&guest, &link, Some(wrong)).await;
+        assert_eq!(answer.json()["error"]["tries_left"], left);
+    }
+    let answer = join(&guest, &link, Some(wrong)).await;
+    assert_eq!(refused(&answer), is(429, "too_many_tries"));
+    let answer = join(&guest, &link, Some(&code)).await;
+    assert_eq!(refused(&answer), is(410, "link_revoked"));
+    until_told(
+        &world,
+        &host,
+        since,
+        "5 wrong passcodes on your link for Ben",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_are_warned_once_before_a_chat_ends() {
+    let world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    let since = notices(&world, &chat.host);
+    world.bridge.clock.advance(DAY * 9 + HOUR);
+    for _ in 0..3 {
+        world.bridge.tick().await;
+    }
+    let ends_at = json!(BEGINNING.0 + 10 * 86_400_000);
+    chat.guest
+        .until_frame("deadline", "deadline", ends_at)
+        .await;
+    until_told(&world, &chat.host, since, "ends in 23 hours unless").await;
+
+    // A message moves the end, and there is one more warning before the next.
+    world.host_says(&mut chat, "still there").await;
+    world.bridge.clock.advance(DAY * 9 + HOUR);
+    chat.guest.until_texts(1).await;
+    for _ in 0..3 {
+        world.bridge.tick().await;
+    }
+    let ends_at = json!(BEGINNING.0 + 19 * 86_400_000 + 3_600_000);
+    chat.guest
+        .until_frame("deadline", "deadline", ends_at)
+        .await;
+    world.until_idle().await;
+    let told = world
+        .homeserver
+        .with(|state| chat.host.notices(state).split_off(since));
+    let warnings = told
+        .iter()
+        .filter(|words| words.contains("unless one of you"));
+    assert_eq!(warnings.count(), 2, "{told:?}");
+    let frames = chat
+        .guest
+        .inbox
+        .iter()
+        .filter(|frame| frame["type"] == "deadline");
+    assert_eq!(frames.count(), 2);
+}
+
+/// Rows of all families in which there are rows about this chat.
+fn rows_about(store: &Path, chat: &Chat) -> BTreeSet<&'static str> {
+    let names = Family::ALL.map(Family::name);
+    let db = DB::open_cf_for_read_only(&Options::default(), store, names, false).unwrap();
+    let portal = PortalId::parse(&chat.guest.portal).unwrap();
+    let needles = [
+        chat.guest.ghost.as_bytes().to_vec(),
+        chat.room.as_bytes().to_vec(),
+        chat.guest.portal.as_bytes().to_vec(),
+        portal.as_u128().to_be_bytes().to_vec(),
+        b"Maya".to_vec(),
+    ];
+    let about = |bytes: &[u8]| {
+        let holds = |needle: &Vec<u8>| bytes.windows(needle.len()).any(|part| part == needle);
+        needles.iter().any(holds)
+    };
+    let has_row = |name: &&str| {
+        let rows = db.iterator_cf(db.cf_handle(name).unwrap(), IteratorMode::Start);
+        rows.map(Result::unwrap)
+            .any(|(key, row)| about(&key) || about(&row))
+    };
+    names.into_iter().filter(has_row).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_over_is_forgotten() {
+    let mut world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    world.host_says(&mut chat, "one").await;
+    chat.guest.until_texts(1).await;
+    let n = chat.guest.say("two").await;
+    chat.guest.until_delivered(n).await;
+    let words = world.command(&mut chat.host, "end 1").await;
+    assert!(words.contains("I ended the chat"), "{words}");
+    assert_eq!(chat.guest.until_ended().await, "host");
+    assert_eq!(chat.guest.socket().next().await, None, "acknowledged");
+    world.until_idle().await;
+    assert!(rows_about(&world.bridge.store_path(), &chat).contains("portalid_portal"));
+
+    world.bridge.clock.advance(DAY + HOUR);
+    world.bridge.tick().await;
+    let left = rows_about(&world.bridge.store_path(), &chat);
+    let link = BTreeSet::from(["linkid_link"]);
+    assert_eq!(left, link, "the label is what `renew` needs");
+    // The page asks once more, and reads that it is over.
+    chat.guest.connect(&world.bridge).await;
+    assert_eq!(chat.guest.socket().closing_code().await, "unknown_chat");
+    let words = world.command(&mut chat.host, "renew 1").await;
+    assert!(words.starts_with("Here is your link for Maya"), "{words}");
+    let words = world.command(&mut chat.host, "revoke 2").await;
+    assert!(words.contains("number 2"), "{words}");
+    world.until_idle().await;
+
+    world.bridge.clock.advance(DAY * 31);
+    world.bridge.tick().await;
+    assert_eq!(
+        rows_about(&world.bridge.store_path(), &chat),
+        BTreeSet::new()
+    );
+    assert_eq!(
+        refused(&world.bridge.look(&chat.token).await),
+        is(404, "link_unknown")
+    );
+    // All of it holds over a restart.
+    world.crash_bridge().await;
+    assert_eq!(
+        rows_about(&world.bridge.store_path(), &chat),
+        BTreeSet::new()
+    );
+}
