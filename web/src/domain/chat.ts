@@ -76,7 +76,11 @@ export class Chat implements ChatModel {
     this.keys = new KeySupply(this.journal, this.requests, world.clock);
     this.view = new Value<ChatView>({ chat, status: this.status, blocked: null, halt: null });
     this.journal.gone.subscribe((places) => this.gone.emit(places));
-    this.journal.written.subscribe((entries) => this.entries.emit(entries));
+    this.journal.written.subscribe((entries) => {
+      this.entries.emit(entries);
+      // A message that was taken moved the deadline.
+      this.show();
+    });
     this.journal.broken.subscribe((fault) => this.leaveTab({ kind: "store", fault }));
     this.outbox.blocked.bind(() => this.show());
     this.connection.line.bind((line) => this.onLine(line));

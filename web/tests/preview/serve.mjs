@@ -53,6 +53,10 @@ class Portal {
     this.lastN = 0;
     this.texts = [];
     this.hostJoined = true;
+    /** What the link asks for, and how many wrong ones it still takes. */
+    this.passcode = null;
+    this.tries = 5;
+    this.deadline = Date.now() + IDLE;
     /** The error of the next numbered frame. */
     this.refuses = null;
     /** Told of each numbered frame before it is answered. */
@@ -141,7 +145,12 @@ function answer(response, name, body, portalOf) {
   const portal = portalOf(body.token);
   if (name === "api/v1/link") {
     if (portal.joined !== null) return json(409, { error: { code: "link_used", message: "" } });
-    return json(200, { host: HOST, ghost: portal.ghost, expires_at: Date.now() + 6.5 * 86_400_000, idle_limit_ms: IDLE });
+    return json(200, { host: HOST, ghost: portal.ghost, expires_at: Date.now() + 6.5 * 86_400_000, idle_limit_ms: IDLE, passcode: portal.passcode !== null });
+  }
+  if (portal.passcode !== null && body.passcode !== portal.passcode) {
+    portal.tries -= 1;
+    if (portal.tries === 0) return json(429, { error: { code: "too_many_tries", message: "" } });
+    return json(403, { error: { code: "passcode_wrong", message: "", tries_left: portal.tries } });
   }
   portal.joined ??= { device: body.device_id, name: `${body.name} (Guest)` };
   portal.host.meets(body.device_id, body.keys);
@@ -164,7 +173,7 @@ function converse(request, socket, portals) {
         portal.line = line;
         say({
           type: "welcome", room_id: ROOM, ghost: portal.ghost, name: portal.joined.name, host: HOST, host_joined: portal.hostJoined,
-          last_n: portal.lastN, acked_seq: portal.acked, last_seq: portal.seq, deadline: Date.now() + IDLE, idle_limit_ms: IDLE, keys: portal.host.query(), one_time_keys: 49, fallback_unused: true,
+          last_n: portal.lastN, acked_seq: portal.acked, last_seq: portal.seq, deadline: portal.deadline, idle_limit_ms: IDLE, keys: portal.host.query(), one_time_keys: 49, fallback_unused: true,
         });
         for (const missed of portal.inbox) if (missed.seq > frame.last_seq) say(missed);
         return;

@@ -23,6 +23,7 @@ for (const [size, shape] of Object.entries(SIZES)) {
       await other.screen(screen);
       await shoot(other, screen);
     }
+    await passcode(await browser.tab({ ...shape, dark }), shoot);
     const second = await browser.tab({ ...shape, dark, context: tab.context });
     await second.goto(base);
     await second.until(`!document.getElementById("root").matches("[data-screen=loading]")`);
@@ -34,6 +35,36 @@ for (const [size, shape] of Object.entries(SIZES)) {
 }
 await browser.close();
 close();
+
+async function passcode(tab, shoot) {
+  const token = newToken();
+  const portal = portalOf(token);
+  portal.passcode = "012345";
+  await tab.goto(`${base}#${token}`);
+  await tab.screen("landing");
+  await shoot(tab, "passcode");
+  await tab.focus("#name");
+  await tab.type("Maya");
+  const type = async (digits) => {
+    await tab.evaluate(`document.getElementById("passcode").value = ""`);
+    await tab.focus("#passcode");
+    await tab.type(digits);
+    await tab.click("[type=submit]");
+  };
+  await type("999999");
+  await tab.until(`document.querySelector("#passcode[aria-invalid]")`);
+  await shoot(tab, "passcode-wrong");
+  await type("012 345");
+  await tab.screen("chat");
+  portal.say("I'm back on Thursday, probably around ten.");
+  await tab.until(`document.querySelectorAll("[data-from=host]").length === 1`);
+  portal.put({ type: "deadline", deadline: Date.now() + 23 * 3_600_000 + IDLE });
+  await tab.until(`document.querySelector("[data-banner=ends-soon]")`);
+  await shoot(tab, "ends-soon");
+  portal.line.send(JSON.stringify({ type: "error", code: "unknown_chat", message: "" }));
+  await tab.screen("unknown");
+  await shoot(tab, "forgotten");
+}
 
 async function trouble(tab, shoot) {
   const token = newToken();
