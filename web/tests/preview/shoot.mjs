@@ -58,7 +58,7 @@ async function passcode(tab, shoot) {
   await tab.screen("chat");
   portal.say("I'm back on Thursday, probably around ten.");
   await tab.until(`document.querySelectorAll("[data-from=host]").length === 1`);
-  portal.put({ type: "deadline", deadline: Date.now() + 23 * 3_600_000 + IDLE });
+  portal.put({ type: "deadline", deadline: Date.now() + 23 * 3_600_000 + 864_000_000 });
   await tab.until(`document.querySelector("[data-banner=ends-soon]")`);
   await shoot(tab, "ends-soon");
   portal.line.send(JSON.stringify({ type: "error", code: "unknown_chat", message: "" }));

@@ -1,0 +1,105 @@
+//! What a host does with links and chats, by command and in a client of their own, and what the
+//! guest's page makes of it.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use serde_json::json;
+use vestibule_e2e::{Guest, Meeting, lab};
+use vestibule_lab::{Host, HostEvent, Lab, NioHost};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until the bot says something with this in it.
+fn told(host: &mut NioHost, room: &str, part: &str) -> String {
+    let said = |event: &HostEvent| match event {
+        HostEvent::Message(message) if message.room_id == room && message.sender == Lab::BOT => {
+            let body = &message.body;
+            body.contains(part).then(|| body.clone())
+        }
+        _ => None,
+    };
+    host.events().wait(part, PATIENCE, said).unwrap()
+}
+
+/// Writes to the bot, and waits until it says something with this in it.
+fn command(meeting: &mut Meeting<NioHost>, text: &str, part: &str) -> String {
+    let room = meeting.management_room.clone();
+    meeting.host.send(&room, text).unwrap();
+    told(&mut meeting.host, &room, part)
+}
+
+/// The link in what the bot said.
+fn link(words: &str) -> String {
+    let mut words = words.split_whitespace();
+    words.find(|word| word.contains("/#")).unwrap().to_owned()
+}
+
+/// The guest starts a chat over another link, and the host comes; the room and the ghost.
+fn meet_again(meeting: &mut Meeting<NioHost>, link: &str) -> (String, String) {
+    start(&meeting.guest, link);
+    let invite = meeting.host.next_invite().unwrap();
+    meeting.host.join(&invite.room_id).unwrap();
+    meeting.guest.wait_open().unwrap();
+    (invite.room_id, invite.inviter)
+}
+
+fn start(guest: &Guest, link: &str) {
+    // To the browser a link differs from another in its fragment only, which loads nothing.
+    guest.go("about:blank").unwrap();
+    guest.go(link).unwrap();
+    guest.start_chat("Maya").unwrap();
+}
+
+/// Puts the ghost out, in the host's own client.
+fn put_out(host: &mut NioHost, how: &str, (room, ghost): (String, String)) {
+    let path = format!("/_matrix/client/v3/rooms/{room}/{how}");
+    let body = json!({ "user_id": ghost });
+    let (status, answer) = host.request("POST", &path, Some(&body)).unwrap();
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[test]
+fn a_host_commands_and_the_page_follows() {
+    let mut lab = lab().unwrap();
+    let host = lab.nio_host("alice", "Alice").unwrap();
+    let mut meeting = Meeting::arrange(host, "Maya").unwrap();
+    meeting.guest.say("hello").unwrap();
+    assert_eq!(meeting.host_hears(1).unwrap()[0].body, "hello");
+    let list = command(&mut meeting, "list", "Your chats:");
+    assert!(list.contains("1. Maya: Maya (Guest), open"), "{list}");
+
+    // A block is an end to whom it concerns.
+    command(&mut meeting, "block 1", "I blocked Maya (number 1)");
+    meeting.guest.wait_screen("ended").unwrap();
+    let page = meeting.guest.text().unwrap();
+    assert!(page.contains("Alice ended it"), "{page}");
+    command(&mut meeting, "invite Maya", "You blocked Maya");
+    command(&mut meeting, "unblock 1", "is no longer blocked");
+
+    let renewed = command(&mut meeting, "renew 1", "Here is your link for Maya");
+    let chat = meet_again(&mut meeting, &link(&renewed));
+    put_out(&mut meeting.host, "kick", chat);
+    meeting.guest.wait_screen("ended").unwrap();
+    let next = command(&mut meeting, "invite Maya", "Here is your link for Maya");
+
+    let chat = meet_again(&mut meeting, &link(&next));
+    put_out(&mut meeting.host, "ban", chat);
+    meeting.guest.wait_screen("ended").unwrap();
+    let room = meeting.management_room.clone();
+    told(&mut meeting.host, &room, "You banned Maya");
+
+    let other = command(&mut meeting, "invite Ben", "Here is your link for Ben");
+    let number = other.split("Its number is ").nth(1).unwrap();
+    let number = number.trim_end_matches('.').to_owned();
+    command(
+        &mut meeting,
+        &format!("revoke {number}"),
+        &format!("Ben (number {number})"),
+    );
+    meeting.guest.go("about:blank").unwrap();
+    meeting.guest.go(&link(&other)).unwrap();
+    meeting.guest.wait_screen("link-revoked").unwrap();
+    assert_eq!(meeting.guest.complaints().unwrap(), Vec::<String>::new());
+}
