@@ -3,6 +3,7 @@
 //! It never waits for the network. Nothing is answered, sent or shown before its commit.
 
 mod health;
+mod left;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,11 +26,10 @@ use vestibule_bridge::store::{
 use crate::clock::Clock;
 use health::Health;
 pub use health::Trouble;
+pub use left::{AllEffects, all_effects};
 
 /// How many jobs one round takes at most, so that the first is not kept waiting for the last.
 const ROUND: usize = 256;
-/// How many effects are read from the store at a time.
-const PAGE: usize = 512;
 /// How many jobs may wait; whoever brings more waits with them.
 const QUEUE: usize = 4096;
 /// How long a job may take, waiting included. A homeserver or a browser that is answered "not now"
@@ -399,35 +399,6 @@ impl<S: Store, W: Wake> Worker<S, W> {
             news.damaged.insert(row);
         }
         Ok(())
-    }
-}
-
-/// All effects that are stored.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct AllEffects {
-    /// Those that wait, and their lanes, in order.
-    pub waiting: Vec<(EffectId, Lane)>,
-    /// Those that don't read.
-    pub damaged: Vec<EffectId>,
-}
-
-/// Reads all effects.
-pub fn all_effects<S: Store>(store: &S) -> Result<AllEffects, StoreError> {
-    let rows = store.begin();
-    let mut all = AllEffects::default();
-    let mut last = None;
-    loop {
-        let page = rows.effects(last, PAGE)?;
-        if page.is_empty() {
-            return Ok(all);
-        }
-        for (id, effect) in page {
-            last = Some(id);
-            match effect {
-                Some(effect) => all.waiting.push((id, effect.lane())),
-                None => all.damaged.push(id),
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use vestibule_bridge::input::Input;
 use vestibule_bridge::store::{Facts, Read, Store};
@@ -161,8 +162,12 @@ pub async fn rounds(app: Arc<App>) {
 }
 
 async fn round(app: &Arc<App>) -> Read<()> {
-    // The index of deadlines holds exactly the portals that are not over.
-    let portals = app.store.begin().due(Timestamp(u64::MAX), usize::MAX)?;
+    // The index of deadlines holds exactly the portals that are not over. With very many of them
+    // this takes a while, and at start the first messages must not wait for it.
+    let store = Arc::clone(&app.store);
+    let listed = spawn_blocking(move || store.begin().due(Timestamp(u64::MAX), usize::MAX)).await;
+    // It fails only when the program stops.
+    let portals = listed.unwrap_or(Ok(Vec::new()))?;
     for portal in portals {
         while app.homeserver.problem().is_some() {
             sleep(LOOK).await;

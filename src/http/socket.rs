@@ -133,6 +133,12 @@ async fn note_presence(app: &App, portal: PortalId) {
     let _answer = app.driver.submit(Input::Seen { portal }).await;
 }
 
+/// Which heartbeat a chat begins with: any, but always the same.
+fn first_heartbeat(portal: PortalId) -> u32 {
+    let heartbeats = u128::from(CATCH_UP_EVERY);
+    u32::try_from(portal.as_u128() % heartbeats).unwrap_or_default()
+}
+
 struct Chat {
     app: Arc<App>,
     portal: PortalId,
@@ -170,7 +176,8 @@ impl Chat {
             welcomed: false,
             told_opening: false,
             heard: monotonic(),
-            heartbeats: 0,
+            // After a restart all browsers come back at once; they needn't all be read at once.
+            heartbeats: first_heartbeat(greeted.portal),
             farewell: None,
         }
     }

@@ -161,6 +161,20 @@ impl Bridge {
         }
     }
 
+    /// Waits until the store is let go of. RocksDB doesn't bear it when the whole process ends while
+    /// another thread is closing a store.
+    fn until_closed(&self) {
+        let Ok(lock) = std::fs::File::open(self.store_path().join("vestibule.lock")) else {
+            return;
+        };
+        for _ in 0..PATIENCE.as_millis() {
+            if lock.try_lock().is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     fn run(&self) -> &Run {
         self.run.as_ref().expect("it runs")
     }
@@ -278,6 +292,7 @@ impl Drop for Bridge {
         if self.run.is_some() {
             // A runtime can't be waited for inside another one.
             self.crash();
+            self.until_closed();
         }
     }
 }

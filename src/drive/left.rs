@@ -1,0 +1,37 @@
+//! What an earlier run left to be done.
+
+use vestibule_bridge::effect::Lane;
+use vestibule_bridge::id::EffectId;
+use vestibule_bridge::store::{Facts as _, Store, StoreError};
+
+/// How many effects are read from the store at a time.
+const PAGE: usize = 512;
+
+/// All effects that are stored.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct AllEffects {
+    /// Those that wait, and their lanes, in order.
+    pub waiting: Vec<(EffectId, Lane)>,
+    /// Those that don't read.
+    pub damaged: Vec<EffectId>,
+}
+
+/// Reads all effects.
+pub fn all_effects<S: Store>(store: &S) -> Result<AllEffects, StoreError> {
+    let rows = store.begin();
+    let mut all = AllEffects::default();
+    let mut last = None;
+    loop {
+        let page = rows.effects(last, PAGE)?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        for (id, effect) in page {
+            last = Some(id);
+            match effect {
+                Some(effect) => all.waiting.push((id, effect.lane())),
+                None => all.damaged.push(id),
+            }
+        }
+    }
+}
