@@ -66,7 +66,8 @@ fn a_host_commands_and_the_page_follows() {
     let host = lab.nio_host("alice", "Alice").unwrap();
     let mut meeting = Meeting::arrange(host, "Maya").unwrap();
     meeting.guest.say("hello").unwrap();
-    assert_eq!(meeting.host_hears(1).unwrap()[0].body, "hello");
+    let heard = meeting.host_hears(1).unwrap();
+    assert!(heard.iter().all(|message| message.body == "hello"));
     let list = command(&mut meeting, "list", "Your chats:");
     assert!(list.contains("1. Maya: Maya (Guest), open"), "{list}");
 
