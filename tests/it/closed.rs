@@ -53,6 +53,17 @@ const BY_GHOSTS_DEVICE: [&str; 6] = [
 /// A whole life of a chat, with everything a page can ask for.
 async fn live(world: &World) -> Chat {
     let mut chat = world.open_chat("Alice").await;
+    // What the host asks of the bot causes no other calls.
+    for command in [
+        "list",
+        "invite Ben --passcode",
+        "renew 2",
+        "revoke 3",
+        "help",
+        "unblock 1",
+    ] {
+        world.command(&mut chat.host, command).await;
+    }
     for text in ["one", "two"] {
         let n = chat.guest.say(text).await;
         chat.guest.until_delivered(n).await;

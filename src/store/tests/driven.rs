@@ -7,6 +7,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::json;
 use vestibule_bridge::bridge::Answer;
+use vestibule_bridge::count::Counts;
 use vestibule_bridge::frame::InboxFrame;
 use vestibule_bridge::id::{EventId, PortalId};
 use vestibule_bridge::input::{Input, Outcome, RoomEvent, RoomEventKind};
@@ -89,6 +90,7 @@ fn clock() -> Arc<MockClock> {
 #[tokio::test]
 async fn one_damaged_chat_is_set_aside_and_all_others_of_its_transaction_are_stored() {
     let (_folder, store) = two_chats();
+    put(&store, Change::PutCounts(TWO_OPEN));
     damage(&store, Family::PortalidPortal, &1u128.to_be_bytes());
     let store = Arc::new(store);
     let heard = Heard::default();
@@ -124,6 +126,36 @@ async fn one_damaged_chat_is_set_aside_and_all_others_of_its_transaction_are_sto
         .row::<transaction::Quarantined>(Family::PortalidQuarantine, &1u128.to_be_bytes());
     let row = row.unwrap().unwrap();
     assert_eq!((row.at, row.count), (Some(Timestamp(5)), 2));
+    assert_eq!(store.begin().counts().unwrap().open_chats, 1);
+}
+
+/// What the chats of `two_chats` make.
+const TWO_OPEN: Counts = Counts {
+    open_links: 0,
+    open_chats: 2,
+};
+
+#[tokio::test]
+async fn what_was_set_aside_while_the_store_was_opened_is_due_once() {
+    let (_folder, store) = two_chats();
+    put(&store, Change::PutCounts(TWO_OPEN));
+    {
+        let db = store.shared();
+        let db = db.as_ref().unwrap();
+        let mut batch = WriteBatch::default();
+        migrate::put_quarantine(db, &mut batch, &[PortalId::from_u128(1)].into()).unwrap();
+        migrate::write(db, batch).unwrap();
+    }
+    let store = Arc::new(store);
+    let clock = clock();
+    let driver = driver(&store, clock.clone(), Heard::default());
+    clock.advance(Duration::from_millis(10));
+    for _ in 0..2 {
+        assert_eq!(driver.submit(TICK).await.unwrap(), Ok(Answer::Stored));
+        assert_eq!(store.begin().counts().unwrap().open_chats, 1);
+    }
+    let due = store.begin().due(Timestamp(u64::MAX), 9).unwrap();
+    assert_eq!(due, [PortalId::from_u128(2)]);
 }
 
 #[tokio::test]
@@ -170,6 +202,7 @@ async fn an_effect_is_done_even_when_its_chat_cannot_be_read() {
 #[tokio::test]
 async fn deadlines_go_on_beside_damaged_ones() {
     let (_folder, store) = two_chats();
+    put(&store, Change::PutCounts(TWO_OPEN));
     damage(&store, Family::PortalidPortal, &1u128.to_be_bytes());
     put_raw(&store, Family::DeadlinePortalid, b"\0", b"nonsense");
     let store = Arc::new(store);
@@ -181,6 +214,7 @@ async fn deadlines_go_on_beside_damaged_ones() {
     assert!(second.unwrap().is_closed());
     assert_eq!(store.set_aside().unwrap(), 1);
     assert_eq!(store.begin().due(Timestamp(u64::MAX), 9).unwrap(), []);
+    assert_eq!(store.begin().counts().unwrap().open_chats, 0);
 }
 
 #[tokio::test]

@@ -10,9 +10,10 @@ use vestibule_lab::{Host, Lab, Options, Venv, free_port};
 use crate::{Call, Proxy, Witness, bridge_binary};
 
 /// More than a test needs: what people may do in an hour is not what is tested.
-const PLENTY: [(&str, &str); 4] = [
+const PLENTY: [(&str, &str); 5] = [
     ("VESTIBULE__GUESTS__OPEN_LINKS", "1000"),
     ("VESTIBULE__GUESTS__OPEN_CHATS", "1000"),
+    ("VESTIBULE__GUESTS__LINKS_A_DAY", "1000"),
     ("VESTIBULE__GUESTS__BURST", "1000"),
     ("VESTIBULE__GUESTS__MESSAGES_PER_SECOND", "100"),
 ];

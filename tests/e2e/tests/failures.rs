@@ -62,6 +62,7 @@ fn a_join_survives_an_error_at_each_step() {
         // As many links and chats as this takes.
         environment: vec![
             ("VESTIBULE__GUESTS__OPEN_LINKS", "100"),
+            ("VESTIBULE__GUESTS__LINKS_A_DAY", "100"),
             ("VESTIBULE__GUESTS__OPEN_CHATS", "100"),
         ],
         ..Options::default()
