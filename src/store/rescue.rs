@@ -24,6 +24,8 @@ use super::{SCHEMA_KEY, family_options, migrate};
 
 /// How many rows are copied in one commit.
 const PAGE: usize = 1000;
+/// Far longer than any key or row, in bytes: the largest hold what one request may bring.
+const LONGEST: usize = 16 << 20;
 
 /// What the copies are named, and the mark that they are complete.
 fn copies(family: Family) -> String {
@@ -178,8 +180,8 @@ fn named<'a>(db: &'a DB, family: Family, name: &str) -> Read<&'a rocksdb::Column
 /// backwards, each row is found by the block's own list of places.
 fn find(db: &DB, family: Family) -> Read<Found> {
     let mut found = Found::default();
-    let before = found.read(db, family, IteratorMode::Start)?;
-    let after = found.read(db, family, IteratorMode::End)?;
+    let before = found.read(db, family, Way::Forwards)?;
+    let after = found.read(db, family, Way::Backwards)?;
     found.hole = before.zip(after);
     Ok(found)
 }
@@ -224,45 +226,68 @@ impl Found {
     }
 
     /// Reads in one direction; gives the last key before it came to an end that is none.
-    fn read(&mut self, db: &DB, family: Family, from: IteratorMode) -> Read<Option<Vec<u8>>> {
-        let mut options = ReadOptions::default();
-        options.set_verify_checksums(false);
-        // The cache must not give out later what was not checked now.
-        options.fill_cache(false);
+    fn read(&mut self, db: &DB, family: Family, way: Way) -> Read<Option<Vec<u8>>> {
         let mut last = Vec::new();
-        for row in db.iterator_cf_opt(handle(db, family)?, options, from) {
-            let Ok((key, row)) = row else {
-                return Ok(Some(last));
-            };
+        let whole = unchecked(db, family, way, |key, row| {
             last = key.to_vec();
-            if unseal(family, &key, &row).is_ok() {
-                self.whole.insert(key, row);
-            } else if let Some((key, row)) = put_right(family, &key, &row) {
+            if unseal(family, key, row).is_ok() {
+                self.whole.insert(key.into(), row.into());
+            } else if let Some((key, row)) = put_right(family, key, row) {
                 let before = self.whole.insert(key.into(), row.into());
                 self.put_right += usize::from(before.is_none());
             } else {
-                self.damaged.insert(key, row);
+                self.damaged.insert(key.into(), row.into());
             }
-        }
-        Ok(None)
+        })?;
+        Ok((!whole).then_some(last))
     }
+}
+
+/// In which direction a family is read.
+#[derive(Clone, Copy)]
+enum Way {
+    Forwards,
+    Backwards,
+}
+
+/// Reads a family without RocksDB's checks; whether it came to the family's end, and not to a place
+/// where nothing reads.
+fn unchecked(db: &DB, family: Family, way: Way, mut take: impl FnMut(&[u8], &[u8])) -> Read<bool> {
+    let mut options = ReadOptions::default();
+    options.set_verify_checksums(false);
+    // The cache must not give out later what was not checked now.
+    options.fill_cache(false);
+    let mut rows = db.raw_iterator_cf_opt(handle(db, family)?, options);
+    match way {
+        Way::Forwards => rows.seek_to_first(),
+        Way::Backwards => rows.seek_to_last(),
+    }
+    while let Some((key, row)) = rows.item() {
+        // RocksDB adds two lengths in 32 bits before it compares them with the block's end, so
+        // damaged ones can point gigabytes beyond it. All others it refuses.
+        if key.len() > LONGEST || row.len() > LONGEST {
+            return Ok(false);
+        }
+        take(key, row);
+        match way {
+            Way::Forwards => rows.next(),
+            Way::Backwards => rows.prev(),
+        }
+    }
+    Ok(rows.status().is_ok())
 }
 
 /// All chats there are, by an index of them.
 pub fn portals(db: &DB) -> Read<BTreeSet<PortalId>> {
     let mut portals = BTreeSet::new();
     let index = Family::GhostidPortalid;
-    let mut options = ReadOptions::default();
-    options.set_verify_checksums(false);
-    options.fill_cache(false);
-    for row in db.iterator_cf_opt(handle(db, index)?, options, IteratorMode::Start) {
-        // The index may be damaged too; who is not found here is found when they are asked for.
-        let Ok((key, row)) = row else { break };
-        let id = unseal(index, &key, &row).ok();
+    // The index may be damaged too; who is not found here is found when they are asked for.
+    unchecked(db, index, Way::Forwards, |key, row| {
+        let id = unseal(index, key, row).ok();
         let id = id
             .and_then(|id| id.try_into().ok())
             .map(u128::from_be_bytes);
         portals.extend(id.map(PortalId::from_u128));
-    }
+    })?;
     Ok(portals)
 }
