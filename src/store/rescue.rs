@@ -24,8 +24,12 @@ use super::{SCHEMA_KEY, family_options, migrate};
 
 /// How many rows are copied in one commit.
 const PAGE: usize = 1000;
-/// Longer than any key or row, in bytes: the largest hold what one request may bring.
+/// Longer than any row, in bytes: the largest hold what one request may bring.
 const LONGEST: usize = 256 << 10;
+/// Longer than any key, in bytes: Matrix ids have at most 255.
+const LONGEST_KEY: usize = 1 << 10;
+/// The longest row of which a wrong bit is looked for, in bytes: each bit costs a reading of all.
+const PUT_RIGHT: usize = 16 << 10;
 
 /// What the copies are named, and the mark that they are complete.
 fn copies(family: Family) -> String {
@@ -229,18 +233,27 @@ impl Found {
     fn read(&mut self, db: &DB, family: Family, way: Way) -> Read<Option<Vec<u8>>> {
         let mut last = Vec::new();
         let whole = unchecked(db, family, way, |key, row| {
-            last = key.to_vec();
+            last = copied(key);
             if unseal(family, key, row).is_ok() {
                 self.whole.insert(key.into(), row.into());
-            } else if let Some((key, row)) = put_right(family, key, row) {
+                return;
+            }
+            // Of one whose length may be what is damaged, the key is enough: it leads to the chat.
+            let row = copied(if row.len() > PUT_RIGHT { &[] } else { row });
+            if let Some((key, row)) = put_right(family, &last, &row) {
                 let before = self.whole.insert(key.into(), row.into());
                 self.put_right += usize::from(before.is_none());
             } else {
-                self.damaged.insert(key.into(), row.into());
+                self.damaged.insert(last.clone().into(), row.into());
             }
         })?;
         Ok((!whole).then_some(last))
     }
+}
+
+/// Copied one by one: bytes that a damaged length leads to may lie where the copy is made.
+fn copied(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().copied().collect()
 }
 
 /// In which direction a family is read.
@@ -266,7 +279,7 @@ fn unchecked(db: &DB, family: Family, way: Way, mut take: impl FnMut(&[u8], &[u8
         // RocksDB doesn't compare lengths with the block's end: damaged ones can point gigabytes
         // beyond it, and what is read there is nobody's row. Shorter ones that point beyond it can't be
         // told from here; their checksum tells them.
-        if key.len() > LONGEST || row.len() > LONGEST {
+        if key.len() > LONGEST_KEY || row.len() > LONGEST {
             return Ok(false);
         }
         take(key, row);
