@@ -16,7 +16,7 @@ use matrix_sdk::ruma::events::room::message::{
     OriginalSyncRoomMessageEvent, RoomMessageEventContent,
 };
 use matrix_sdk::ruma::{OwnedRoomId, RoomId, UserId};
-use matrix_sdk::{Client, Room, RoomState};
+use matrix_sdk::{Client, Room, RoomMemberships, RoomState};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -137,8 +137,15 @@ impl Host for SdkHost {
     fn join(&mut self, room_id: &str) -> Result<()> {
         let id = RoomId::parse(room_id)?;
         runtime()?.block_on(async {
-            self.client.join_room_by_id(&id).await?;
-            self.knows(&id).await
+            let room = self.client.join_room_by_id(&id).await?;
+            self.knows(&id).await?;
+            // The client asks for the keys of whom it meets when it comes to it. What it thinks of a
+            // device is looked at afterwards, so here it asks at once.
+            for member in room.members(RoomMemberships::JOIN).await? {
+                let encryption = self.client.encryption();
+                encryption.request_user_identity(member.user_id()).await?;
+            }
+            Ok(())
         })
     }
 
