@@ -252,6 +252,10 @@ impl Found {
 }
 
 /// Copied one by one: bytes that a damaged length leads to may lie where the copy is made.
+#[expect(
+    clippy::iter_cloned_collect,
+    reason = "a copy of the whole may overlap itself"
+)]
 fn copied(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().collect()
 }
