@@ -15,7 +15,7 @@
 //! | `InviteHost` | not repeated once the host has any membership, so that nobody who declined is invited again |
 //! | `GiveUpPower` | compared first with what is there |
 //! | `VerifySeal`, `FetchHostName` | they only read |
-//! | `SendEvent`, `Notice` | the effect's id is the transaction id, which Synapse remembers for a day |
+//! | `SendEvent`, `Redact`, `Notice` | the effect's id is the transaction id, which Synapse remembers for a day |
 //! | `SendToDevice` | the same, but Synapse forgets it with a restart; then a device gets an Olm message twice and ignores the second |
 //! | `ShareLink` | like `Notice`; after a restart its words are gone, and the host is told which of two links works |
 //! | `DeleteDevice`, `Deactivate` | what is gone is gone |
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::guest::GuestName;
-use crate::id::{DeviceId, LinkId, PortalId, RoomId, UserId};
+use crate::id::{DeviceId, EventId, LinkId, PortalId, RoomId, UserId};
 use crate::input::JoinKeys;
 
 /// One call to the homeserver, with all it needs.
@@ -125,6 +125,19 @@ pub enum Effect {
         n: u64,
         /// The content.
         content: Value,
+    },
+    /// Redact a message of the ghost's own.
+    Redact {
+        /// The portal.
+        portal: PortalId,
+        /// The sender of both.
+        ghost: UserId,
+        /// Where.
+        room: RoomId,
+        /// The number of the guest's frame.
+        n: u64,
+        /// The message.
+        event: EventId,
     },
     /// Send to-device messages as the ghost to devices of the host.
     SendToDevice {
@@ -280,6 +293,7 @@ impl Effect {
             | Self::UploadSignatures { portal, .. }
             | Self::CreateRoom { portal, .. }
             | Self::SendEvent { portal, .. }
+            | Self::Redact { portal, .. }
             | Self::SendToDevice { portal, .. }
             | Self::GhostLeaves { portal, .. }
             | Self::BotLeavesUnused { portal, .. }
@@ -310,6 +324,7 @@ impl Effect {
             Self::GiveUpPower(_) => "give_up_power",
             Self::VerifySeal(_) => "verify_seal",
             Self::SendEvent { .. } => "send_event",
+            Self::Redact { .. } => "redact",
             Self::SendToDevice { .. } => "send_to_device",
             Self::GhostLeaves { .. } => "ghost_leaves",
             Self::BotLeavesUnused { .. } => "bot_leaves_unused",
@@ -356,6 +371,13 @@ mod tests {
                 host: host.clone(),
                 event_type: "m.room.encrypted".to_owned(),
                 messages,
+            },
+            Effect::Redact {
+                portal,
+                ghost: ghost.clone(),
+                room: room.clone(),
+                n: 3,
+                event: EventId::new("$own"),
             },
             Effect::ShareLink {
                 room: room.clone(),

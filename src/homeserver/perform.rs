@@ -145,6 +145,16 @@ impl Homeserver {
                 self.counted(name, sent)
                     .map(|event_id| Outcome::Sent(EventId::new(event_id)))
             }
+            Effect::Redact {
+                ghost, room, event, ..
+            } => {
+                let redacted = self
+                    .as_ghost(ghost)
+                    .redact(room.as_str(), event.as_str(), &transaction, None)
+                    .await;
+                self.counted(name, redacted)
+                    .map(|event_id| Outcome::Sent(EventId::new(event_id)))
+            }
             Effect::SendToDevice {
                 ghost,
                 device,
