@@ -105,6 +105,7 @@ impl World {
             host: alice(),
             direct: true,
             encrypted: false,
+            admin: false,
         });
         world
     }
