@@ -1,15 +1,15 @@
 //! The calls that can be made at all form a closed list, `docs/calls.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use vestibule_appservice::intent::Homeserver;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::sources::{rust_files, sources_of};
 use crate::table::{self, fits, made, nameless, never};
 use crate::{GHOST, HOST, ROOM, TOKEN};
 
@@ -34,41 +34,6 @@ fn whole_api() -> BTreeSet<String> {
         }
     }
     calls
-}
-
-/// Where cargo keeps the sources of a dependency, its newest version if there are several.
-fn sources_of(package: &str) -> PathBuf {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
-        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
-        .output()
-        .unwrap();
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = said["packages"].as_array().unwrap();
-    let newest = packages
-        .iter()
-        .filter(|found| found["name"] == package)
-        .max_by_key(|found| {
-            let numbers = found["version"].as_str().unwrap().split(['.', '-']);
-            numbers
-                .map(|n| n.parse().unwrap_or(0))
-                .collect::<Vec<u64>>()
-        });
-    let manifest = newest.unwrap()["manifest_path"].as_str().unwrap();
-    Path::new(manifest).parent().unwrap().join("src")
-}
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod events;
 mod failures;
 mod keys;
 mod rooms;
+mod sources;
 mod table;
 
 use std::time::Duration;
