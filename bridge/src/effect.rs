@@ -15,7 +15,7 @@
 //! | `InviteHost` | not repeated once the host has any membership, so that nobody who declined is invited again |
 //! | `GiveUpPower` | compared first with what is there |
 //! | `VerifySeal`, `FetchHostName` | they only read |
-//! | `SendEvent`, `Redact`, `Notice` | the effect's id is the transaction id, which Synapse remembers for a day |
+//! | `SendEvent`, `Redact`, `Notice` | its [`Effect::transaction`], which Synapse remembers for a day |
 //! | `SendToDevice` | the same, but Synapse forgets it with a restart; then a device gets an Olm message twice and ignores the second |
 //! | `ShareLink` | like `Notice`; after a restart its words are gone, and the host is told which of two links works |
 //! | `DeleteDevice`, `Deactivate` | what is gone is gone |
@@ -151,6 +151,9 @@ pub enum Effect {
         host: UserId,
         /// The type.
         event_type: String,
+        /// The number of the guest's frame; none in rows that were written before it was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        n: Option<u64>,
         /// The content for each device.
         messages: BTreeMap<DeviceId, Value>,
     },
@@ -329,6 +332,21 @@ impl Effect {
         }
     }
 
+    /// The Matrix transaction id of its call. What came in a frame of the guest has that frame's
+    /// number in it: a bridge whose store was set back to a backup gets the frame again, under
+    /// another effect, and the homeserver must know the two for one.
+    #[must_use]
+    pub fn transaction(&self, id: EffectId) -> String {
+        match self {
+            Self::SendEvent { portal, n, .. }
+            | Self::Redact { portal, n, .. }
+            | Self::SendToDevice {
+                portal, n: Some(n), ..
+            } => format!("{portal}-{n}"),
+            _ => id.to_string(),
+        }
+    }
+
     /// The lane this effect waits in.
     #[must_use]
     pub fn lane(&self) -> Lane {
@@ -401,6 +419,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_frame_that_comes_again_is_the_same_transaction() {
+        let to_device = |n| Effect::SendToDevice {
+            portal: PortalId::from_u128(1),
+            ghost: UserId::new("@ghost:example.org"),
+            device: DeviceId::new("G"),
+            host: UserId::new("@host:example.org"),
+            event_type: "m.room.encrypted".to_owned(),
+            n,
+            messages: BTreeMap::new(),
+        };
+        let (one, other) = (EffectId::from_u128(5), EffectId::from_u128(6));
+        let frame = to_device(Some(7));
+        assert_eq!(frame.transaction(one), frame.transaction(other));
+        assert_ne!(frame.transaction(one), to_device(Some(8)).transaction(one));
+        let before = to_device(None);
+        assert_ne!(before.transaction(one), before.transaction(other));
+        // A row that was written before the number was kept.
+        let text = serde_json::to_string(&before).unwrap();
+        assert!(!text.contains("\"n\""), "{text}");
+        assert_eq!(serde_json::from_str::<Effect>(&text).unwrap(), before);
+    }
+
+    #[test]
     fn an_effect_is_read_back_as_it_was_stored() {
         let portal = PortalId::from_u128(1);
         let room = RoomId::new("!room:example.org");
@@ -423,6 +464,7 @@ mod tests {
                 device: DeviceId::new("G"),
                 host: host.clone(),
                 event_type: "m.room.encrypted".to_owned(),
+                n: None,
                 messages,
             },
             Effect::Redact {
