@@ -251,6 +251,7 @@ impl Config {
             permissions: Permissions(self.permissions.clone()),
             times: guests.times()?,
             limits: guests.limits(),
+            moments: guests.moments(),
         })
     }
 }

@@ -26,6 +26,7 @@ use crate::hub::Hub;
 use crate::inbound::Inbound;
 use crate::limits;
 use crate::listener::{Admission, Listener};
+use crate::moments::Moments;
 use crate::outbox::Outbox;
 use crate::store::{OpenError, RocksStore};
 use crate::tasks::Tasks;
@@ -209,7 +210,14 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         Arc::clone(&store),
         Arc::clone(&hub),
         tasks.clone(),
+        policy.moments.receipts,
     ));
+    let moments = Moments::new(
+        policy.moments,
+        Arc::clone(&homeserver),
+        Arc::clone(&store),
+        tasks.clone(),
+    );
     Ok(Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
         assets: Assets::load().map_err(system("to unpack the page"))?,
@@ -226,6 +234,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         outbox,
         homeserver,
         catchup,
+        moments,
         watch: Watch::default(),
         hub,
         clock,

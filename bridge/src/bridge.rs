@@ -111,6 +111,7 @@ pub fn decide<'a>(
         Input::Room(event) => host_input::room_event(event, draft),
         Input::Past(event) => host_input::past_event(event, draft),
         Input::ToDevice(event) => host_input::to_device(event, draft),
+        Input::HostRead { portal, read } => host_input::host_read(portal, read, draft),
         Input::Done { effect, outcome } => done::done(effect, outcome, draft),
         Input::Tick { unread } => end::tick(&unread, draft),
         Input::Delayed {

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::guest::GuestName;
-use crate::id::{DeviceId, EventId, LinkId, PortalId, RoomId, UserId};
+use crate::id::{DeviceId, EffectId, EventId, LinkId, PortalId, RoomId, UserId};
 use crate::input::JoinKeys;
 
 /// One call to the homeserver, with all it needs.
@@ -264,7 +264,60 @@ pub enum Lane {
     Room(RoomId),
 }
 
+/// How soon an effect is to be performed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Urgency {
+    /// Somebody waits for it.
+    Wanted,
+    /// A chat is over, and the room is to show it. Its browser and its host know already.
+    Leaving,
+    /// Nobody notices whether it is done now or in an hour.
+    Tidying,
+}
+
+impl Urgency {
+    /// Whether it only cleans up after a chat, and so must not slow down those that go on.
+    #[must_use]
+    pub fn cleans(self) -> bool {
+        self != Self::Wanted
+    }
+}
+
+/// An effect that waits, without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// Which.
+    pub id: EffectId,
+    /// What it has to wait for.
+    pub lane: Lane,
+    /// How soon it is to be performed.
+    pub urgency: Urgency,
+}
+
+impl Queued {
+    /// This effect.
+    #[must_use]
+    pub fn new(id: EffectId, effect: &Effect) -> Self {
+        Self {
+            id,
+            lane: effect.lane(),
+            urgency: effect.urgency(),
+        }
+    }
+}
+
 impl Effect {
+    /// How soon it is to be performed. The end of many chats at once costs the homeserver far more
+    /// than their messages did.
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        match self {
+            Self::GhostLeaves { .. } | Self::BotLeavesUnused { .. } => Urgency::Leaving,
+            Self::DeleteDevice { .. } | Self::Deactivate { .. } => Urgency::Tidying,
+            _ => Urgency::Wanted,
+        }
+    }
+
     /// The host whose own server the homeserver may have to ask during the call, and wait for. All
     /// other calls are answered by our homeserver alone.
     #[must_use]

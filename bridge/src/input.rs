@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::id::{DeviceId, EffectId, EventId, PortalId, RoomId, UserId};
 use crate::link::TokenHash;
 use crate::passcode::PasscodeHash;
+use crate::portal::HostRead;
 use crate::time::Timestamp;
 
 /// One thing that happened.
@@ -20,6 +21,13 @@ pub enum Input {
     Past(RoomEvent),
     /// The homeserver delivered a to-device event, by push or by the truth path.
     ToDevice(ToDevice),
+    /// The homeserver told how far a portal's host has read, by push or by the truth path.
+    HostRead {
+        /// The portal.
+        portal: PortalId,
+        /// How far.
+        read: HostRead,
+    },
     /// A guest uses a link.
     Join(Box<Join>),
     /// A guest's browser sent an encrypted message.

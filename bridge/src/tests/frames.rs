@@ -130,10 +130,16 @@ fn of_the_moment() -> Vec<ServerFrame> {
         keys: json!({"device_keys": {alice().as_str(): {}}, "master_keys": {}, "self_signing_keys": {}}),
         one_time_keys: Some(50),
         fallback_unused: Some(true),
+        host_read: Some(EventId::new("$143273582443PhrSn")),
+        typing: true,
+        receipts: true,
     };
     let silent = Welcome {
         one_time_keys: None,
         fallback_unused: None,
+        host_read: None,
+        typing: false,
+        receipts: false,
         ..welcome.clone()
     };
     let ok = ResultFrame {
@@ -175,6 +181,11 @@ fn of_the_moment() -> Vec<ServerFrame> {
         ServerFrame::OneTimeKeys {
             count: 24,
             fallback_unused: false,
+        },
+        ServerFrame::Typing { typing: true },
+        ServerFrame::Typing { typing: false },
+        ServerFrame::Read {
+            event_id: EventId::new("$143273582443PhrSn"),
         },
         ServerFrame::Error {
             code: "bad_signature",
@@ -225,6 +236,11 @@ fn from_the_page() -> Vec<ClientFrame> {
             fallback_keys: json!({}),
         },
         ClientFrame::Ack { seq: 4 },
+        ClientFrame::Typing { typing: true },
+        ClientFrame::Typing { typing: false },
+        ClientFrame::Read {
+            event_id: EventId::new("$OLdRy2gYAcWn7mQxC1yVTxiOzMN"),
+        },
         ClientFrame::Leave {},
     ]
 }
