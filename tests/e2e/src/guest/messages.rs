@@ -52,6 +52,40 @@ impl Guest {
         waited.with_context(|| format!("{last:#?}"))
     }
 
+    /// Waits until the states of one's own messages are these, from top to bottom.
+    ///
+    /// # Errors
+    /// When they don't become these.
+    pub fn wait_states(&self, wanted: &[&str]) -> Result<()> {
+        self.until(&format!("the states {wanted:?}"), || {
+            let own = self
+                .bubbles()?
+                .into_iter()
+                .filter(|bubble| bubble.from == "me");
+            let states: Vec<String> = own.filter_map(|bubble| bubble.state).collect();
+            Ok((states == wanted).then_some(()))
+        })
+    }
+
+    /// Waits until words stand somewhere in the page, or until they don't.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn wait_text(&self, words: &str, there: bool) -> Result<()> {
+        self.until(words, || {
+            Ok((self.text()?.contains(words) == there).then_some(()))
+        })
+    }
+
+    /// Types into the field, key by key, without sending it.
+    ///
+    /// # Errors
+    /// When the page does not offer one.
+    pub fn type_in(&self, keys: &str) -> Result<()> {
+        let field = self.named("textbox", "Message")?;
+        self.browser.session().type_text(&field, keys)
+    }
+
     /// What stands quoted in the messages, with whom it quotes.
     ///
     /// # Errors
