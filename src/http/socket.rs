@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -19,7 +19,7 @@ use vestibule_bridge::refusal::Refusal;
 use vestibule_bridge::store::{Facts, Store, StoreError};
 use vestibule_bridge::time::Timestamp;
 
-use super::closing::Closing;
+use super::closing::{Closing, part};
 use super::error::ApiError;
 use super::greet::{Greeted, greet, welcome};
 use super::relay::Relay;
@@ -115,32 +115,7 @@ async fn converse(mut socket: WebSocket, app: Arc<App>) {
         }
         Err(closing) => closing,
     };
-    match &closing {
-        Closing::Store(StoreError::Damaged(row)) => {
-            // If that can't be stored now, the next hello finds the same row.
-            let _later = app.driver.set_aside(row.clone()).await;
-        }
-        Closing::Store(error) => tracing::error!(
-            error = error as &dyn std::error::Error,
-            "a socket had to be closed"
-        ),
-        _ => {}
-    }
-    if let Some((code, message)) = closing.words() {
-        let _gone = send(
-            &mut socket,
-            &ServerFrame::Error {
-                code,
-                message: message.to_owned(),
-            },
-        )
-        .await;
-    }
-    let close = CloseFrame {
-        code: axum::extract::ws::close_code::NORMAL,
-        reason: "".into(),
-    };
-    let _gone = timeout(last_word, socket.send(Message::Close(Some(close)))).await;
+    part(&mut socket, &closing, &app, last_word).await;
     drop(socket);
     app.metrics.sockets.dec();
     if let Some(portal) = proven {
