@@ -52,6 +52,14 @@ pub(crate) fn block(portal: &Portal, draft: &mut Draft<'_>) -> Result<(), Undeci
     Ok(())
 }
 
+/// Takes an entry off the block list.
+pub(crate) fn unblock(block: &Block, draft: &mut Draft<'_>) {
+    draft.put(Change::DeleteBlock {
+        host: block.host.clone(),
+        key: block.key.clone(),
+    });
+}
+
 /// The host banned the ghost in their own client.
 pub(crate) fn by_ban(portal: Portal, draft: &mut Draft<'_>) -> Result<(), Undecided> {
     block(&portal, draft)?;

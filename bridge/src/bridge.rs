@@ -102,6 +102,7 @@ pub fn decide<'a>(
             event_type,
             messages,
         } => guest_input::send_to_device(portal, n, event_type, messages, draft),
+        Input::Redact { portal, n, event } => guest_input::redact(portal, n, event, draft),
         Input::Ack { portal, seq } => guest_input::ack(portal, seq, draft),
         Input::Recount { portal, last_n } => guest_input::recount(portal, last_n, draft),
         Input::Leave { portal } => guest_input::leave(portal, draft),

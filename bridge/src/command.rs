@@ -12,16 +12,20 @@ pub mod unblock;
 pub mod which;
 
 mod length;
+mod scene;
 #[cfg(test)]
 mod tests;
 mod typo;
 
+use crate::book::Book;
 use crate::bridge::Undecided;
 use crate::draft::Draft;
-use crate::host::ManagementRoom;
-use crate::id::UserId;
+use crate::effect::Words;
 use crate::policy::Role;
+use scene::{Said, Stop};
 use which::Which;
+
+pub(crate) use scene::Scene;
 
 /// What a command must begin with in rooms of more than two.
 pub const PREFIX: &str = "!guest";
@@ -39,8 +43,71 @@ pub struct Command {
     pub details: &'static str,
     /// Who may use it. To others it doesn't exist.
     pub role: Role,
-    parse: fn(&str, Role) -> Result<Request, Misuse>,
+    /// Where it exists.
+    pub place: Place,
+    reads: Reads,
 }
+
+/// Where a command exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Where hosts talk with the bot.
+    Hosts,
+    /// In admin rooms.
+    Admins,
+    /// In both.
+    Anywhere,
+}
+
+/// What follows the name, and what is done with it.
+#[derive(Debug)]
+enum Reads {
+    /// Something of its own.
+    Own(fn(&str, Reader) -> Result<Request, Misuse>),
+    /// One of the author's links, chats or blocked guests. What is done gives the bot's words, empty
+    /// when they were said already.
+    Which(fn(&Which, &Book, Scene<'_>, &mut Draft<'_>) -> Result<String, Stop>),
+}
+
+/// For whom a command is read, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// What they may do.
+    pub role: Role,
+    /// Whether the room is an admin room.
+    pub admin_room: bool,
+}
+
+impl Reader {
+    /// Whoever wrote in this scene.
+    pub(crate) fn of(scene: Scene<'_>) -> Self {
+        Self {
+            role: scene.role,
+            admin_room: scene.room.admin,
+        }
+    }
+
+    fn may_use(self, command: &Command) -> bool {
+        command.role <= self.role && self.is_place_of(command)
+    }
+
+    fn is_place_of(self, command: &Command) -> bool {
+        match command.place {
+            Place::Hosts => !self.admin_room,
+            Place::Admins => self.admin_room,
+            Place::Anywhere => true,
+        }
+    }
+}
+
+/// A command is what its name says.
+impl PartialEq for Command {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.place == other.place
+    }
+}
+
+impl Eq for Command {}
 
 /// All commands, in the order of the help.
 pub const COMMANDS: &[Command] = &[
@@ -61,16 +128,8 @@ pub enum Request {
     Invite(invite::Invite),
     /// List links and chats.
     List,
-    /// Take a link back.
-    Revoke(Which),
-    /// End a chat.
-    End(Which),
-    /// Block a guest.
-    Block(Which),
-    /// Take a guest off the block list.
-    Unblock(Which),
-    /// Make a new link with the same label.
-    Renew(Which),
+    /// Do what this command does with one link, chat or blocked guest.
+    Which(&'static Command, Which),
     /// Explain the commands.
     Help(help::Help),
 }
@@ -170,7 +229,7 @@ pub(crate) fn shown(command: &str, direct: bool) -> String {
 
 /// Reads a message. `None` when it isn't meant for the bot, as most in a room of more than two, or
 /// when it quotes another.
-pub fn parse(body: &str, direct: bool, role: Role) -> Option<Result<Request, Misuse>> {
+pub fn parse(body: &str, direct: bool, reader: Reader) -> Option<Result<Request, Misuse>> {
     // Clients that know no relations put a quotation before an answer.
     if body.trim_start().starts_with('>') {
         return None;
@@ -188,28 +247,50 @@ pub fn parse(body: &str, direct: bool, role: Role) -> Option<Result<Request, Mis
     if name.is_empty() {
         return Some(Err(Misuse::Empty));
     }
-    Some(find(name, role).and_then(|command| (command.parse)(arguments, role)))
+    Some(find(name, reader).and_then(|command| command.read(arguments, reader)))
 }
 
-/// Carries out what was understood.
+impl Command {
+    fn read(&'static self, arguments: &str, reader: Reader) -> Result<Request, Misuse> {
+        match &self.reads {
+            Reads::Own(parse) => parse(arguments, reader),
+            Reads::Which(_) => {
+                which::parse(arguments, self.name).map(|which| Request::Which(self, which))
+            }
+        }
+    }
+}
+
+/// Carries out what was understood, and answers.
 pub(crate) fn answer(
     request: Request,
-    room: &ManagementRoom,
-    author: &UserId,
-    role: Role,
+    scene: Scene<'_>,
     draft: &mut Draft<'_>,
 ) -> Result<(), Undecided> {
+    let said = match carry_out(request, scene, draft) {
+        Ok(said) => said,
+        Err(Stop::Because(text)) => scene::one(text),
+        Err(Stop::Undecided(undecided)) => return Err(undecided),
+    };
+    for words in said {
+        draft.say(&scene.room.room, words);
+    }
+    Ok(())
+}
+
+fn carry_out(request: Request, scene: Scene<'_>, draft: &mut Draft<'_>) -> Result<Said, Stop> {
     match request {
-        Request::Invite(invite) => invite::answer(invite, room, author, draft),
-        Request::List => list::answer(room, author, draft),
-        Request::Revoke(which) => revoke::answer(&which, room, author, draft),
-        Request::End(which) => end::answer(&which, room, author, draft),
-        Request::Block(which) => block::answer(&which, room, author, draft),
-        Request::Unblock(which) => unblock::answer(&which, room, author, draft),
-        Request::Renew(which) => renew::answer(&which, room, author, draft),
-        Request::Help(help) => {
-            help::answer(&help, room, role, draft);
-            Ok(())
+        Request::Invite(invite) => invite::answer(invite, scene, draft).map(|()| Said::new()),
+        Request::List => list::answer(scene, draft),
+        Request::Help(help) => Ok(help::answer(&help, scene)),
+        Request::Which(command, which) => {
+            let Reads::Which(carry_out) = &command.reads else {
+                return Ok(Said::new());
+            };
+            let book = Book::of(scene.author, draft)?;
+            let text = carry_out(&which, &book, scene, draft)?;
+            let said = Some(text).filter(|text| !text.is_empty());
+            Ok(said.map(Words::new).into_iter().collect())
         }
     }
 }
@@ -221,17 +302,19 @@ fn first_word(text: &str) -> (&str, &str) {
         .map_or((text, ""), |(first, rest)| (first, rest.trim_start()))
 }
 
-fn permitted(role: Role) -> impl Iterator<Item = &'static Command> {
-    COMMANDS.iter().filter(move |command| command.role <= role)
+fn permitted(reader: Reader) -> impl Iterator<Item = &'static Command> {
+    COMMANDS
+        .iter()
+        .filter(move |command| reader.may_use(command))
 }
 
-fn find(typed: &str, role: Role) -> Result<&'static Command, Misuse> {
+fn find(typed: &str, reader: Reader) -> Result<&'static Command, Misuse> {
     let name = typed.to_lowercase();
-    permitted(role)
+    permitted(reader)
         .find(|command| command.name == name)
         .ok_or_else(|| Misuse::Unknown {
             typed: shorten(typed),
-            meant: typo::nearest(&name, role),
+            meant: typo::nearest(&name, reader),
         })
 }
 

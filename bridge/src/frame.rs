@@ -264,6 +264,13 @@ pub enum ClientFrame {
         /// The content for each device.
         messages: BTreeMap<DeviceId, Value>,
     },
+    /// Take back a message of the guest's own.
+    Redact {
+        /// Its number.
+        n: u64,
+        /// The event that was told as delivered.
+        event_id: EventId,
+    },
     /// Ask for the host's keys.
     KeysQuery {
         /// Repeated in the result.

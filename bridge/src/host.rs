@@ -49,4 +49,7 @@ pub struct ManagementRoom {
     pub direct: bool,
     /// Whether it is encrypted, so that the bot can't read it.
     pub encrypted: bool,
+    /// Whether admins steer the bridge from here. Then nobody else is listened to.
+    #[serde(default)]
+    pub admin: bool,
 }

@@ -50,6 +50,15 @@ pub enum Input {
         /// The content for each device of the host.
         messages: BTreeMap<DeviceId, Value>,
     },
+    /// The guest takes back a message of their own.
+    Redact {
+        /// The portal.
+        portal: PortalId,
+        /// The frame's number.
+        n: u64,
+        /// The message.
+        event: EventId,
+    },
     /// The browser stored all frames up to this sequence number.
     Ack {
         /// The portal.

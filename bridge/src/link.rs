@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::bridge::Undecided;
-use crate::draft::host_view;
+use crate::draft::{Draft, host_view};
 use crate::frame::HostView;
 use crate::id::{ALPHABET, LinkId, PortalId, RoomId, UserId};
 use crate::passcode::PasscodeHash;
@@ -180,6 +180,16 @@ impl Link {
             LinkState::Revoked { at } | LinkState::Expired { at } => Some(at + times.keep_link),
         }
     }
+}
+
+/// Takes back a link that is open.
+pub(crate) fn take_back(link: &Link, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+    draft.counts()?.link_over();
+    draft.put_link(Link {
+        state: LinkState::Revoked { at: draft.now },
+        ..link.clone()
+    });
+    Ok(())
 }
 
 /// A link as the landing page shows it.

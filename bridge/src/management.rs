@@ -1,7 +1,7 @@
 //! The rooms in which the bot listens to hosts.
 
 use crate::bridge::Undecided;
-use crate::command;
+use crate::command::{self, Reader, Scene};
 use crate::draft::Draft;
 use crate::effect::{Effect, Words};
 use crate::ghost;
@@ -93,6 +93,7 @@ pub(crate) fn joined(room: RoomId, host: UserId, outcome: &Outcome, draft: &mut 
         host,
         direct: members == 2,
         encrypted,
+        admin: false,
     };
     draft.say(&room.room, greeting(&room));
     draft.put(Change::PutManagementRoom(room));
@@ -141,7 +142,13 @@ fn message(
     if role < Role::Host {
         return Ok(());
     }
-    let Some(parsed) = command::parse(body, room.direct, role) else {
+    let scene = Scene {
+        room,
+        author,
+        role,
+        now: draft.now,
+    };
+    let Some(parsed) = command::parse(body, room.direct, Reader::of(scene)) else {
         return Ok(());
     };
     if room.encrypted {
@@ -150,7 +157,7 @@ fn message(
         return Ok(());
     }
     match parsed {
-        Ok(request) => command::answer(request, room, author, role, draft),
+        Ok(request) => command::answer(request, scene, draft),
         Err(misuse) => {
             draft.say(&room.room, Words::new(misuse.in_words(room.direct)));
             Ok(())

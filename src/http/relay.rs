@@ -81,6 +81,9 @@ impl Relay {
                 )
                 .await
             }
+            ClientFrame::Redact { n, event_id: event } => {
+                self.numbered(n, Input::Redact { portal, n, event }).await
+            }
             ClientFrame::KeysQuery { id } => self.question(id, Question::HostKeys),
             ClientFrame::KeysClaim { id, devices } => self.question(id, Question::Claim(devices)),
             ClientFrame::KeysUpload {

@@ -364,6 +364,7 @@ fn nothing_is_told_where_it_does_not_belong() {
                 host: alice(),
                 direct: true,
                 encrypted: true,
+                admin: false,
             })
         },
         |world| {

@@ -112,6 +112,7 @@ fn everybody_sees_and_steers_their_own_alone() {
         host: alice(),
         direct: false,
         encrypted: false,
+        admin: false,
     });
     let bob = sample::user("bob");
     let mut write = |author: &crate::id::UserId, body: &str| {

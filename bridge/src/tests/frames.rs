@@ -221,6 +221,10 @@ fn from_the_page() -> Vec<ClientFrame> {
             event_type: "m.room_key.withheld".to_owned(),
             messages: BTreeMap::from([(device.clone(), withheld(&sealed(1)))]),
         },
+        ClientFrame::Redact {
+            n: 3,
+            event_id: EventId::new("$143273582443PhrSn"),
+        },
         ClientFrame::KeysQuery { id: 5 },
         ClientFrame::KeysClaim {
             id: 6,
@@ -289,6 +293,8 @@ fn strange_frames_of_the_page_are_refused() {
         r#"{"type":"ack"}"#,
         r#"{"type":"ack","seq":-1}"#,
         r#"{"type":"ack","seq":1,"more":true}"#,
+        r#"{"type":"redact","n":1}"#,
+        r#"{"type":"redact","n":1,"event_id":"$x","reason":"words in the clear"}"#,
         r#"{"type":"send","n":"1","content":{}}"#,
         r#"{"type":"hello","portal":"x","device":"A","signature":"","last_seq":0}"#,
     ];

@@ -106,6 +106,7 @@ impl World {
             host: alice(),
             direct: true,
             encrypted: false,
+            admin: false,
         });
         world
     }

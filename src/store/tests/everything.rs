@@ -131,6 +131,7 @@ pub fn of_layout_1() -> Changes {
             host: sample::user("alice"),
             direct,
             encrypted,
+            admin: false,
         }));
     }
     for txn in ["41", "42"] {

@@ -95,6 +95,7 @@ pub fn hosts_and_management_rooms_are_kept<S: Store>(store: &S) {
         host: alice.clone(),
         direct: true,
         encrypted: false,
+        admin: false,
     };
     commit(
         store,
