@@ -159,6 +159,7 @@ fn new_portal(join: &Join, link: &Link, name: GuestName, draft: &mut Draft<'_>) 
         told: Told::default(),
         alarm_at: None,
         host_read: None,
+        put_back: None,
     }
 }
 
