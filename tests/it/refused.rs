@@ -13,6 +13,7 @@ pub fn frames() -> Vec<Value> {
     let frames = [
         json!({ "type": "send", "n": 1, "content": {} }),
         json!({ "type": "to_device", "n": 1, "event_type": "m.room.encrypted", "messages": {} }),
+        json!({ "type": "redact", "n": 1, "event_id": "no event" }),
         json!({ "type": "keys_query", "id": 1 }),
         json!({ "type": "keys_claim", "id": 1, "devices": [] }),
         json!({ "type": "keys_upload", "id": 1, "one_time_keys": {}, "fallback_keys": {} }),
