@@ -28,7 +28,7 @@ const BY_BOT: [&str; 16] = [
     "joined_rooms",
     "send",
 ];
-const BY_GHOST: [&str; 14] = [
+const BY_GHOST: [&str; 16] = [
     "set_name",
     "put_device",
     "upload_cross_signing",
@@ -43,6 +43,8 @@ const BY_GHOST: [&str; 14] = [
     "joined_rooms",
     "typing",
     "receipt",
+    "set_avatar",
+    "whoami",
 ];
 const BY_GHOSTS_DEVICE: [&str; 6] = [
     "upload_keys",

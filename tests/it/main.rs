@@ -39,3 +39,4 @@ mod routes;
 mod slow;
 mod stop;
 mod truth;
+mod upkeep;
