@@ -40,3 +40,4 @@ mod routes;
 mod slow;
 mod stop;
 mod truth;
+mod upkeep;

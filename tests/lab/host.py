@@ -198,11 +198,12 @@ class Host:
         return {}
 
     async def send(self, room_id, text, msgtype="m.text"):
+        content = {"msgtype": msgtype, "body": text}
+        return await self.send_event(room_id, "m.room.message", content)
+
+    async def send_event(self, room_id, type, content):
         answer = await self.client.room_send(
-            room_id,
-            "m.room.message",
-            {"msgtype": msgtype, "body": text},
-            ignore_unverified_devices=True,
+            room_id, type, content, ignore_unverified_devices=True
         )
         if not hasattr(answer, "event_id"):
             raise Refused(0, getattr(answer, "status_code", None), str(answer))
@@ -219,6 +220,7 @@ class Host:
             "create_dm": self.create_dm,
             "join": self.join,
             "send": self.send,
+            "send_event": self.send_event,
             "rotate": self.rotate,
             "request": self.request,
         }

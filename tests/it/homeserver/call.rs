@@ -115,9 +115,13 @@ impl Call {
                 None => Err(Refused(404, "M_NOT_FOUND")),
             },
             ("set_name", [.., of, _]) if *of == user => {
-                state.user(user)?.display_name =
-                    self.body["displayname"].as_str().map(str::to_owned);
-                Ok(json!({}))
+                let name = self.body["displayname"].as_str().map(str::to_owned);
+                state.change_profile(user, |kept| kept.display_name = name)
+            }
+            ("set_avatar", [.., of, _]) if *of == user => {
+                let url = self.body["avatar_url"].as_str().unwrap_or_default();
+                let avatar = Some(url.to_owned()).filter(|url| !url.is_empty());
+                state.change_profile(user, |kept| kept.avatar = avatar)
             }
             ("put_device", [.., device]) => {
                 let name = self.body["display_name"]
@@ -247,6 +251,7 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("POST", ["v3", "register"]) => "register",
         ("GET", ["v3", "profile", _, "displayname"]) => "get_name",
         ("PUT", ["v3", "profile", _, "displayname"]) => "set_name",
+        ("PUT", ["v3", "profile", _, "avatar_url"]) => "set_avatar",
         ("PUT", ["v3", "devices", _]) => "put_device",
         ("DELETE", ["v3", "devices", _]) => "delete_device",
         ("POST", ["v3", "keys", "upload"]) => "upload_keys",

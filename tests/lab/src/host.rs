@@ -181,6 +181,12 @@ pub trait Host {
     /// When the client or the homeserver refuses.
     fn send(&mut self, room_id: &str, text: &str) -> Result<String>;
 
+    /// Sends an event of any type, encrypted if the room is and the client encrypts such; its id.
+    ///
+    /// # Errors
+    /// When the client or the homeserver refuses.
+    fn send_event(&mut self, room_id: &str, event_type: &str, content: Value) -> Result<String>;
+
     /// Any call of the client-server API with the host's own token; status and body.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! One Synapse on this machine.
 
+mod admin;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -230,6 +232,7 @@ fn write_config(dir: &Path, site: &Site, registrations: &[&Path]) -> Result<()> 
         "signing_key_path": dir.join("signing.key"),
         "macaroon_secret_key": secret()?,
         "form_secret": secret()?,
+        "registration_shared_secret": secret()?,
         "report_stats": false,
         // Only this machine reaches it, and it lives for one run.
         "enable_registration": true,
