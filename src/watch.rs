@@ -140,6 +140,7 @@ async fn recover(app: &Arc<App>, appservice_id: &str) -> bool {
     for portal in seated {
         app.hub.signal(portal, Signal::KeysChanged);
     }
+    app.lists.nudge();
     app.watch.round.notify_one();
     unread.is_empty()
 }

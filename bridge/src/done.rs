@@ -59,7 +59,8 @@ fn follow(effect: Effect, outcome: Outcome, draft: &mut Draft<'_>) -> Result<(),
         | Effect::DeleteDevice { .. }
         | Effect::Deactivate { .. }
         | Effect::BotDeclines { .. }
-        | Effect::Notice { .. } => Ok(()),
+        | Effect::Notice { .. }
+        | Effect::Report { .. } => Ok(()),
     }
 }
 
