@@ -19,6 +19,7 @@ use crate::http::asked::Asked;
 use crate::http::assets::Assets;
 use crate::hub::Hub;
 use crate::listener::Admission;
+use crate::moments::Moments;
 use crate::outbox::Outbox;
 use crate::store::RocksStore;
 use crate::tasks::Tasks;
@@ -39,6 +40,8 @@ pub struct App {
     pub homeserver: Arc<Homeserver>,
     /// Reads the inboxes of ghosts.
     pub catchup: Arc<CatchUp>,
+    /// Shows hosts who types and who has read.
+    pub moments: Moments,
     /// Sets right what a gap may have left.
     pub watch: Watch,
     /// The deny lists that are followed.

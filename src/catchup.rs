@@ -28,6 +28,7 @@ use crate::drive::{DriveError, Driver};
 use crate::homeserver::{CallFailed, Homeserver, Inbox};
 use crate::hub::{Hub, Signal};
 use crate::inbound;
+use crate::moments::read_by;
 use crate::store::RocksStore;
 use crate::tasks::Tasks;
 
@@ -70,6 +71,8 @@ pub struct CatchUp {
     store: Arc<RocksStore>,
     hub: Arc<Hub>,
     tasks: Tasks,
+    /// Whether receipts are relayed.
+    receipts: bool,
     /// Whose inbox is being read. Each has a lock of its own: a call that hangs holds up its own
     /// chat and no other.
     reading: std::sync::Mutex<HashMap<PortalId, Arc<Mutex<()>>>>,
@@ -87,6 +90,7 @@ impl CatchUp {
         store: Arc<RocksStore>,
         hub: Arc<Hub>,
         tasks: Tasks,
+        receipts: bool,
     ) -> Self {
         Self {
             homeserver,
@@ -94,6 +98,7 @@ impl CatchUp {
             store,
             hub,
             tasks,
+            receipts,
             reading: std::sync::Mutex::default(),
             turns: Semaphore::new(AT_ONCE),
             sessions: std::sync::Mutex::default(),
@@ -166,10 +171,19 @@ impl CatchUp {
                 inputs.extend(inbound::room_event(event).map(Input::Past));
             }
         }
+        let host_read = read_by(&portal.host, &inbox.receipts)
+            .filter(|read| self.receipts && read.is_after(portal.host_read.as_ref()));
+        if let Some(read) = host_read.clone() {
+            let portal = portal.id;
+            inputs.push(Input::HostRead { portal, read });
+        }
         let mut inputs = inputs.into_iter().peekable();
         while inputs.peek().is_some() {
             let round = inputs.by_ref().take(ROUND).collect();
             self.driver.submit_all(round, None).await?;
+        }
+        if let Some(read) = host_read {
+            self.hub.signal(portal.id, Signal::Read(read.event));
         }
         Ok(())
     }

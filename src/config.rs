@@ -279,6 +279,7 @@ impl Config {
                 ..guests.times()?
             },
             limits: guests.limits(),
+            moments: guests.moments(),
         })
     }
 }

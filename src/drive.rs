@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
 use vestibule_bridge::audit::AuditEntry;
 use vestibule_bridge::bridge::{Answer, Context, Decision, Undecided, decide};
-use vestibule_bridge::effect::{Effect, Lane, Words};
+use vestibule_bridge::effect::{Effect, Queued, Words};
 use vestibule_bridge::frame::InboxFrame;
 use vestibule_bridge::id::{EffectId, PortalId};
 use vestibule_bridge::input::Input;
@@ -82,8 +82,8 @@ pub trait Wake: Send + 'static {
 pub struct News {
     /// Portals whose inbox or state changed.
     pub portals: BTreeSet<PortalId>,
-    /// New effects and their lanes, in order.
-    pub effects: Vec<(EffectId, Lane)>,
+    /// New effects, in order.
+    pub effects: Vec<Queued>,
     /// Words for some of them that must not be stored: a link's token stands in them.
     pub unstored: Vec<(EffectId, Words)>,
     /// How many messages of hosts went into inboxes.
@@ -423,7 +423,7 @@ impl News {
                 }
                 Change::PutAudit(entry) => self.audit.push(entry.clone()),
                 Change::PutEffect { id, effect } => {
-                    self.effects.push((*id, effect.lane()));
+                    self.effects.push(Queued::new(*id, effect));
                     self.from_guests += u64::from(matches!(effect, Effect::SendEvent { .. }));
                 }
                 _ => {}

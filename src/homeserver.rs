@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vestibule_appservice::error::{CallError, CallErrorKind};
 use vestibule_appservice::intent::{self, InboxEvent, Intent, Past, StateEvent};
-use vestibule_appservice::transaction::RoomEvent;
-use vestibule_bridge::id::{DeviceId, RoomId, UserId};
+use vestibule_appservice::transaction::{Ephemeral, RoomEvent};
+use vestibule_bridge::id::{DeviceId, EventId, RoomId, UserId};
 use vestibule_bridge::policy::Policy;
 use vestibule_bridge::portal::Portal;
 
@@ -54,6 +54,8 @@ pub struct Inbox {
     pub events: Vec<RoomEvent>,
     /// Where the room's past goes on, when it has more than `events`.
     pub earlier: Option<String>,
+    /// How far its members have read.
+    pub receipts: Vec<Ephemeral>,
     /// What acknowledges the to-device events.
     pub next: String,
     /// How many keys the homeserver has left.
@@ -159,6 +161,29 @@ impl Homeserver {
         self.counted("keys_upload", uploaded)
     }
 
+    /// Shows the portal's ghost as typing for so long, or no more.
+    pub async fn show_typing(
+        &self,
+        portal: &Portal,
+        room: &RoomId,
+        shown_for: Option<Duration>,
+    ) -> Result<(), CallFailed> {
+        let ghost = self.as_ghost(&portal.ghost);
+        self.counted("typing", ghost.typing(room.as_str(), shown_for).await)
+    }
+
+    /// Shows that the portal's ghost has read everything up to this event.
+    pub async fn show_read(
+        &self,
+        portal: &Portal,
+        room: &RoomId,
+        event: &EventId,
+    ) -> Result<(), CallFailed> {
+        let ghost = self.as_ghost(&portal.ghost);
+        let shown = ghost.receipt(room.as_str(), event.as_str()).await;
+        self.counted("receipt", shown)
+    }
+
     /// Reads what waits for the portal's ghost and what its room's latest events are. `since`, from
     /// the last answer, acknowledges the to-device events of that answer; without it everything
     /// comes that was never acknowledged.
@@ -179,6 +204,7 @@ impl Homeserver {
             to_device: batch.to_device,
             events: batch.events,
             earlier: batch.earlier,
+            receipts: batch.receipts,
             next: batch.next_batch,
             counts: Counts {
                 // An empty object means zero, and Synapse always sends one.

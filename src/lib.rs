@@ -17,6 +17,7 @@ pub mod inbound;
 pub mod lifecycle;
 pub mod limits;
 pub mod listener;
+pub mod moments;
 pub mod ops;
 pub mod outbox;
 pub mod reaper;

@@ -28,6 +28,7 @@ use crate::hub::Hub;
 use crate::inbound::Inbound;
 use crate::limits;
 use crate::listener::{Admission, Listener};
+use crate::moments::Moments;
 use crate::outbox::Outbox;
 use crate::reports::Performer;
 use crate::store::{OpenError, RocksStore};
@@ -220,7 +221,14 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         Arc::clone(&store),
         Arc::clone(&hub),
         tasks.clone(),
+        policy.moments.receipts,
     ));
+    let moments = Moments::new(
+        policy.moments,
+        Arc::clone(&homeserver),
+        Arc::clone(&store),
+        tasks.clone(),
+    );
     let app = Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
         assets: Assets::load().map_err(system("to unpack the page"))?,
@@ -237,6 +245,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         outbox,
         homeserver,
         catchup,
+        moments,
         watch: Watch::default(),
         lists: Lists::default(),
         probe: Probe::default(),

@@ -42,6 +42,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
             "problems": problems,
             // These can't go on, but nobody else suffers from it.
             "chats_set_aside": app.store.set_aside().ok(),
+            "ending": app.outbox.ending().map(|ending| ending.to_string()),
         })),
     )
         .into_response()
@@ -51,6 +52,15 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.metrics
         .outbox
         .set(i64::try_from(app.outbox.waiting()).unwrap_or(i64::MAX));
+    let ending = app.outbox.ending();
+    let chats = ending.map_or(0, |ending| ending.chats);
+    let left = ending.and_then(|ending| ending.left).unwrap_or_default();
+    app.metrics
+        .ending
+        .set(i64::try_from(chats).unwrap_or(i64::MAX));
+    app.metrics
+        .ending_seconds
+        .set(i64::try_from(left.as_secs()).unwrap_or(i64::MAX));
     if let Ok(set_aside) = app.store.set_aside() {
         let set_aside = i64::try_from(set_aside).unwrap_or(i64::MAX);
         app.metrics.set_aside.set(set_aside);

@@ -2,30 +2,29 @@
 //! it is done or refused for good. What waits here waits on disk too, so a restart goes on where
 //! the last run stopped.
 
+mod ending;
+mod lanes;
 mod slots;
+mod tries;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use vestibule_bridge::effect::{Effect, Lane, Words};
+use vestibule_bridge::effect::{Effect, Lane, Queued, Urgency, Words};
 use vestibule_bridge::id::EffectId;
 use vestibule_bridge::input::{Input, Outcome};
 use vestibule_bridge::store::{Facts, Read, Store, StoreError};
 
 use crate::drive::{AllEffects, Driver, all_effects};
+pub use ending::Ending;
+use ending::Progress;
+use lanes::{Begun, Lanes};
 use slots::Slots;
-
-/// The first pause between two tries; each is twice as long as the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause that nobody asked for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A wait that the homeserver asks for is told from this length on; a shorter one is over before
-/// anybody has read of it.
-const WORTH_TELLING: Duration = Duration::from_secs(10);
+use tries::{Tried, doubled};
 
 /// An effect could not be performed now, but may be later.
 #[derive(Debug)]
@@ -56,11 +55,12 @@ pub trait Perform: Send + Sync + 'static {
 pub struct Outbox {
     news: mpsc::UnboundedSender<News>,
     waiting: Arc<AtomicUsize>,
+    progress: Arc<Progress>,
 }
 
 enum News {
     New {
-        effects: Vec<(EffectId, Lane)>,
+        effects: Vec<Queued>,
         unstored: Vec<(EffectId, Words)>,
     },
     Stop {
@@ -85,13 +85,14 @@ impl Outbox {
         let outbox = Self {
             news: sender,
             waiting: Arc::default(),
+            progress: Arc::default(),
         };
         (outbox.clone(), Unstarted { outbox, news })
     }
 
     /// New effects, committed already, and the words of some of them that are kept in memory only.
     /// One that is told twice is done once: when its second turn comes it isn't stored any more.
-    pub fn push(&self, effects: Vec<(EffectId, Lane)>, unstored: Vec<(EffectId, Words)>) {
+    pub fn push(&self, effects: Vec<Queued>, unstored: Vec<(EffectId, Words)>) {
         self.waiting.fetch_add(effects.len(), Ordering::Relaxed);
         let _stopped = self.news.send(News::New { effects, unstored });
     }
@@ -100,6 +101,12 @@ impl Outbox {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// The chats that are over and that the homeserver is not done with, if there are any.
+    #[must_use]
+    pub fn ending(&self) -> Option<Ending> {
+        self.progress.ending()
     }
 
     /// Begins no more effects, and waits for those that are being performed, but not longer than
@@ -135,7 +142,7 @@ impl Unstarted {
             waiting: left,
             damaged,
         } = all_effects(&*store)?;
-        let resumed = left.iter().map(|(id, _)| *id).collect();
+        let resumed = left.iter().map(|effect| effect.id).collect();
         self.outbox.push(left, Vec::new());
         let (stop, stopping) = watch::channel(false);
         let shared = Shared {
@@ -146,7 +153,7 @@ impl Unstarted {
             slots: Slots::default(),
             resumed,
             stopping,
-            down: AtomicBool::new(false),
+            progress: Arc::clone(&self.outbox.progress),
             up: Notify::new(),
         };
         let shared = Arc::new(shared);
@@ -168,47 +175,19 @@ struct Shared<S, P> {
     /// What an earlier run left; it may have been tried there.
     resumed: HashSet<EffectId>,
     stopping: watch::Receiver<bool>,
-    /// Whether the last call got no answer that could be used.
-    down: AtomicBool,
+    /// How far chats that are over were cleaned up after, and whether the last call got an answer
+    /// that could be used.
+    progress: Arc<Progress>,
     /// Wakes those who wait for the homeserver when it answers again.
     up: Notify,
 }
 
-/// What waits, and what is being performed.
-#[derive(Default)]
-struct Lanes {
-    waiting: HashMap<Lane, VecDeque<EffectId>>,
-    busy: HashSet<Lane>,
-    words: HashMap<EffectId, Words>,
-}
-
-impl Lanes {
-    /// Takes in new effects; gives their lanes.
-    fn take_in(
-        &mut self,
-        effects: Vec<(EffectId, Lane)>,
-        unstored: Vec<(EffectId, Words)>,
-    ) -> Vec<Lane> {
-        self.words.extend(unstored);
-        let lanes = effects.iter().map(|(_, lane)| lane.clone()).collect();
-        for (id, lane) in effects {
-            self.waiting.entry(lane).or_default().push_back(id);
-        }
-        lanes
-    }
-
-    /// The effect that may begin now in this lane.
-    fn next(&mut self, lane: &Lane) -> Option<(EffectId, Option<Words>)> {
-        if self.busy.contains(lane) {
-            return None;
-        }
-        let Some(id) = self.waiting.get_mut(lane).and_then(VecDeque::pop_front) else {
-            self.waiting.remove(lane);
-            return None;
-        };
-        self.busy.insert(lane.clone());
-        Some((id, self.words.remove(&id)))
-    }
+/// What became of an effect.
+enum Ended {
+    /// It is done, or left for the next start.
+    Done,
+    /// It only cleans up, and is tried again when it is its turn once more.
+    Again { id: EffectId, tries: u32 },
 }
 
 async fn dispatch<S, P>(
@@ -222,12 +201,17 @@ async fn dispatch<S, P>(
 {
     let mut lanes = Lanes::default();
     // With the set, whatever still runs in it ends.
-    let mut running: JoinSet<Lane> = JoinSet::new();
+    let mut running: JoinSet<(Lane, Urgency, Ended)> = JoinSet::new();
     loop {
         let ready = tokio::select! {
-            Some(Ok(lane)) = running.join_next() => {
-                waiting.fetch_sub(1, Ordering::Relaxed);
-                lanes.busy.remove(&lane);
+            Some(Ok((lane, urgency, ended))) = running.join_next() => {
+                match ended {
+                    Ended::Done => {
+                        waiting.fetch_sub(1, Ordering::Relaxed);
+                        lanes.done(&lane, urgency);
+                    }
+                    Ended::Again { id, tries } => lanes.put_back(&lane, id, urgency, tries),
+                }
                 vec![lane]
             }
             next = news.recv() => match next {
@@ -246,41 +230,48 @@ async fn dispatch<S, P>(
                 None => return,
             },
         };
-        for lane in ready {
-            if let Some((id, words)) = lanes.next(&lane) {
-                let shared = Arc::clone(&shared);
-                running.spawn(async move {
-                    shared.finish(id, words.as_ref()).await;
-                    lane
-                });
-            }
+        let mut begun: Vec<Begun> = ready.iter().filter_map(|lane| lanes.next(lane)).collect();
+        begun.extend(std::iter::from_fn(|| lanes.next_cleaning()));
+        shared.progress.is(lanes.unclean());
+        for begun in begun {
+            let shared = Arc::clone(&shared);
+            running.spawn(async move {
+                let ended = shared.finish(&begun).await;
+                (begun.lane, begun.urgency, ended)
+            });
         }
     }
 }
 
 impl<S: Store, P: Perform> Shared<S, P> {
-    /// Performs one effect to its end, and has the end stored; or leaves it for the next start.
-    async fn finish(&self, id: EffectId, words: Option<&Words>) {
+    /// Performs one effect to its end, and has the end stored; or leaves it for later.
+    async fn finish(&self, begun: &Begun) -> Ended {
+        let id = begun.id;
         let mut tries = 0;
         let effect = loop {
             let read = self.store.begin().effect(id);
             match read {
                 Ok(Some(effect)) => break effect,
-                Ok(None) => return,
+                Ok(None) => return Ended::Done,
                 // Its lane must not wait for it.
-                Err(StoreError::Damaged(_)) => return self.clear_away(id).await,
+                Err(StoreError::Damaged(_)) => {
+                    self.clear_away(id).await;
+                    return Ended::Done;
+                }
                 Err(error) => {
                     tracing::error!(effect = %id, error = &error as &dyn std::error::Error, "an effect can't be read");
                     if !self.pause(doubled(&mut tries)).await {
-                        return;
+                        return Ended::Done;
                     }
                 }
             }
         };
-        let Some(outcome) = self.outcome(id, &effect, words).await else {
-            return;
-        };
-        self.store_outcome(id, outcome).await;
+        match self.outcome(begun, &effect).await {
+            Tried::Outcome(outcome) => self.store_outcome(id, outcome).await,
+            Tried::Stopped => {}
+            Tried::InVain(tries) => return Ended::Again { id, tries },
+        }
+        Ended::Done
     }
 
     /// Has an effect whose row doesn't read taken out of the outbox, and its chat set aside.
@@ -309,93 +300,6 @@ impl<S: Store, P: Perform> Shared<S, P> {
         }
     }
 
-    /// Tries until there is an outcome; none when the program stops.
-    async fn outcome(
-        &self,
-        id: EffectId,
-        effect: &Effect,
-        words: Option<&Words>,
-    ) -> Option<Outcome> {
-        let mut repeated = self.resumed.contains(&id);
-        let mut tries = 0;
-        let mut told = false;
-        let server = effect
-            .asks()
-            .map(|host| host.server_name())
-            .filter(|server| *server != self.own_server);
-        loop {
-            let call = async {
-                if *self.stopping.borrow() {
-                    return None;
-                }
-                Some(self.perform.perform(id, effect, repeated, words).await)
-            };
-            match self.slots.during(server, call).await? {
-                Ok(outcome) => {
-                    self.answered();
-                    if let Outcome::Refused { errcode } = &outcome {
-                        tracing::warn!(effect = effect.name(), id = %id, errcode, "the homeserver refused");
-                    }
-                    return Some(outcome);
-                }
-                Err(later) => {
-                    repeated = true;
-                    if tries == 0 {
-                        tracing::info!(effect = effect.name(), id = %id, why = later.why, "will be tried until it succeeds");
-                    } else {
-                        tracing::debug!(effect = effect.name(), id = %id, tries, why = later.why, "tried again in vain");
-                    }
-                    if !told {
-                        told = self.tell(id, &later).await;
-                    }
-                    if !self.wait(&later, &mut tries).await {
-                        return None;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Lets the domain know of a long wait; whether there was one.
-    async fn tell(&self, id: EffectId, later: &Later) -> bool {
-        let Some(retry_after) = later.after.filter(|after| *after >= WORTH_TELLING) else {
-            return false;
-        };
-        if !later.limited {
-            return false;
-        }
-        let told = Input::Delayed {
-            effect: id,
-            retry_after,
-        };
-        // Whoever can't be told now may be told at the next try.
-        self.driver.submit(told).await.is_ok()
-    }
-
-    /// Waits before the next try: as long as was asked for, or else twice as long each time, but no
-    /// longer than until the homeserver answers somebody again. False when the program stops.
-    async fn wait(&self, later: &Later, tries: &mut u32) -> bool {
-        let doubled = doubled(tries);
-        if let Some(asked) = later.after {
-            return self.pause(asked).await;
-        }
-        let up = self.up.notified();
-        if !later.limited {
-            self.down.store(true, Ordering::Relaxed);
-        }
-        tokio::select! {
-            // That it answers somebody doesn't mean that it can answer this.
-            going_on = async { up.await; self.pause(doubled / 16).await } => going_on,
-            going_on = self.pause(doubled) => going_on,
-        }
-    }
-
-    fn answered(&self) {
-        if self.down.swap(false, Ordering::Relaxed) {
-            self.up.notify_waiters();
-        }
-    }
-
     /// Waits; false when the program stops.
     async fn pause(&self, time: Duration) -> bool {
         let mut stopping = self.stopping.clone();
@@ -405,13 +309,6 @@ impl<S: Store, P: Perform> Shared<S, P> {
             () = tokio::time::sleep(time) => true,
         }
     }
-}
-
-/// The next pause: twice as long each time.
-fn doubled(tries: &mut u32) -> Duration {
-    let pause = FIRST_PAUSE.saturating_mul(1 << (*tries).min(8));
-    *tries = tries.saturating_add(1);
-    pause.min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]

@@ -103,6 +103,10 @@ pub struct Metrics {
     pub sockets: Gauge<i64, AtomicI64>,
     /// Effects that wait or are being performed.
     pub outbox: Gauge<i64, AtomicI64>,
+    /// Chats that are over, and of which the homeserver still has something.
+    pub ending: Gauge<i64, AtomicI64>,
+    /// For how many seconds it will be so; 0 too while that can't be told.
+    pub ending_seconds: Gauge<i64, AtomicI64>,
     /// Chats of which a row doesn't read.
     pub set_aside: Gauge<i64, AtomicI64>,
 }
@@ -152,6 +156,16 @@ impl Metrics {
             "outbox",
             "Effects that wait or are being performed",
             self.outbox.clone(),
+        );
+        registry.register(
+            "chats_being_ended",
+            "Chats that are over, and of which the homeserver still has something",
+            self.ending.clone(),
+        );
+        registry.register(
+            "chats_being_ended_seconds",
+            "How long that will take; 0 also while the homeserver doesn't answer",
+            self.ending_seconds.clone(),
         );
         registry.register(
             "chats_set_aside",

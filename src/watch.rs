@@ -136,9 +136,10 @@ async fn recover(app: &Arc<App>, appservice_id: &str) -> bool {
             "the homeserver could not be woken: it may hold messages back until somebody writes"
         );
     }
-    // News of devices is lost as room keys are.
+    // News of devices is lost as room keys are, and so is that somebody stopped to type.
     for portal in seated {
         app.hub.signal(portal, Signal::KeysChanged);
+        app.hub.signal(portal, Signal::Typing(false));
     }
     app.lists.nudge();
     app.watch.round.notify_one();

@@ -103,6 +103,7 @@ pub fn decide<'a>(
             event_type,
             messages,
         } => guest_input::send_to_device(portal, n, event_type, messages, draft),
+        Input::Redact { portal, n, event } => guest_input::redact(portal, n, event, draft),
         Input::Ack { portal, seq } => guest_input::ack(portal, seq, draft),
         Input::Recount { portal, last_n } => guest_input::recount(portal, last_n, draft),
         Input::Leave { portal } => guest_input::leave(portal, draft),
@@ -111,6 +112,7 @@ pub fn decide<'a>(
         Input::Room(event) => host_input::room_event(event, draft),
         Input::Past(event) => host_input::past_event(event, draft),
         Input::ToDevice(event) => host_input::to_device(event, draft),
+        Input::HostRead { portal, read } => host_input::host_read(portal, read, draft),
         Input::Done { effect, outcome } => done::done(effect, outcome, draft),
         Input::Tick { unread } => end::tick(&unread, draft),
         Input::ListRead {

@@ -6,6 +6,7 @@ use crate::draft::Draft;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
 use crate::guest::visible_text;
+use crate::guest_input;
 use crate::host::Host;
 use crate::id::{EffectId, PortalId, UserId};
 use crate::input::Outcome;
@@ -43,7 +44,15 @@ fn follow(effect: Effect, outcome: Outcome, draft: &mut Draft<'_>) -> Result<(),
         | Effect::GiveUpPower(step) => opening::step(step.portal, &outcome, draft),
         Effect::CreateRoom { portal, .. } => opening::room_created(portal, outcome, draft),
         Effect::VerifySeal(step) => opening::verified(step, &outcome, draft),
-        Effect::SendEvent { portal, n, .. } => sent(portal, n, outcome, draft),
+        Effect::SendEvent { portal, n, .. } => {
+            // So that the guest can take it back.
+            if let Outcome::Sent(event) = &outcome {
+                let digest = guest_input::own_digest(event);
+                draft.put(Change::RememberDigest { portal, digest });
+            }
+            sent(portal, n, outcome, draft)
+        }
+        Effect::Redact { portal, n, .. } => sent(portal, n, outcome, draft),
         Effect::BotJoins { room, host } => {
             management::joined(room, host, &outcome, draft);
             Ok(())

@@ -15,7 +15,7 @@
 //! | `InviteHost` | not repeated once the host has any membership, so that nobody who declined is invited again |
 //! | `GiveUpPower` | compared first with what is there |
 //! | `VerifySeal`, `FetchHostName` | they only read |
-//! | `SendEvent`, `Notice`, `Report` | the effect's id is the transaction id, which Synapse remembers for a day |
+//! | `SendEvent`, `Redact`, `Notice`, `Report` | the effect's id is the transaction id, which Synapse remembers for a day |
 //! | `SendToDevice` | the same, but Synapse forgets it with a restart; then a device gets an Olm message twice and ignores the second |
 //! | `ShareLink` | like `Notice`; after a restart its words are gone, and the host is told which of two links works |
 //! | `DeleteDevice`, `Deactivate` | what is gone is gone |
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::guest::GuestName;
-use crate::id::{DeviceId, LinkId, PortalId, RoomId, UserId};
+use crate::id::{DeviceId, EffectId, EventId, LinkId, PortalId, RoomId, UserId};
 use crate::input::JoinKeys;
 use crate::report::Report;
 
@@ -126,6 +126,19 @@ pub enum Effect {
         n: u64,
         /// The content.
         content: Value,
+    },
+    /// Redact a message of the ghost's own.
+    Redact {
+        /// The portal.
+        portal: PortalId,
+        /// The sender of both.
+        ghost: UserId,
+        /// Where.
+        room: RoomId,
+        /// The number of the guest's frame.
+        n: u64,
+        /// The message.
+        event: EventId,
     },
     /// Send to-device messages as the ghost to devices of the host.
     SendToDevice {
@@ -259,7 +272,60 @@ pub enum Lane {
     Room(RoomId),
 }
 
+/// How soon an effect is to be performed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Urgency {
+    /// Somebody waits for it.
+    Wanted,
+    /// A chat is over, and the room is to show it. Its browser and its host know already.
+    Leaving,
+    /// Nobody notices whether it is done now or in an hour.
+    Tidying,
+}
+
+impl Urgency {
+    /// Whether it only cleans up after a chat, and so must not slow down those that go on.
+    #[must_use]
+    pub fn cleans(self) -> bool {
+        self != Self::Wanted
+    }
+}
+
+/// An effect that waits, without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// Which.
+    pub id: EffectId,
+    /// What it has to wait for.
+    pub lane: Lane,
+    /// How soon it is to be performed.
+    pub urgency: Urgency,
+}
+
+impl Queued {
+    /// This effect.
+    #[must_use]
+    pub fn new(id: EffectId, effect: &Effect) -> Self {
+        Self {
+            id,
+            lane: effect.lane(),
+            urgency: effect.urgency(),
+        }
+    }
+}
+
 impl Effect {
+    /// How soon it is to be performed. The end of many chats at once costs the homeserver far more
+    /// than their messages did.
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        match self {
+            Self::GhostLeaves { .. } | Self::BotLeavesUnused { .. } => Urgency::Leaving,
+            Self::DeleteDevice { .. } | Self::Deactivate { .. } => Urgency::Tidying,
+            _ => Urgency::Wanted,
+        }
+    }
+
     /// The host whose own server the homeserver may have to ask during the call, and wait for. All
     /// other calls are answered by our homeserver alone.
     #[must_use]
@@ -288,6 +354,7 @@ impl Effect {
             | Self::UploadSignatures { portal, .. }
             | Self::CreateRoom { portal, .. }
             | Self::SendEvent { portal, .. }
+            | Self::Redact { portal, .. }
             | Self::SendToDevice { portal, .. }
             | Self::GhostLeaves { portal, .. }
             | Self::BotLeavesUnused { portal, .. }
@@ -319,6 +386,7 @@ impl Effect {
             Self::GiveUpPower(_) => "give_up_power",
             Self::VerifySeal(_) => "verify_seal",
             Self::SendEvent { .. } => "send_event",
+            Self::Redact { .. } => "redact",
             Self::SendToDevice { .. } => "send_to_device",
             Self::GhostLeaves { .. } => "ghost_leaves",
             Self::BotLeavesUnused { .. } => "bot_leaves_unused",
@@ -366,6 +434,13 @@ mod tests {
                 host: host.clone(),
                 event_type: "m.room.encrypted".to_owned(),
                 messages,
+            },
+            Effect::Redact {
+                portal,
+                ghost: ghost.clone(),
+                room: room.clone(),
+                n: 3,
+                event: EventId::new("$own"),
             },
             Effect::ShareLink {
                 room: room.clone(),

@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::bridge::{Answer, Decision, Undecided};
-use crate::content;
+use crate::content::{self, digest};
 use crate::draft::Draft;
 use crate::effect::Effect;
 use crate::end;
-use crate::id::{DeviceId, PortalId, RoomId};
+use crate::id::{DeviceId, EventId, PortalId, RoomId};
 use crate::portal::{EndReason, Portal, PortalState};
 use crate::refusal::Refusal;
-use crate::store::Change;
+use crate::store::{Change, Digest};
 
 /// How exactly it is remembered when the guest was there.
 const SIGN: Duration = Duration::from_secs(60 * 60);
@@ -78,6 +78,45 @@ pub(crate) fn send_to_device(
     let deadline = edit.portal.deadline();
     edit.save(&mut draft);
     Ok(draft.answer(Answer::Counted { deadline }))
+}
+
+/// Only what the homeserver took as a message of this guest can be taken back: of other events that
+/// the ghost made, such as its membership with the guest's name, nothing may be missing. It is no
+/// message, so it moves no deadline.
+pub(crate) fn redact(
+    portal: PortalId,
+    n: u64,
+    event: EventId,
+    mut draft: Draft<'_>,
+) -> Result<Decision, Undecided> {
+    let (portal, room) = match number(find(portal, &draft)?, n)? {
+        Numbered::Before(answer) => return Ok(draft.answer(answer)),
+        Numbered::Next(portal, room) => (*portal, room),
+    };
+    if !draft.facts.digest_seen(portal.id, own_digest(&event))? {
+        return Err(Refusal::BadRequest.into());
+    }
+    let mut edit = draft.edit(portal);
+    edit.portal
+        .visit
+        .spend(&draft.policy.guest_rate, draft.now)?;
+    edit.portal.visit.last_n = n;
+    edit.seen(&draft);
+    draft.effect(Effect::Redact {
+        portal: edit.portal.id,
+        ghost: edit.portal.ghost.clone(),
+        room,
+        n,
+        event,
+    });
+    let deadline = edit.portal.deadline();
+    edit.save(&mut draft);
+    Ok(draft.answer(Answer::Counted { deadline }))
+}
+
+/// Under which a message of the guest is remembered.
+pub(crate) fn own_digest(event: &EventId) -> Digest {
+    digest(&["own", event.as_str()])
 }
 
 pub(crate) fn ack(portal: PortalId, seq: u64, mut draft: Draft<'_>) -> Result<Decision, Undecided> {

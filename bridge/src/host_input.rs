@@ -11,7 +11,7 @@ use crate::frame::{HostEvent, InboxFrame, ToDeviceEvent};
 use crate::id::{EventId, PortalId, UserId};
 use crate::input::{Membership, RoomEvent, RoomEventKind, ToDevice};
 use crate::management;
-use crate::portal::{EndReason, Portal, PortalState};
+use crate::portal::{EndReason, HostRead, Portal, PortalState};
 use crate::store::{Change, Digest, Facts, Read};
 
 pub(crate) fn room_event(event: RoomEvent, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
@@ -159,6 +159,26 @@ fn relay(
     edit.frame(draft, InboxFrame::Event { event, deadline });
     edit.save(draft);
     Ok(())
+}
+
+/// Only ever forwards, and only while the chat is open: it is there for the guest's next visit.
+pub(crate) fn host_read(
+    portal: PortalId,
+    read: HostRead,
+    mut draft: Draft<'_>,
+) -> Result<Decision, Undecided> {
+    let known = draft.facts.portal(portal)?;
+    let is_news = |portal: &Portal| {
+        matches!(portal.state, PortalState::Open { .. }) && read.is_after(portal.host_read.as_ref())
+    };
+    if let Some(portal) = known.filter(is_news) {
+        let mut edit = draft.edit(portal);
+        // A clock that runs ahead elsewhere must not make all later receipts old.
+        let at = read.at.min(draft.now);
+        edit.portal.host_read = Some(HostRead { at, ..read });
+        edit.save(&mut draft);
+    }
+    Ok(draft.answer(Answer::Stored))
 }
 
 /// Any local user can send to a ghost's device; only the host's Olm messages reach the page.

@@ -10,6 +10,7 @@ use crate::id::{DeviceId, EffectId, EventId, PortalId, RoomId, UserId};
 use crate::link::TokenHash;
 use crate::passcode::PasscodeHash;
 use crate::permission::Rule;
+use crate::portal::HostRead;
 use crate::time::Timestamp;
 
 /// One thing that happened.
@@ -21,6 +22,13 @@ pub enum Input {
     Past(RoomEvent),
     /// The homeserver delivered a to-device event, by push or by the truth path.
     ToDevice(ToDevice),
+    /// The homeserver told how far a portal's host has read, by push or by the truth path.
+    HostRead {
+        /// The portal.
+        portal: PortalId,
+        /// How far.
+        read: HostRead,
+    },
     /// A guest uses a link.
     Join(Box<Join>),
     /// A guest's browser sent an encrypted message.
@@ -42,6 +50,15 @@ pub enum Input {
         event_type: String,
         /// The content for each device of the host.
         messages: BTreeMap<DeviceId, Value>,
+    },
+    /// The guest takes back a message of their own.
+    Redact {
+        /// The portal.
+        portal: PortalId,
+        /// The frame's number.
+        n: u64,
+        /// The message.
+        event: EventId,
     },
     /// The browser stored all frames up to this sequence number.
     Ack {

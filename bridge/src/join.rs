@@ -166,6 +166,7 @@ fn new_portal(join: &Join, link: &Link, name: GuestName, draft: &mut Draft<'_>) 
         last_seq: 0,
         told: Told::default(),
         alarm_at: None,
+        host_read: None,
     }
 }
 

@@ -34,6 +34,26 @@ pub struct Policy {
     pub times: Times,
     /// How much there may be, besides the two numbers for each host above.
     pub limits: Limits,
+    /// What of the moment is relayed.
+    pub moments: Moments,
+}
+
+/// What each side is shown of the other's moment; all of it by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moments {
+    /// That somebody is typing.
+    pub typing: bool,
+    /// How far somebody has read.
+    pub receipts: bool,
+}
+
+impl Default for Moments {
+    fn default() -> Self {
+        Self {
+            typing: true,
+            receipts: true,
+        }
+    }
 }
 
 /// Lengths of time; the defaults are those of the documentation.

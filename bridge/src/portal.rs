@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::guest::GuestName;
-use crate::id::{LinkId, PortalId, RoomId, UserId};
+use crate::id::{EventId, LinkId, PortalId, RoomId, UserId};
 use crate::time::Timestamp;
 use crate::visit::Visit;
 
@@ -41,6 +41,27 @@ pub struct Portal {
     /// to do, often earlier. None only in rows from before there were alarms.
     #[serde(default)]
     pub alarm_at: Option<Timestamp>,
+    /// How far the host has read, if they let anybody know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_read: Option<HostRead>,
+}
+
+/// A read receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRead {
+    /// Everything up to this event was read.
+    pub event: EventId,
+    /// When, as the reader's homeserver says.
+    pub at: Timestamp,
+}
+
+impl HostRead {
+    /// Whether this is later news than what is known. Receipts come by two paths, so an older one
+    /// may come after a younger one.
+    #[must_use]
+    pub fn is_after(&self, known: Option<&Self>) -> bool {
+        known.is_none_or(|known| self.event != known.event && self.at >= known.at)
+    }
 }
 
 /// What was told and must not be told twice.

@@ -26,6 +26,7 @@ mod opening;
 mod passcodes;
 mod plain;
 mod reach;
+mod reading;
 mod talking;
 mod world;
 mod writing;

@@ -54,7 +54,7 @@ pub enum Prepare {
         /// Device id to content.
         messages: Map<String, Value>,
     },
-    /// [`Machine::encrypt_text`] may be called.
+    /// [`Machine::encrypt`] may be called.
     Ready,
     /// Nothing can be sent now.
     Blocked {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
-use vestibule_bridge::policy::{GuestRate, Limits, Times};
+use vestibule_bridge::policy::{GuestRate, Limits, Moments, Times};
 
 use super::{ConfigError, invalid, is_http_url};
 
@@ -73,6 +73,12 @@ pub struct Guests {
     /// How many messages a guest may send per second after that.
     #[serde(default = "Defaults::messages_per_second")]
     pub messages_per_second: f64,
+    /// Whether host and guest see each other type.
+    #[serde(default = "Defaults::typing")]
+    pub typing: bool,
+    /// Whether host and guest see how far the other has read.
+    #[serde(default = "Defaults::read_receipts")]
+    pub read_receipts: bool,
 }
 
 /// The values of keys that aren't given.
@@ -129,6 +135,12 @@ impl Defaults {
     }
     fn messages_per_second() -> f64 {
         1.0
+    }
+    fn typing() -> bool {
+        Moments::default().typing
+    }
+    fn read_receipts() -> bool {
+        Moments::default().receipts
     }
 }
 
@@ -208,6 +220,13 @@ impl Guests {
             keep_link: time("guests.keep_link_days", self.keep_link_days, DAY)?,
             ..Times::default()
         })
+    }
+
+    pub(super) fn moments(&self) -> Moments {
+        Moments {
+            typing: self.typing,
+            receipts: self.read_receipts,
+        }
     }
 
     pub(super) fn limits(&self) -> Limits {

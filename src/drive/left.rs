@@ -1,6 +1,6 @@
 //! What an earlier run left to be done.
 
-use vestibule_bridge::effect::Lane;
+use vestibule_bridge::effect::Queued;
 use vestibule_bridge::id::EffectId;
 use vestibule_bridge::store::{Facts as _, Store, StoreError};
 
@@ -10,8 +10,8 @@ const PAGE: usize = 512;
 /// All effects that are stored.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct AllEffects {
-    /// Those that wait, and their lanes, in order.
-    pub waiting: Vec<(EffectId, Lane)>,
+    /// Those that wait, in order.
+    pub waiting: Vec<Queued>,
     /// Those that don't read.
     pub damaged: Vec<EffectId>,
 }
@@ -29,7 +29,7 @@ pub fn all_effects<S: Store>(store: &S) -> Result<AllEffects, StoreError> {
         for (id, effect) in page {
             last = Some(id);
             match effect {
-                Some(effect) => all.waiting.push((id, effect.lane())),
+                Some(effect) => all.waiting.push(Queued::new(id, &effect)),
                 None => all.damaged.push(id),
             }
         }

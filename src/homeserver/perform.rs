@@ -145,6 +145,16 @@ impl Homeserver {
                 self.counted(name, sent)
                     .map(|event_id| Outcome::Sent(EventId::new(event_id)))
             }
+            Effect::Redact {
+                ghost, room, event, ..
+            } => {
+                let redacted = self
+                    .as_ghost(ghost)
+                    .redact(room.as_str(), event.as_str(), &transaction, None)
+                    .await;
+                self.counted(name, redacted)
+                    .map(|event_id| Outcome::Sent(EventId::new(event_id)))
+            }
             Effect::SendToDevice {
                 ghost,
                 device,
@@ -179,9 +189,7 @@ impl Homeserver {
                     self.as_ghost(ghost).delete_device(device.as_str()).await,
                 )
                 .map(done),
-            Effect::Deactivate { ghost, .. } => self
-                .counted(name, self.as_ghost(ghost).deactivate(true).await)
-                .map(done),
+            Effect::Deactivate { ghost, .. } => self.deactivate(name, ghost).await,
             Effect::BotJoins { room, .. } => self.bot_joins(room).await,
             Effect::BotDeclines { room } => self
                 .counted(name, self.as_bot().leave(room.as_str(), None).await)
@@ -221,6 +229,17 @@ impl Homeserver {
         let registered = self.client.register(ghost.localpart()).await;
         match self.counted("register_ghost", registered) {
             Err(failed) if failed.errcode() == Some("M_USER_IN_USE") => Ok(Outcome::Done),
+            other => other.map(|()| Outcome::Done),
+        }
+    }
+
+    /// Where accounts are kept by the Matrix Authentication Service, Synapse doesn't know the call.
+    /// The ghost is out of its room and without a device then, and stays so.
+    async fn deactivate(&self, name: &'static str, ghost: &UserId) -> Result<Outcome, CallFailed> {
+        match self.counted(name, self.as_ghost(ghost).deactivate(true).await) {
+            Err(failed) if matches!(failed.errcode(), Some("M_UNRECOGNIZED" | "HTTP_404")) => {
+                Ok(Outcome::Done)
+            }
             other => other.map(|()| Outcome::Done),
         }
     }

@@ -1,10 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use vestibule_bridge::id::RoomId;
+use vestibule_bridge::id::{PortalId, RoomId};
 use vestibule_bridge::store::{Change, Changes, StoreTransaction as _};
 use vestibule_bridge::testing::{MemoryStore, sample};
 use vestibule_bridge::time::Timestamp;
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 enum Fate {
     Done,
     Refused,
+    /// Done, and answered after some milliseconds.
+    Slow,
     /// Answered with an error after which it is tried again.
     Later(Option<Duration>),
     Hangs,
@@ -44,6 +47,21 @@ impl Fake {
     fn calls(&self) -> Vec<u128> {
         let calls = self.calls.lock().unwrap();
         calls.iter().map(|(id, _)| id.as_u128()).collect()
+    }
+
+    /// Waits until this effect was tried.
+    async fn until_called(&self, id: u128) {
+        let reached = async {
+            loop {
+                let called = self.called.notified();
+                if self.calls().contains(&id) {
+                    return;
+                }
+                called.await;
+            }
+        };
+        let reached = tokio::time::timeout(PATIENCE, reached).await;
+        reached.expect("the call is made");
     }
 
     async fn until_calls(&self, count: usize) -> Vec<u128> {
@@ -81,6 +99,10 @@ impl Perform for Fake {
             .and_then(VecDeque::pop_front);
         match fate.unwrap_or(Fate::Done) {
             Fate::Done => Ok(Outcome::Done),
+            Fate::Slow => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Ok(Outcome::Done)
+            }
             Fate::Refused => Ok(Outcome::Refused {
                 errcode: "M_FORBIDDEN".to_owned(),
             }),
@@ -140,11 +162,17 @@ impl World {
 
     /// Hands over new effects.
     fn push(&self, effects: &[(u128, u64)]) {
-        put(&self.store, effects);
-        let ids = effects
+        let effects = effects.iter().map(|(id, lane)| (*id, effect(*lane)));
+        self.push_effects(effects.collect());
+    }
+
+    fn push_effects(&self, effects: Vec<(u128, Effect)>) {
+        let queued = effects
             .iter()
-            .map(|(id, lane)| (EffectId::from_u128(*id), effect(*lane).lane()));
-        self.outbox.push(ids.collect(), Vec::new());
+            .map(|(id, effect)| Queued::new(EffectId::from_u128(*id), effect));
+        let queued = queued.collect();
+        put_effects(&self.store, effects);
+        self.outbox.push(queued, Vec::new());
     }
 
     async fn until_idle(&self) {
@@ -167,12 +195,15 @@ fn effect(lane: u64) -> Effect {
 }
 
 fn put(store: &MemoryStore, effects: &[(u128, u64)]) {
+    let effects = effects.iter().map(|(id, lane)| (*id, effect(*lane)));
+    put_effects(store, effects.collect());
+}
+
+fn put_effects(store: &MemoryStore, effects: Vec<(u128, Effect)>) {
     let mut transaction = store.begin();
-    for (id, lane) in effects {
-        let change = Change::PutEffect {
-            id: EffectId::from_u128(*id),
-            effect: effect(*lane),
-        };
+    for (id, effect) in effects {
+        let id = EffectId::from_u128(id);
+        let change = Change::PutEffect { id, effect };
         transaction.apply(&Changes(vec![change])).unwrap();
     }
     transaction.commit().unwrap();
@@ -269,4 +300,81 @@ async fn a_stop_begins_nothing_and_waits_for_what_has_begun() {
     assert_eq!(again.len(), 5, "{again:?}");
     let place = |id: u128| again.iter().position(|call| *call == id);
     assert!(place(1) < place(2) && place(3) < place(4), "{again:?}");
+}
+
+fn leaving(portal: u128) -> Effect {
+    Effect::GhostLeaves {
+        portal: PortalId::from_u128(portal),
+        ghost: sample::user("ghost"),
+        room: RoomId::new("!room"),
+        reason: "over".to_owned(),
+    }
+}
+
+fn deactivation(portal: u128) -> Effect {
+    Effect::Deactivate {
+        portal: PortalId::from_u128(portal),
+        ghost: sample::user("ghost"),
+    }
+}
+
+/// Many chats end at once, and a chat that goes on doesn't notice.
+#[tokio::test]
+async fn chats_that_are_over_wait_for_those_that_go_on() {
+    let world = World::start(&[]);
+    // More than there are places for.
+    let chats = 100;
+    for chat in 1..=chats {
+        world.fake.plan(chat, &[Fate::Slow]);
+    }
+    let ends =
+        (1..=chats).flat_map(|chat| [(chat, leaving(chat)), (chats + chat, deactivation(chat))]);
+    world.push_effects(ends.collect());
+    world.fake.until_calls(1).await;
+    let ending = world.outbox.ending().unwrap();
+    assert_eq!(ending.chats, 100);
+    assert!(ending.left.is_some_and(|left| !left.is_zero()));
+    for message in 1..=50 {
+        world.push(&[(1000 + message, 1)]);
+    }
+    world.fake.until_called(1050).await;
+    let calls = world.fake.calls();
+    let ends = calls.iter().filter(|call| **call < 1000).count();
+    assert!(ends < 10, "{calls:?}");
+    world.until_idle().await;
+    assert_eq!(world.outbox.ending(), None);
+    let calls = world.fake.calls();
+    assert_eq!(calls.len(), 250);
+    // Within a chat in order; of all chats the rooms first, since hosts see them.
+    let place = |id: u128| calls.iter().position(|call| *call == id).unwrap();
+    assert!((1..=chats).all(|chat| place(chat) < place(chats + chat)));
+    let last_room = (1..=chats).map(place).max().unwrap();
+    let early = (1..=chats)
+        .filter(|chat| place(chats + chat) < last_room)
+        .count();
+    assert_eq!(early, 0);
+}
+
+/// Some ends that always fail keep no other from being done.
+#[tokio::test]
+async fn an_end_that_fails_for_ever_gives_its_place_up() {
+    let world = World::start(&[]);
+    let stuck = 40;
+    for chat in 1..=stuck {
+        world.fake.plan(chat, &[Fate::Later(None); 3]);
+    }
+    let ends = (1..=stuck + 1).map(|chat| (chat, leaving(chat)));
+    world.push_effects(ends.collect());
+    world.fake.until_called(stuck + 1).await;
+    world.until_idle().await;
+    let calls = world.fake.calls();
+    assert_eq!(calls.len(), 40 * 4 + 1);
+    let first = calls.iter().position(|call| *call == stuck + 1).unwrap();
+    assert!(first < 100, "{calls:?}");
+    let of_one = world.fake.calls.lock().unwrap().clone();
+    let of_one = of_one.into_iter().filter(|(id, _)| id.as_u128() == 1);
+    assert_eq!(
+        of_one.map(|(_, repeated)| repeated).collect::<Vec<_>>(),
+        [false, true, true, true]
+    );
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::homeserver::call::Call;
 use crate::homeserver::state::{BOT, GHOSTS};
+use crate::homeserver::until;
 use crate::world::{Chat, World};
 
 /// In whose name each call is made, and whether it names a device.
@@ -27,7 +28,7 @@ const BY_BOT: [&str; 16] = [
     "joined_rooms",
     "send",
 ];
-const BY_GHOST: [&str; 12] = [
+const BY_GHOST: [&str; 14] = [
     "set_name",
     "put_device",
     "upload_cross_signing",
@@ -40,6 +41,8 @@ const BY_GHOST: [&str; 12] = [
     "delete_device",
     "deactivate",
     "joined_rooms",
+    "typing",
+    "receipt",
 ];
 const BY_GHOSTS_DEVICE: [&str; 6] = [
     "upload_keys",
@@ -82,9 +85,24 @@ async fn live(world: &World) -> Chat {
         .unwrap();
     let frame = json!({ "type": "keys_upload", "one_time_keys": upload.one_time_keys, "fallback_keys": upload.fallback_keys });
     assert_eq!(chat.guest.ask(frame).await["ok"], true);
+    let read = chat.host.say(&world.homeserver, &chat.room, "three");
+    world.deliver().await;
+    chat.guest.until_texts(3).await;
+    for frame in [
+        json!({ "type": "typing", "typing": true }),
+        json!({ "type": "read", "event_id": "../../admin" }),
+        json!({ "type": "read", "event_id": read }),
+    ] {
+        chat.guest.socket().send(&frame).await;
+    }
+    until("both are shown", || {
+        let shown = |name| world.homeserver.count(name) > 0;
+        (shown("typing") && shown("receipt")).then_some(())
+    })
+    .await;
     chat.guest.disconnect();
     chat.guest.open(&world.bridge).await;
-    chat.guest.until_texts(2).await;
+    chat.guest.until_texts(3).await;
     chat.guest.socket().send(&json!({ "type": "leave" })).await;
     chat.guest.until_ended().await;
     world.until_idle().await;
@@ -119,6 +137,8 @@ async fn every_call_is_on_the_list_and_in_the_name_of_bot_or_ghost() {
         "upload_keys",
         "send_to_device",
         "send",
+        "typing",
+        "receipt",
         "leave",
         "deactivate",
     ] {
@@ -167,6 +187,14 @@ fn assert_about_this_chat(call: &Call, chat: &Chat) {
                 _ => vec!["m.room.member", "m.room.power_levels"],
             };
             assert!(expected.contains(&call.path[4].as_str()), "{call:?}");
+        }
+        "typing" => {
+            assert_eq!(call.path[2], chat.room, "{call:?}");
+            assert_eq!(call.path[4], *ghost, "{call:?}");
+        }
+        "receipt" => {
+            assert_eq!(call.path[2], chat.room, "{call:?}");
+            assert!(call.path[5].starts_with('$'), "{call:?}");
         }
         "put_device" | "delete_device" => assert_eq!(call.path[2], "GUESTDEVICE"),
         "get_name" => assert_eq!(call.path[2], *host),

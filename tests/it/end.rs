@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::homeserver::fault::Fault;
 use crate::homeserver::state::User;
 use crate::world::{Chat, World};
 
@@ -26,9 +27,9 @@ async fn assert_cleaned_up(world: &World, chat: &Chat, membership: &str) {
     });
     for name in ["leave", "delete_device", "deactivate"] {
         let calls = world.homeserver.calls();
-        let by_ghost = calls
-            .iter()
-            .filter(|call| call.name == name && call.user() == chat.guest.ghost);
+        let by_ghost = calls.iter().filter(|call| {
+            call.name == name && call.user() == chat.guest.ghost && call.status != 0
+        });
         assert_eq!(by_ghost.count(), 1, "{name}");
     }
 }
@@ -161,4 +162,60 @@ async fn a_stop_in_good_order_tells_the_browsers() {
     chat.guest.open(&world.bridge).await;
     world.host_says(&mut chat, "again").await;
     assert_eq!(chat.guest.until_texts(1).await, ["again"]);
+}
+
+/// With the Matrix Authentication Service there is no such call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_ghosts_can_not_be_deactivated_the_rest_is_done() {
+    let world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    world.homeserver.faults(|faults| {
+        faults.named(
+            "deactivate",
+            Fault::Status(404, "M_UNRECOGNIZED"),
+            usize::MAX,
+        );
+    });
+    chat.guest.socket().send(&json!({ "type": "leave" })).await;
+    assert_eq!(chat.guest.until_ended().await, "guest");
+    world.until_idle().await;
+    assert_eq!(world.homeserver.count("deactivate"), 1);
+    world.homeserver.with(|state| {
+        let ghost = &state.users[&chat.guest.ghost];
+        assert!(ghost.devices.is_empty());
+        assert_eq!(
+            state.rooms[&chat.room].membership(&chat.guest.ghost),
+            "leave"
+        );
+    });
+}
+
+/// The homeserver is away while chats end: guests hear of it at once, the operator sees how many are
+/// left, and after a restart it is all done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_ends_are_counted_and_outlive_a_restart() {
+    let mut world = World::start().await;
+    let mut chats = Vec::new();
+    for name in ["Alice", "Bob", "Carol", "Dave", "Eve"] {
+        chats.push(world.open_chat(name).await);
+    }
+    assert_eq!(world.bridge.metric("chats_being_ended").await, 0);
+    assert!(world.bridge.ready().await.json()["ending"].is_null());
+    world.homeserver.faults(|faults| faults.down = true);
+    for chat in &mut chats {
+        chat.guest.socket().send(&json!({ "type": "leave" })).await;
+        assert_eq!(chat.guest.until_ended().await, "guest");
+    }
+    assert_eq!(world.bridge.metric("chats_being_ended").await, 5);
+    let words = world.bridge.ready().await.json()["ending"].clone();
+    let words = words.as_str().unwrap().to_owned();
+    assert!(words.starts_with("5 chats are being ended; "), "{words}");
+    world.bridge.crash();
+    world.homeserver.faults(|faults| faults.down = false);
+    world.start_bridge().await;
+    for chat in &chats {
+        assert_cleaned_up(&world, chat, "leave").await;
+    }
+    assert_eq!(world.bridge.metric("chats_being_ended").await, 0);
+    assert_eq!(world.bridge.metric("chats_being_ended_seconds").await, 0);
 }

@@ -98,7 +98,7 @@ impl World {
         loop {
             let waiting = self
                 .homeserver
-                .with(|state| state.events.len() + state.to_device.len());
+                .with(|state| state.events.len() + state.to_device.len() + state.ephemeral.len());
             if waiting == 0 {
                 return;
             }

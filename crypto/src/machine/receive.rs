@@ -68,7 +68,7 @@ impl Machine {
         }
         let unencrypted = event.get("unencrypted").and_then(Value::as_bool) == Some(true);
         let item = match text(event, "type") {
-            _ if unencrypted => envelope.unsupported(Unsupported::Unencrypted),
+            _ if unencrypted => envelope.unsupported(Unsupported::Unencrypted, None),
             Some("m.room.encrypted") => {
                 self.inbound
                     .receive(room_id, envelope, content, &mut self.changes)
@@ -78,7 +78,7 @@ impl Machine {
                 let redacts = text(event, "redacts").or_else(|| text(content, "redacts"));
                 envelope.redaction(redacts.ok_or(CryptoError::BadInput)?.to_owned())
             }
-            _ => envelope.unsupported(Unsupported::Unencrypted),
+            _ => envelope.unsupported(Unsupported::Unencrypted, None),
         };
         self.step(vec![item])
     }

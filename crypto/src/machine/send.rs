@@ -1,4 +1,4 @@
-//! What leaves: room keys for the host's devices, and encrypted texts.
+//! What leaves: room keys for the host's devices, and encrypted messages.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{Blocked, Machine, Prepare};
 use crate::error::CryptoError;
+use crate::message::Message;
 use crate::object::Object;
 use crate::outbound::{Outbound, Shared, Withheld};
 use crate::records::Step;
@@ -18,10 +19,6 @@ const KEYS_PER_FRAME: usize = 10;
 const NOTICES_PER_FRAME: usize = 50;
 /// The largest content of an encrypted event that the bridge takes, as JSON.
 const MAX_CONTENT_BYTES: usize = 16 * 1024;
-/// Ciphertexts come in few sizes, so that their length tells little about the text.
-const SMALLEST_STEP: usize = 256;
-const DOUBLING_UP_TO: usize = 4096;
-const STEP_ABOVE: usize = 512;
 
 /// The next thing to do for a room; found without changing anything.
 enum Plan {
@@ -58,21 +55,6 @@ struct RoomKeyContent<'a> {
 #[derive(Serialize)]
 struct Ed25519Key<'a> {
     ed25519: &'a str,
-}
-
-#[derive(Serialize)]
-struct MessagePayload<'a> {
-    r#type: &'a str,
-    room_id: &'a str,
-    content: MessageContent<'a>,
-    #[serde(rename = "vestibule.padding")]
-    padding: &'a str,
-}
-
-#[derive(Serialize)]
-struct MessageContent<'a> {
-    msgtype: &'a str,
-    body: &'a str,
 }
 
 impl Machine {
@@ -118,15 +100,15 @@ impl Machine {
         self.step(())
     }
 
-    /// Encrypts a text message and gives the content of its `m.room.encrypted` event.
+    /// Encrypts a message and gives the content of its `m.room.encrypted` event.
     ///
     /// # Errors
     /// [`CryptoError::NotReady`] unless [`Machine::prepare`] says ready; [`CryptoError::TooLong`]
     /// if the content would be larger than 16 KiB.
-    pub fn encrypt_text(
+    pub fn encrypt(
         &mut self,
         room_id: &str,
-        body: &str,
+        message: &Message<'_>,
         now: u64,
     ) -> Result<Step<Value>, CryptoError> {
         if !matches!(self.plan(room_id, now), Plan::Ready) {
@@ -136,7 +118,7 @@ impl Machine {
             .outbound
             .get_mut(room_id)
             .ok_or(CryptoError::NotReady)?;
-        let plaintext = padded_payload(room_id, body)?;
+        let plaintext = message.payload(room_id, &self.me.device_id)?;
         // The envelope around the ciphertext stays below 512 bytes, base64 adds a third.
         if (plaintext.len() + 96) / 3 * 4 + 512 > MAX_CONTENT_BYTES {
             return Err(CryptoError::TooLong);
@@ -152,6 +134,19 @@ impl Machine {
             .text("device_id", &self.me.device_id)
             .into_value();
         self.step(content)
+    }
+
+    /// [`Machine::encrypt`] of a [`Message::Text`].
+    ///
+    /// # Errors
+    /// As [`Machine::encrypt`].
+    pub fn encrypt_text(
+        &mut self,
+        room_id: &str,
+        body: &str,
+        now: u64,
+    ) -> Result<Step<Value>, CryptoError> {
+        self.encrypt(room_id, &Message::Text { body }, now)
     }
 
     fn plan(&self, room_id: &str, now: u64) -> Plan {
@@ -328,51 +323,4 @@ fn olm_content(sender_key: &str, recipient_key: &str, message: &OlmMessage) -> V
             Object::default().object(recipient_key, for_device),
         )
         .into_value()
-}
-
-/// The payload of a text message, padded by a member that clients ignore.
-fn padded_payload(room_id: &str, body: &str) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-    let write = |padding: &str| {
-        let payload = MessagePayload {
-            r#type: "m.room.message",
-            room_id,
-            content: MessageContent {
-                msgtype: "m.text",
-                body,
-            },
-            padding,
-        };
-        serde_json::to_vec(&payload)
-            .map(Zeroizing::new)
-            .map_err(|_| CryptoError::Unencodable)
-    };
-    let bare = write("")?.len();
-    write(&" ".repeat(padded_len(bare) - bare))
-}
-
-/// The next size step: doubling at first, so that short texts look alike, then closer, so that
-/// long ones still fit.
-fn padded_len(len: usize) -> usize {
-    if len <= DOUBLING_UP_TO {
-        len.next_power_of_two().max(SMALLEST_STEP)
-    } else {
-        len.next_multiple_of(STEP_ABOVE)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    #[test]
-    fn payloads_have_few_sizes() {
-        for (body, expected) in [(0, 256), (1, 256), (100, 256), (200, 512), (3000, 4096)] {
-            let payload = padded_payload("!r:b", &"x".repeat(body)).unwrap();
-            assert_eq!(payload.len(), expected, "{body}");
-        }
-        assert_eq!(padded_len(4096), 4096);
-        assert_eq!(padded_len(4097), 4608);
-        assert_eq!(padded_len(10_000), 10_240);
-    }
 }

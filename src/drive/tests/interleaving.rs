@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
+use vestibule_bridge::effect::Lane;
 use vestibule_bridge::input::Outcome;
 use vestibule_bridge::portal::PortalState;
 use vestibule_bridge::testing::MemoryStore;
@@ -62,10 +63,10 @@ impl<S: Store> Run<S> {
             clock,
             rng: StdRng::seed_from_u64(seed),
             wake: told.clone(),
-            last_effect: left.last().map(|(id, _)| *id),
+            last_effect: left.last().map(|effect| effect.id),
             health: Arc::default(),
         };
-        let repeated = left.iter().map(|(id, _)| *id).collect();
+        let repeated = left.iter().map(|effect| effect.id).collect();
         let mut run = Self {
             worker,
             store,
@@ -78,8 +79,8 @@ impl<S: Store> Run<S> {
         run
     }
 
-    fn queue(&mut self, effects: Vec<(EffectId, Lane)>) {
-        for (id, lane) in effects {
+    fn queue(&mut self, effects: Vec<Queued>) {
+        for Queued { id, lane, .. } in effects {
             self.lanes.entry(lane).or_default().push_back(id);
         }
     }

@@ -11,7 +11,7 @@ use vestibule_bridge::count::Counts;
 use vestibule_bridge::frame::InboxFrame;
 use vestibule_bridge::id::{EventId, PortalId};
 use vestibule_bridge::input::{Input, Outcome, RoomEvent, RoomEventKind};
-use vestibule_bridge::policy::{GuestRate, Limits, Permissions, Policy, Times};
+use vestibule_bridge::policy::{GuestRate, Limits, Moments, Permissions, Policy, Times};
 use vestibule_bridge::refusal::Refusal;
 use vestibule_bridge::time::Timestamp;
 
@@ -38,6 +38,7 @@ pub fn policy() -> Policy {
         permissions: Permissions::default(),
         times: Times::default(),
         limits: Limits::default(),
+        moments: Moments::default(),
     }
 }
 

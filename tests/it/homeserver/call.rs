@@ -178,6 +178,10 @@ impl Call {
             ("send" | "wake", [_, _, room, _, event_type, txn]) => {
                 state.send(room, user, event_type, txn, self.body.clone())
             }
+            ("typing", [_, _, room, _, of]) if *of == user => {
+                state.set_typing(room, user, self.body["typing"] == true)
+            }
+            ("receipt", [_, _, room, _, _, event]) => state.mark_read(room, user, event),
             ("messages", [_, _, room, _]) => {
                 let filter = json_in(&self.query, "filter");
                 let from = self.query.get("from").map_or("", String::as_str);
@@ -253,6 +257,8 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("POST", ["v3", "rooms", _, "join"]) => "join",
         ("POST", ["v3", "rooms", _, "leave"]) => "leave",
         ("PUT", ["v3", "rooms", _, "send", _, _]) => "send",
+        ("PUT", ["v3", "rooms", _, "typing", _]) => "typing",
+        ("POST", ["v3", "rooms", _, "receipt", "m.read", _]) => "receipt",
         ("GET", ["v3", "rooms", _, "messages"]) => "messages",
         ("GET", ["v3", "rooms", _, "state"]) => "get_state",
         ("GET", ["v3", "rooms", _, "state", _] | ["v3", "rooms", _, "state", _, _]) => {

@@ -55,6 +55,8 @@ pub struct State {
     pub events: Vec<Value>,
     /// To-device events that the appservice has not been told of.
     pub to_device: Vec<Value>,
+    /// Typing and receipts that the appservice has not been told of.
+    pub ephemeral: Vec<Value>,
     /// Changes every room state that is read as a whole, for a homeserver that breaks its word.
     pub tamper: Option<fn(&mut Room)>,
     /// To-device sendings by user and transaction id.
@@ -328,7 +330,7 @@ impl State {
         }
         json!({
             "events": events,
-            "ephemeral": [],
+            "ephemeral": self.ephemeral.drain(..).collect::<Vec<_>>(),
             "de.sorunome.msc2409.to_device": to_device,
             "org.matrix.msc3202.device_one_time_keys_count": counts,
             "org.matrix.msc3202.device_unused_fallback_key_types": fallback,

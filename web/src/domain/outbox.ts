@@ -7,6 +7,8 @@
  */
 
 import type { NumberedFrame } from "../protocol.ts";
+import { outgoing } from "./errands.ts";
+import type { NoticeWords } from "./errands.ts";
 import type { Draft, Journal } from "./journal.ts";
 import { learnHostKeys } from "./keys.ts";
 import { readNeed, readObject } from "./machine.ts";
@@ -15,7 +17,8 @@ import { Value } from "./observe.ts";
 import type { Cancel } from "./observe.ts";
 import { StoreError } from "./ports.ts";
 import type { Clock } from "./ports.ts";
-import type { Staged, Why } from "./records.ts";
+import { fail } from "./receipts.ts";
+import type { Mine, Staged, Why } from "./records.ts";
 import { Disconnected, Refused } from "./requests.ts";
 import type { Answer, Question, Requests } from "./requests.ts";
 import type { Json } from "../shape.ts";
@@ -46,6 +49,7 @@ export class Outbox {
     private readonly journal: Journal,
     private readonly requests: Requests,
     private readonly clock: Clock,
+    private readonly words: NoticeWords,
     private readonly events: OutboxEvents,
   ) {}
 
@@ -159,16 +163,18 @@ export class Outbox {
     const waiting = this.journal.nextWaiting();
     if (waiting === null || draft.staged !== null || chat.ending !== null || chat.roomId === null) return "idle";
     const now = this.clock.now();
-    const need = readNeed(machine.prepare(chat.roomId, now));
     const n = chat.lastN + 1;
+    const message = outgoing(waiting, chat.name, this.words);
+    if (message === null) return stageRemoval(draft, waiting, n);
+    const need = readNeed(machine.prepare(chat.roomId, now));
     if (need.kind === "to_device") {
       draft.update({ lastN: n });
       draft.stage({ kind: "to_device", n, eventType: need.event_type, messages: need.messages, id: need.id });
     }
     if (need.kind === "ready") {
-      const content = encrypt(() => machine.encryptText(chat.roomId ?? "", waiting.body, now));
+      const content = encrypt(() => machine.encrypt(chat.roomId ?? "", JSON.stringify(message), now));
       if (content === null) {
-        draft.put({ ...waiting, state: "failed", why: "too_large" });
+        fail(draft, waiting, "too_large");
         return "again";
       }
       draft.update({ lastN: n });
@@ -245,8 +251,22 @@ function giveUp(draft: Draft, frame: Staged, why: Why): void {
   draft.stage(null);
   draft.update({ lastN: frame.n - 1 });
   // Without its room key nobody could read the message that the key was for.
-  const entry = frame.kind === "send" ? draft.mine(frame.pos) : (draft.allWaiting()[0] ?? null);
-  if (entry !== null) draft.put({ ...entry, state: "failed", why, n: null });
+  const entry = frame.kind === "to_device" ? (draft.allWaiting()[0] ?? null) : draft.mine(frame.pos);
+  if (entry !== null) fail(draft, { ...entry, n: null }, why);
+}
+
+/** A removal says nothing that would have to be encrypted. */
+function stageRemoval(draft: Draft, waiting: Mine, n: number): "again" {
+  const eventId = waiting.errand?.kind === "redact" ? draft.mine(waiting.errand.pos)?.eventId : null;
+  if (typeof eventId !== "string") {
+    // The message never came to anybody, so there is nothing left to take back.
+    draft.remove(waiting.pos);
+    return "again";
+  }
+  draft.update({ lastN: n });
+  draft.stage({ kind: "redact", n, eventId, pos: waiting.pos });
+  draft.put({ ...waiting, n });
+  return "again";
 }
 
 function encrypt(call: () => string): Json | null {
@@ -258,7 +278,13 @@ function encrypt(call: () => string): Json | null {
 }
 
 function onWire(staged: Staged): NumberedFrame {
-  return staged.kind === "send"
-    ? { type: "send", n: staged.n, content: staged.content }
-    : { type: "to_device", n: staged.n, event_type: staged.eventType, messages: staged.messages };
+  const { n } = staged;
+  switch (staged.kind) {
+    case "send":
+      return { type: "send", n, content: staged.content };
+    case "to_device":
+      return { type: "to_device", n, event_type: staged.eventType, messages: staged.messages };
+    case "redact":
+      return { type: "redact", n, event_id: staged.eventId };
+  }
 }
