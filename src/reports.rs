@@ -105,6 +105,7 @@ fn outside(app: &App) -> Outside {
         uptime: app.started.elapsed(),
         // The report itself is one of them.
         outbox: app.outbox.waiting().saturating_sub(1),
+        ending: app.outbox.ending().map(|ending| ending.to_string()),
         browsers: usize::try_from(app.metrics.sockets.get()).unwrap_or_default(),
         problems: problems.collect(),
     }

@@ -106,6 +106,8 @@ pub struct Outside {
     pub uptime: Duration,
     /// How many effects wait for the homeserver.
     pub outbox: usize,
+    /// Chats that are over and that the homeserver is not done with, and how long it takes.
+    pub ending: Option<String>,
     /// How many browsers are connected.
     pub browsers: usize,
     /// What is wrong, in words that say what to do.

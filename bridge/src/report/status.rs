@@ -32,6 +32,7 @@ pub(super) fn words(desk: Desk<'_>) -> Read<Words> {
         format!("{hosts} hosts are known, {blocked} of them blocked."),
         format!("{} calls wait for the homeserver.", outside.outbox),
     ];
+    lines.extend(outside.ending.clone());
     if let Some(paused) = &steering.paused {
         lines.push(format!(
             "PAUSED since {} ago by {}: no new links, nobody gets in.",
