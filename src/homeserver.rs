@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vestibule_appservice::error::{CallError, CallErrorKind};
-use vestibule_appservice::intent::{self, InboxEvent, Intent, Past};
+use vestibule_appservice::intent::{self, InboxEvent, Intent, Past, StateEvent};
 use vestibule_appservice::transaction::{Ephemeral, RoomEvent};
 use vestibule_bridge::id::{DeviceId, EventId, RoomId, UserId};
 use vestibule_bridge::policy::Policy;
@@ -233,6 +233,27 @@ impl Homeserver {
         let past = self.counted("messages", read)?;
         skipped(portal, past.skipped);
         Ok(past)
+    }
+
+    /// Joins a policy-list room by its id or alias, and reads its state.
+    pub async fn read_list(&self, list: &str) -> Result<(RoomId, Vec<StateEvent>), CallFailed> {
+        let joined = self.as_bot().join_by_any(list).await;
+        let room = RoomId::new(self.counted("join_list", joined)?);
+        let state = self.as_bot().get_state(room.as_str()).await;
+        let state = self.counted("get_state", state)?;
+        Ok((room, state))
+    }
+
+    /// The client below, for whoever looks at the homeserver itself and wants the bare answers.
+    #[must_use]
+    pub fn client(&self) -> &intent::Homeserver {
+        &self.client
+    }
+
+    /// The base URL.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Whether any call failed since this was last asked: a homeserver that can't answer may not

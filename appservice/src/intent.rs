@@ -12,6 +12,7 @@ mod event;
 mod inbox;
 mod keys;
 mod room;
+mod site;
 
 use std::fmt;
 
@@ -31,6 +32,7 @@ use crate::error::CallError;
 pub use client::Homeserver;
 pub use inbox::{DeviceBatch, InboxEvent, Past};
 pub use room::StateEvent;
+pub use site::{Page, Site};
 
 /// Acts as one user, or as one device of that user.
 #[derive(Clone, Copy)]

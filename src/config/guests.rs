@@ -218,6 +218,7 @@ impl Guests {
             )?,
             keep_chat: time("guests.keep_chat_days", self.keep_chat_days, DAY)?,
             keep_link: time("guests.keep_link_days", self.keep_link_days, DAY)?,
+            ..Times::default()
         })
     }
 
@@ -235,6 +236,11 @@ impl Guests {
             bridge_chats: self.bridge_chats,
         }
     }
+}
+
+/// The same, given in days.
+pub(super) fn days(key: &'static str, amount: f64) -> Result<Duration, ConfigError> {
+    time(key, amount, DAY)
 }
 
 /// A length of time, given in units of so many seconds.

@@ -203,6 +203,8 @@ impl Homeserver {
                 profile.map(Outcome::HostName)
             }
             Effect::Notice { room, text } => self.say(name, room, &transaction, text).await,
+            // Worked out by whoever has the store; see `reports.rs`.
+            Effect::Report { .. } => Ok(Outcome::Done),
             Effect::ShareLink { room, .. } => match words {
                 Some(text) => self.say(name, room, &transaction, text).await,
                 None => Ok(Outcome::WordsLost),

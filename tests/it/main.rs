@@ -14,6 +14,7 @@ mod host;
 mod web;
 mod world;
 
+mod admin;
 mod bot;
 mod canary;
 mod chat;
