@@ -85,7 +85,7 @@ function gone({ words }: Context, host: string, removal: NonNullable<Mine["remov
 
 /** A button that shows what can be done with a message. */
 function more({ words }: Context, actions: readonly HTMLElement[]): HTMLElement {
-  const row = h("div", { class: "failure", hidden: true }, ...actions);
+  const row = h("div", { class: "choices", hidden: true }, ...actions);
   const button = h("button", { type: "button", class: "more", "aria-label": words.chat.more, "aria-expanded": "false" }, icon("more"));
   button.addEventListener("click", () => {
     row.hidden = !row.hidden;
