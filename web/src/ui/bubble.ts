@@ -45,7 +45,11 @@ function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
   element.querySelector(".meta")?.append(tick);
   const button = (label: string, run: (pos: number) => Promise<void>): HTMLElement => {
     const made = h("button", { type: "button", class: "again" }, label);
-    made.addEventListener("click", () => void run(first.pos));
+    made.addEventListener("click", () => {
+      // The button goes with what it did; who came by keyboard stays among the messages.
+      element.closest<HTMLElement>("[role=log]")?.focus({ preventScroll: true });
+      void run(first.pos);
+    });
     return made;
   };
   const options = more(context, [button(words.chat.takeBack, (pos) => chat.remove(pos))]);

@@ -232,12 +232,14 @@ test("a message is taken back with two presses, and stays gone", async () => {
   await say(tab, "oops");
   await say(tab, "better");
   await settled(tab, 2);
+  assert.ok(await tab.has("button", "Options for this message"));
   await tab.evaluate(`document.querySelector(".more").focus()`);
   await tab.press("Enter");
   assert.ok(await tab.has("button", "Remove for both"));
   await tab.click(".choices:not([hidden]) button");
   await tab.until(`document.querySelector("[data-says=removed]")?.innerText.includes("This message was removed")`);
   assert.equal(portal.removed.length, 1);
+  assert.equal(await tab.evaluate("document.activeElement.getAttribute('role')"), "log");
   assert.deepEqual(await mine(tab), ["This message was removed", "better"]);
   await tab.reload();
   await tab.until(`document.querySelectorAll("[data-from=me]").length === 2`);
