@@ -1,6 +1,7 @@
 //! Everything that the bridge asks of the homeserver: effects, performed as the bot or a ghost,
 //! and the few questions that a browser may cause.
 
+mod inspect;
 mod perform;
 mod rooms;
 mod wake;
@@ -21,6 +22,7 @@ use vestibule_bridge::portal::Portal;
 use crate::catchup::Counts;
 use crate::telemetry::Metrics;
 
+pub use inspect::profile;
 pub use vestibule_appservice::error::SetupError;
 
 /// How long one call may take. Making a room takes Synapse half a second, reaching a dead remote
@@ -39,6 +41,12 @@ pub struct CallFailed {
 }
 
 impl CallFailed {
+    /// Whether the homeserver says that the ghost has no such device.
+    #[must_use]
+    pub fn lacks_device(&self) -> bool {
+        self.source.errcode() == Some("M_UNKNOWN_DEVICE")
+    }
+
     /// Whether the same call would fail again.
     #[must_use]
     pub fn is_refused(&self) -> bool {

@@ -21,6 +21,7 @@ pub mod outbox;
 pub mod reaper;
 pub mod seal;
 pub mod store;
+pub mod sweep;
 pub mod tasks;
 pub mod telemetry;
 pub mod watch;

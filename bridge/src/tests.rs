@@ -27,5 +27,6 @@ mod plain;
 mod reach;
 mod reading;
 mod talking;
+mod upkeep;
 mod world;
 mod writing;

@@ -98,6 +98,7 @@ impl From<Refusal> for ApiError {
             Refusal::PasscodeWrong { .. } => StatusCode::FORBIDDEN,
             Refusal::TooManyTries | Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::BadName
+            | Refusal::NameOfHost
             | Refusal::BadKeys
             | Refusal::NotOpen
             | Refusal::Gap { .. }

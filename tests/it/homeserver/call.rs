@@ -16,6 +16,8 @@ pub struct Call {
     /// Which of the calls that this homeserver knows, `unknown` for all others.
     pub name: &'static str,
     pub method: String,
+    /// The whole path, as it came.
+    pub url: String,
     /// The path below `/_matrix/client`, decoded.
     pub path: Vec<String>,
     pub query: BTreeMap<String, String>,
@@ -35,6 +37,7 @@ impl Call {
         let mut call = Self {
             name: "unknown",
             method: request.method.to_string(),
+            url: request.url.path().to_owned(),
             path,
             query: request.url.query_pairs().into_owned().collect(),
             body: serde_json::from_slice(&request.body).unwrap_or(Value::Null),
@@ -112,9 +115,13 @@ impl Call {
                 None => Err(Refused(404, "M_NOT_FOUND")),
             },
             ("set_name", [.., of, _]) if *of == user => {
-                state.user(user)?.display_name =
-                    self.body["displayname"].as_str().map(str::to_owned);
-                Ok(json!({}))
+                let name = self.body["displayname"].as_str().map(str::to_owned);
+                state.change_profile(user, |kept| kept.display_name = name)
+            }
+            ("set_avatar", [.., of, _]) if *of == user => {
+                let url = self.body["avatar_url"].as_str().unwrap_or_default();
+                let avatar = Some(url.to_owned()).filter(|url| !url.is_empty());
+                state.change_profile(user, |kept| kept.avatar = avatar)
             }
             ("put_device", [.., device]) => {
                 let name = self.body["display_name"]
@@ -182,6 +189,10 @@ impl Call {
                 state.set_typing(room, user, self.body["typing"] == true)
             }
             ("receipt", [_, _, room, _, _, event]) => state.mark_read(room, user, event),
+            ("redact", [_, _, room, _, event, txn]) => {
+                let content = json!({ "redacts": event });
+                state.send(room, user, "m.room.redaction", txn, content)
+            }
             ("messages", [_, _, room, _]) => {
                 let filter = json_in(&self.query, "filter");
                 let from = self.query.get("from").map_or("", String::as_str);
@@ -240,6 +251,7 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("POST", ["v3", "register"]) => "register",
         ("GET", ["v3", "profile", _, "displayname"]) => "get_name",
         ("PUT", ["v3", "profile", _, "displayname"]) => "set_name",
+        ("PUT", ["v3", "profile", _, "avatar_url"]) => "set_avatar",
         ("PUT", ["v3", "devices", _]) => "put_device",
         ("DELETE", ["v3", "devices", _]) => "delete_device",
         ("POST", ["v3", "keys", "upload"]) => "upload_keys",
@@ -257,6 +269,7 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("POST", ["v3", "rooms", _, "join"]) => "join",
         ("POST", ["v3", "rooms", _, "leave"]) => "leave",
         ("PUT", ["v3", "rooms", _, "send", _, _]) => "send",
+        ("PUT", ["v3", "rooms", _, "redact", _, _]) => "redact",
         ("PUT", ["v3", "rooms", _, "typing", _]) => "typing",
         ("POST", ["v3", "rooms", _, "receipt", "m.read", _]) => "receipt",
         ("GET", ["v3", "rooms", _, "messages"]) => "messages",

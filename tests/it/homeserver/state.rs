@@ -41,6 +41,7 @@ pub struct Device {
 #[derive(Clone, Default)]
 pub struct User {
     pub display_name: Option<String>,
+    pub avatar: Option<String>,
     pub devices: BTreeMap<String, Device>,
     pub cross_signing: Map<String, Value>,
     pub deactivated: bool,

@@ -199,13 +199,13 @@ pub trait Host {
     /// When no link comes.
     fn ask_for_link(&mut self, bot: &str, label: &str) -> Result<(String, String)> {
         let room = self.create_dm(bot)?;
+        // A host on another server sees the bot come before the bot knows it, and what is written in
+        // between is not heard. Its first words say that it listens.
         self.events()
-            .wait("the bot to come", PATIENCE, |event| match event {
-                HostEvent::Member {
-                    room_id,
-                    member,
-                    membership,
-                } => (*room_id == room && member == bot && membership == "join").then_some(()),
+            .wait("the bot's greeting", PATIENCE, |event| match event {
+                HostEvent::Message(message) => {
+                    (message.room_id == room && message.sender == bot).then_some(())
+                }
                 _ => None,
             })?;
         let link = self.ask_again(&room, bot, label)?;

@@ -130,7 +130,7 @@ export const english = {
     promise: (host: string) => `Private chat. Only you and ${host} can read it.`,
     name: "Your name",
     nameHelp: (host: string) => `This is how ${host} sees you.`,
-    nameRefused: "Please type a name of 1 to 40 characters.",
+    nameRefused: "Please type your own name, in 1 to 40 characters.",
     passcode: "Passcode",
     passcodeHelp: (host: string) => `Six digits that ${host} tells you.`,
     passcodeNeeded: "Please type the six digits of the passcode.",
