@@ -187,7 +187,7 @@ export const english = {
     earlier: "An earlier message",
     answers: "In reply to",
     typing: (host: string) => `${host} is typing…`,
-    more: "More",
+    more: "Options for this message",
     takeBack: "Remove for both",
     noKey: "This message can't be read yet: its key has not arrived.",
     noKeyStill: (host: string) => `A message could not be read: its key has not come. You can ask ${host} to send it again.`,
