@@ -17,6 +17,7 @@ pub mod limits;
 pub mod listener;
 pub mod ops;
 pub mod outbox;
+pub mod qr;
 pub mod reaper;
 pub mod seal;
 pub mod store;

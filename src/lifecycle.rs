@@ -177,13 +177,16 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
     let hub = Arc::new(Hub::default());
     let (as_token, _) = config.tokens()?;
     let mut rng = seeded_rng().map_err(random)?;
-    let homeserver = Homeserver::new(
+    let mut homeserver = Homeserver::new(
         &config.homeserver.address,
         as_token.reveal(),
         &policy,
         Arc::clone(&metrics),
         rng.next_u64(),
     )?;
+    if config.guests.qr_code {
+        homeserver = homeserver.drawing_links(&policy.public_url);
+    }
     let homeserver = Arc::new(homeserver);
     let (outbox, unstarted) = Outbox::new();
     let wakeup = Wakeup {

@@ -64,6 +64,9 @@ pub struct Guests {
     /// How many chats there may be on the whole bridge at once.
     #[serde(default = "Defaults::bridge_chats")]
     pub bridge_chats: u64,
+    /// Whether the bot also gives a link as a QR code.
+    #[serde(default = "Defaults::qr_code")]
+    pub qr_code: bool,
     /// The longest encrypted message, in bytes.
     #[serde(default = "Defaults::message_bytes")]
     pub message_bytes: usize,
@@ -120,6 +123,9 @@ impl Defaults {
     }
     fn bridge_chats() -> u64 {
         Limits::default().bridge_chats
+    }
+    fn qr_code() -> bool {
+        true
     }
     fn message_bytes() -> usize {
         16 * 1024

@@ -190,7 +190,11 @@ impl Homeserver {
             }
             Effect::Notice { room, text } => self.say(name, room, &transaction, text).await,
             Effect::ShareLink { room, .. } => match words {
-                Some(text) => self.say(name, room, &transaction, text).await,
+                Some(text) => {
+                    let said = self.say(name, room, &transaction, text).await?;
+                    self.show_link(room, &transaction, text).await;
+                    Ok(said)
+                }
                 None => Ok(Outcome::WordsLost),
             },
         }

@@ -16,7 +16,7 @@ use vestibule_bridge::id::PortalId;
 use vestibule_bridge::input::Input;
 use vestibule_bridge::portal::{Portal, PortalState};
 use vestibule_bridge::refusal::Refusal;
-use vestibule_bridge::store::{Facts, Store, StoreError};
+use vestibule_bridge::store::{Facts, Store};
 use vestibule_bridge::time::Timestamp;
 
 use super::closing::{Closing, part};

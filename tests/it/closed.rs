@@ -9,7 +9,8 @@ use crate::homeserver::state::{BOT, GHOSTS};
 use crate::world::{Chat, World};
 
 /// In whose name each call is made, and whether it names a device.
-const BY_BOT: [&str; 16] = [
+const BY_BOT: [&str; 17] = [
+    "upload_media",
     "whoami",
     "make_wake_room",
     "wake",

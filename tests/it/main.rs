@@ -29,6 +29,7 @@ mod headers;
 mod hello;
 mod join;
 mod lost;
+mod qr;
 mod questions;
 mod reaper;
 mod refused;
