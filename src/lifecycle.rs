@@ -22,6 +22,8 @@ use crate::homeserver::{Homeserver, SetupError};
 use crate::http::GuestSide;
 use crate::http::asked::{self, Asked};
 use crate::http::assets::Assets;
+use crate::http::crowd::Crowd;
+use crate::http::visitor::{Peer, Proxies};
 use crate::hub::Hub;
 use crate::inbound::Inbound;
 use crate::limits;
@@ -222,6 +224,8 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         assets: Assets::load().map_err(system("to unpack the page"))?,
         asked: Asked::new(asked::QUESTIONS),
         greetings: Asked::new(asked::GREETINGS),
+        crowd: Arc::new(Crowd::new(config.guests.allowance())),
+        proxies: Proxies::new(config.guests.proxies()?, config.guests.forwarded_header),
         rng: Mutex::new(seeded_rng().map_err(random)?),
         guest_port: Admission::new(limits::guest_connections(), tasks.stopping())
             .silent_for(SILENCE),
@@ -266,6 +270,7 @@ fn serve(
         let stopped = async move {
             let _gone = stopping.wait_for(|stop| *stop).await;
         };
+        let router = router.into_make_service_with_connect_info::<Peer>();
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
             tracing::error!(error = &error as &dyn std::error::Error, %address, "a listener failed");
         }

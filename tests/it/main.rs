@@ -20,6 +20,7 @@ mod chat;
 mod closed;
 mod commands;
 mod crash;
+mod crowd;
 mod damaged;
 mod disk;
 mod door;
