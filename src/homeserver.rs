@@ -3,6 +3,7 @@
 
 mod inspect;
 mod perform;
+mod picture;
 mod rooms;
 mod wake;
 
@@ -75,6 +76,8 @@ pub struct Homeserver {
     client: intent::Homeserver,
     address: String,
     bot: UserId,
+    /// How links begin, when they are given as QR codes too.
+    drawn_links: Option<String>,
     metrics: Arc<Metrics>,
     problem: Mutex<Option<String>>,
     /// Whether a call failed since this was last asked.
@@ -96,6 +99,7 @@ impl Homeserver {
             client: intent::Homeserver::new(address, as_token, TIMEOUT)?,
             address: address.to_owned(),
             bot: policy.bot.clone(),
+            drawn_links: None,
             metrics,
             problem: Mutex::new(Some(format!(
                 "The homeserver at {address} was not reached yet."
@@ -103,6 +107,13 @@ impl Homeserver {
             failed: AtomicBool::new(false),
             unlike: AtomicU64::new(unlike),
         })
+    }
+
+    /// The same, and links that begin with this are also given as QR codes.
+    #[must_use]
+    pub fn drawing_links(mut self, public_url: &str) -> Self {
+        self.drawn_links = Some(format!("{public_url}/#"));
+        self
     }
 
     /// What is wrong with the homeserver, in plain words; none while it answers.

@@ -20,6 +20,7 @@ pub mod listener;
 pub mod moments;
 pub mod ops;
 pub mod outbox;
+pub mod qr;
 pub mod reaper;
 pub mod reports;
 pub mod seal;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use wiremock::Request;
 
-use super::state::{Answer, BOT, GHOSTS, Refused, State};
+use super::state::{Answer, BOT, GHOSTS, Refused, SERVER, State};
 
 /// The bridge's token for the homeserver.
 pub const AS_TOKEN: &str = "as-token-0123456789abcdef";
@@ -22,6 +22,8 @@ pub struct Call {
     pub path: Vec<String>,
     pub query: BTreeMap<String, String>,
     pub body: Value,
+    /// An uploaded file.
+    file: Vec<u8>,
     /// What was answered; 0 when nothing was.
     pub status: u16,
     authorized: bool,
@@ -41,11 +43,16 @@ impl Call {
             path,
             query: request.url.query_pairs().into_owned().collect(),
             body: serde_json::from_slice(&request.body).unwrap_or(Value::Null),
+            file: Vec::new(),
             status: 0,
             authorized: authorization == Some(&format!("Bearer {AS_TOKEN}")),
         };
         if request.url.path() == "/_synapse/admin/v1/server_version" {
             call.name = "server_version";
+        }
+        if request.url.path() == "/_matrix/media/v3/upload" {
+            call.name = "upload_media";
+            call.file = request.body.clone();
         }
         if request.url.path().starts_with("/_matrix/client/") {
             call.name = match name(&call.method, &call.segments()) {
@@ -173,6 +180,11 @@ impl Call {
                 Ok(json!({}))
             }
             ("deactivate", _) => state.deactivate(user),
+            ("upload_media", _) => {
+                let uri = format!("mxc://{SERVER}/{}", state.media.len());
+                state.media.insert(uri.clone(), self.file.clone());
+                Ok(json!({ "content_uri": uri }))
+            }
             _ => self.in_room(state),
         }
     }
