@@ -66,6 +66,8 @@ pub struct State {
     synced: BTreeMap<BTreeMap<String, String>, Value>,
     /// By user and type.
     pub account_data: BTreeMap<(String, String), Value>,
+    /// Uploaded files by their `mxc://` URI.
+    pub media: BTreeMap<String, Vec<u8>>,
     stream: u64,
 }
 
