@@ -41,7 +41,7 @@ fn every_call_of_the_api_is_decided() {
     let made: Vec<String> = made().into_iter().map(|row| row.call).collect();
     let mut decided = BTreeSet::new();
     for row in table::made() {
-        let by = ["appservice", "bot", "ghost", "device"];
+        let by = ["nobody", "appservice", "bot", "ghost", "device"];
         let causes = ["guest", "host", "itself", "nobody"];
         let known = row.by.iter().all(|who| by.contains(who))
             && row.causes.iter().all(|cause| causes.contains(cause));
@@ -117,7 +117,9 @@ async fn everything() -> BTreeMap<&'static str, Vec<(String, String)>> {
     call!(ghost.keys_claim(HOST, &["D"]));
     call!(ghost.create_room(&nothing));
     call!(ghost.join(ROOM));
+    call!(ghost.join_by_any(ROOM));
     call!(ghost.leave(ROOM, None));
+    call!(ghost.upload_media("image/png", "x.png", Vec::new()));
     call!(ghost.joined_rooms());
     call!(ghost.joined_members(ROOM));
     call!(ghost.get_state(ROOM));
@@ -140,6 +142,12 @@ async fn intent_makes_the_calls_on_the_list_and_no_others() {
         let row = row.unwrap_or_else(|| panic!("{method}: {verb} {path} is not on the list"));
         unused.remove(row.call.as_str());
     }
+    for path in asked_without_token() {
+        let row = made.iter().find(|row| fits(&row.call, "GET", &path));
+        let row = row.unwrap_or_else(|| panic!("GET {path} is not on the list"));
+        assert!(row.by.contains("nobody"), "{row:?}");
+        unused.remove(row.call.as_str());
+    }
     assert!(unused.is_empty(), "nobody makes {unused:?}");
 
     // And these are all methods that there are.
@@ -148,10 +156,35 @@ async fn intent_makes_the_calls_on_the_list_and_no_others() {
         let text = std::fs::read_to_string(&file).unwrap();
         for method in text.split("pub async fn ").skip(1) {
             let method = method.split_once('(').unwrap().0;
-            let known = everything.contains_key(method);
+            // What a site is asked for is above.
+            let known = everything.contains_key(method) || file.ends_with("site.rs");
             assert!(known, "{method} of {} is not called above", file.display());
         }
     }
+}
+
+/// What the shell asks a homeserver as anybody could.
+fn asked_without_token() -> BTreeSet<String> {
+    let shell = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
+    let mut paths = BTreeSet::new();
+    for file in rust_files(&shell) {
+        let text = std::fs::read_to_string(file).unwrap();
+        for rest in text.split("site.get(").skip(1) {
+            let path = rest.strip_prefix('"').expect("a path that is written out");
+            let path = path.split_once('"').unwrap().0;
+            // The page's own, and what is not of the client-server API.
+            if path.starts_with("/_matrix/client/") {
+                paths.insert(path.to_owned());
+            } else {
+                assert!(
+                    matches!(path, "/" | "/_synapse/admin/v1/server_version"),
+                    "{path}"
+                );
+            }
+        }
+    }
+    assert!(!paths.is_empty());
+    paths
 }
 
 /// Whoever else could speak with the homeserver would have to bring an HTTP client of their own.
