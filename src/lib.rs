@@ -18,6 +18,7 @@ pub mod listener;
 pub mod moments;
 pub mod ops;
 pub mod outbox;
+pub mod presence;
 pub mod reaper;
 pub mod seal;
 pub mod store;

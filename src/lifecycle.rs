@@ -28,6 +28,7 @@ use crate::limits;
 use crate::listener::{Admission, Listener};
 use crate::moments::Moments;
 use crate::outbox::Outbox;
+use crate::presence::Presence;
 use crate::store::{OpenError, RocksStore};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -218,6 +219,12 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         Arc::clone(&store),
         tasks.clone(),
     );
+    let presence = Presence::new(
+        policy.moments.presence,
+        Arc::clone(&homeserver),
+        Arc::clone(&store),
+        tasks.clone(),
+    );
     Ok(Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
         assets: Assets::load().map_err(system("to unpack the page"))?,
@@ -235,6 +242,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         homeserver,
         catchup,
         moments,
+        presence,
         watch: Watch::default(),
         hub,
         clock,

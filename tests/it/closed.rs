@@ -28,7 +28,7 @@ const BY_BOT: [&str; 16] = [
     "joined_rooms",
     "send",
 ];
-const BY_GHOST: [&str; 16] = [
+const BY_GHOST: [&str; 18] = [
     "set_name",
     "put_device",
     "upload_cross_signing",
@@ -45,6 +45,8 @@ const BY_GHOST: [&str; 16] = [
     "receipt",
     "set_avatar",
     "whoami",
+    "set_presence",
+    "get_presence",
 ];
 const BY_GHOSTS_DEVICE: [&str; 6] = [
     "upload_keys",
