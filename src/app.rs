@@ -106,6 +106,9 @@ impl Wake for Wakeup {
         for portal in &news.portals {
             self.hub.wake(*portal);
         }
+        for portal in &news.ended {
+            self.hub.end(*portal);
+        }
         if !news.effects.is_empty() {
             self.outbox.push(news.effects, news.unstored);
         }

@@ -22,6 +22,7 @@ pub mod presence;
 pub mod reaper;
 pub mod seal;
 pub mod store;
+pub mod sweep;
 pub mod tasks;
 pub mod telemetry;
 pub mod watch;

@@ -146,6 +146,10 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, St
         stopping.clone(),
         crate::reaper::run(Arc::clone(&app)),
     ));
+    tasks.spawn(until_stopped(
+        stopping.clone(),
+        crate::sweep::run(Arc::clone(&app), config.store.sweep()?),
+    ));
     tasks.spawn(until_stopped(stopping, rounds(Arc::clone(&app))));
     tracing::info!(%guests, %appservice, ops = ?ops, "the bridge is running");
     Ok(Running {

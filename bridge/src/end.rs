@@ -42,6 +42,7 @@ pub(crate) fn tick(
         }
     }
     alarm::ring(&ended, &mut draft)?;
+    alarm::clear_aside(&mut draft)?;
     Ok(draft.answer(Answer::Stored))
 }
 

@@ -16,7 +16,7 @@ use crate::host::{Host, ManagementRoom};
 use crate::id::{EffectId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, TokenHash};
 use crate::portal::Portal;
-use crate::store::{Changes, Digest, Facts, Read, Store, StoreTransaction};
+use crate::store::{AsideChat, Changes, Digest, Facts, Read, Store, StoreTransaction};
 use crate::time::Timestamp;
 
 use rows::Rows;
@@ -164,6 +164,10 @@ macro_rules! facts {
             fn is_set_aside(&self, portal: PortalId) -> Read<bool> {
                 let $this = self;
                 Ok($rows.is_set_aside(portal))
+            }
+            fn set_aside_until(&self, until: Timestamp, limit: usize) -> Read<Vec<AsideChat>> {
+                let $this = self;
+                Ok($rows.set_aside_until(until, limit))
             }
         }
     };

@@ -24,6 +24,7 @@ mod damaged;
 mod disk;
 mod door;
 mod end;
+mod events;
 mod files;
 mod headers;
 mod hello;

@@ -16,6 +16,8 @@ pub struct Call {
     /// Which of the calls that this homeserver knows, `unknown` for all others.
     pub name: &'static str,
     pub method: String,
+    /// The whole path, as it came.
+    pub url: String,
     /// The path below `/_matrix/client`, decoded.
     pub path: Vec<String>,
     pub query: BTreeMap<String, String>,
@@ -35,6 +37,7 @@ impl Call {
         let mut call = Self {
             name: "unknown",
             method: request.method.to_string(),
+            url: request.url.path().to_owned(),
             path,
             query: request.url.query_pairs().into_owned().collect(),
             body: serde_json::from_slice(&request.body).unwrap_or(Value::Null),
@@ -195,6 +198,10 @@ impl Call {
                 state.set_typing(room, user, self.body["typing"] == true)
             }
             ("receipt", [_, _, room, _, _, event]) => state.mark_read(room, user, event),
+            ("redact", [_, _, room, _, event, txn]) => {
+                let content = json!({ "redacts": event });
+                state.send(room, user, "m.room.redaction", txn, content)
+            }
             ("messages", [_, _, room, _]) => {
                 let filter = json_in(&self.query, "filter");
                 let from = self.query.get("from").map_or("", String::as_str);
@@ -273,6 +280,7 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("PUT", ["v3", "rooms", _, "send", _, _]) => "send",
         ("PUT", ["v3", "presence", _, "status"]) => "set_presence",
         ("GET", ["v3", "presence", _, "status"]) => "get_presence",
+        ("PUT", ["v3", "rooms", _, "redact", _, _]) => "redact",
         ("PUT", ["v3", "rooms", _, "typing", _]) => "typing",
         ("POST", ["v3", "rooms", _, "receipt", "m.read", _]) => "receipt",
         ("GET", ["v3", "rooms", _, "messages"]) => "messages",

@@ -147,7 +147,7 @@ function quoted(context: Context, chat: ChatModel, eventId: string, claimed: str
   }
   const { removal, errand, body } = answered;
   const text = errand?.kind === "notice" ? words.notice(errand.what, guest) : body;
-  return [heading(words.chat.from.mine), h("span", {}, removal === undefined ? shorten(text) : gone(context, host.displayName, removal))];
+  return [heading(words.chat.from.mine), h("span", {}, removal === undefined ? shorten(text) : words.chat.removed)];
 }
 
 function isKeyless(says: Says): boolean {
