@@ -15,7 +15,7 @@
 //! | `InviteHost` | not repeated once the host has any membership, so that nobody who declined is invited again |
 //! | `GiveUpPower` | compared first with what is there |
 //! | `VerifySeal`, `FetchHostName` | they only read |
-//! | `SendEvent`, `Redact`, `Notice`, `Report` | the effect's id is the transaction id, which Synapse remembers for a day |
+//! | `SendEvent`, `Redact`, `Notice`, `Report` | its [`Effect::transaction`], which Synapse remembers for a day |
 //! | `SendToDevice` | the same, but Synapse forgets it with a restart; then a device gets an Olm message twice and ignores the second |
 //! | `ShareLink` | like `Notice`; after a restart its words are gone, and the host is told which of two links works |
 //! | `DeleteDevice`, `Deactivate` | what is gone is gone |
@@ -161,6 +161,9 @@ pub enum Effect {
         host: UserId,
         /// The type.
         event_type: String,
+        /// The number of the guest's frame; none in rows that were written before it was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        n: Option<u64>,
         /// The content for each device.
         messages: BTreeMap<DeviceId, Value>,
     },
@@ -343,6 +346,21 @@ impl Effect {
             Self::InviteHost(step) => Some(&step.host),
             Self::BotJoins { host, .. } | Self::FetchHostName { host, .. } => Some(host),
             _ => None,
+        }
+    }
+
+    /// The Matrix transaction id of its call. What came in a frame of the guest has that frame's
+    /// number in it: a bridge whose store was set back to a backup gets the frame again, under
+    /// another effect, and the homeserver must know the two for one.
+    #[must_use]
+    pub fn transaction(&self, id: EffectId) -> String {
+        match self {
+            Self::SendEvent { portal, n, .. }
+            | Self::Redact { portal, n, .. }
+            | Self::SendToDevice {
+                portal, n: Some(n), ..
+            } => format!("{portal}-{n}"),
+            _ => id.to_string(),
         }
     }
 

@@ -77,6 +77,7 @@ pub(crate) fn send_to_device(
         device: edit.portal.visit.device.clone(),
         host: edit.portal.host.clone(),
         event_type,
+        n: Some(n),
         messages,
     });
     let deadline = edit.portal.deadline();

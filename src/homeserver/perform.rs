@@ -58,7 +58,7 @@ impl Homeserver {
         repeated: bool,
         words: Option<&Words>,
     ) -> Result<Outcome, CallFailed> {
-        let transaction = id.to_string();
+        let transaction = effect.transaction(id);
         let name = effect.name();
         let done = |(): ()| Outcome::Done;
         match effect {

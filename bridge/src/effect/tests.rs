@@ -7,6 +7,29 @@ use serde_json::json;
 use super::*;
 
 #[test]
+fn a_frame_that_comes_again_is_the_same_transaction() {
+    let to_device = |n| Effect::SendToDevice {
+        portal: PortalId::from_u128(1),
+        ghost: UserId::new("@ghost:example.org"),
+        device: DeviceId::new("G"),
+        host: UserId::new("@host:example.org"),
+        event_type: "m.room.encrypted".to_owned(),
+        n,
+        messages: BTreeMap::new(),
+    };
+    let (one, other) = (EffectId::from_u128(5), EffectId::from_u128(6));
+    let frame = to_device(Some(7));
+    assert_eq!(frame.transaction(one), frame.transaction(other));
+    assert_ne!(frame.transaction(one), to_device(Some(8)).transaction(one));
+    let before = to_device(None);
+    assert_ne!(before.transaction(one), before.transaction(other));
+    // A row that was written before the number was kept.
+    let text = serde_json::to_string(&before).unwrap();
+    assert!(!text.contains("\"n\""), "{text}");
+    assert_eq!(serde_json::from_str::<Effect>(&text).unwrap(), before);
+}
+
+#[test]
 fn an_effect_is_read_back_as_it_was_stored() {
     let portal = PortalId::from_u128(1);
     let room = RoomId::new("!room:example.org");
@@ -29,6 +52,7 @@ fn an_effect_is_read_back_as_it_was_stored() {
             device: DeviceId::new("G"),
             host: host.clone(),
             event_type: "m.room.encrypted".to_owned(),
+            n: None,
             messages,
         },
         Effect::Redact {

@@ -322,6 +322,7 @@ fn keys_go_to_the_hosts_devices_and_are_no_message() {
         device: DeviceId::new(DEVICE),
         host: alice(),
         event_type: "m.room.encrypted".to_owned(),
+        n: Some(1),
         messages: BTreeMap::from([(DeviceId::new("HOSTDEVICE"), olm("key"))]),
     };
     assert_eq!(world.effects().pop().unwrap().1, expected);

@@ -443,6 +443,7 @@ pub fn effects() -> Vec<Effect> {
             device: device.clone(),
             host: host.clone(),
             event_type: "m.room.encrypted".to_owned(),
+            n: None,
             messages: BTreeMap::from([(DeviceId::new("HOSTDEVICE"), json!({ "type": 0 }))]),
         },
         Effect::GhostLeaves {

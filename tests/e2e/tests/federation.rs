@@ -83,6 +83,7 @@ fn a_host_on_another_server_meets_bans_and_meets_again() {
     assert!(meeting.invite.inviter.ends_with(lab.domain()));
     assert!(meeting.guest.text().unwrap().contains("Bob"));
     talk(&mut meeting, "first");
+    see_each_other(&mut meeting);
     assert_closed_to_strangers(&mut lab, &mut neighbour, &mut meeting);
 
     let path = format!("/_matrix/client/v3/rooms/{}/ban", meeting.room());
@@ -106,6 +107,54 @@ fn a_host_on_another_server_meets_bans_and_meets_again() {
     meeting.guest.wait_screen("ended").unwrap();
     wait_member(&mut meeting.host, &room, &meeting.invite.inviter, "leave");
     assert_eq!(meeting.guest.complaints().unwrap(), Vec::<String>::new());
+}
+
+/// Typing and read marks cross the servers too.
+fn see_each_other(meeting: &mut Meeting<NioHost>) {
+    let base = format!("/_matrix/client/v3/rooms/{}", meeting.room());
+    let own = meeting.host.user_id().to_owned();
+    let said = meeting.host_says("look").unwrap();
+    meeting.guest.say("seen").unwrap();
+    let seen = meeting.host_hears(1).unwrap().remove(0).event_id;
+
+    let typing = json!({"typing": true, "timeout": 30_000});
+    let path = format!("{base}/typing/{own}");
+    let (status, answer) = meeting.host.request("PUT", &path, Some(&typing)).unwrap();
+    assert_eq!(status, 200, "{answer}");
+    wait_for("the typing", PATIENCE, || {
+        Ok(meeting.guest.text()?.contains("Bob is typing"))
+    })
+    .unwrap();
+
+    let path = format!("{base}/receipt/m.read/{seen}");
+    let nothing = json!({});
+    let (status, answer) = meeting.host.request("POST", &path, Some(&nothing)).unwrap();
+    assert_eq!(status, 200, "{answer}");
+    wait_for("the host's mark", PATIENCE, || {
+        let bubbles = meeting.guest.bubbles()?;
+        let own = bubbles.iter().rfind(|bubble| bubble.from == "me");
+        Ok(own.is_some_and(|bubble| bubble.state.as_deref() == Some("read")))
+    })
+    .unwrap();
+
+    // Synapse answers the same question with the same answer for two minutes.
+    let mut asked = 0;
+    let (room, ghost) = (meeting.room().to_owned(), meeting.invite.inviter.clone());
+    wait_for("the guest's mark", PATIENCE, || {
+        asked += 1;
+        let path = format!("/_matrix/client/v3/sync?timeout={asked}");
+        let (_, answer) = meeting.host.request("GET", &path, None)?;
+        let room = answer
+            .get("rooms")
+            .and_then(|rooms| rooms.get("join")?.get(&room));
+        let events = room.and_then(|room| room.get("ephemeral")?.get("events")?.as_array());
+        Ok(events.into_iter().flatten().any(|event| {
+            let content = event.get("content");
+            let mark = content.and_then(|content| content.get(&said)?.get("m.read")?.get(&ghost));
+            mark.is_some()
+        }))
+    })
+    .unwrap();
 }
 
 fn wait_member(host: &mut NioHost, room: &str, whom: &str, how: &str) {
