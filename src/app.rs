@@ -23,6 +23,7 @@ use crate::hub::Hub;
 use crate::listener::Admission;
 use crate::moments::Moments;
 use crate::outbox::Outbox;
+use crate::presence::Presence;
 use crate::store::RocksStore;
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics};
@@ -44,6 +45,8 @@ pub struct App {
     pub catchup: Arc<CatchUp>,
     /// Shows hosts who types and who has read.
     pub moments: Moments,
+    /// Shows hosts whose page is open.
+    pub presence: Presence,
     /// Sets right what a gap may have left.
     pub watch: Watch,
     /// The deny lists that are followed.

@@ -191,6 +191,18 @@ impl Homeserver {
         self.counted("typing", ghost.typing(room.as_str(), shown_for).await)
     }
 
+    /// Shows the portal's ghost as online.
+    pub async fn show_online(&self, portal: &Portal) -> Result<(), CallFailed> {
+        let ghost = self.as_ghost(&portal.ghost);
+        self.counted("set_presence", ghost.set_online().await)
+    }
+
+    /// Whether the homeserver shows the portal's ghost as online.
+    pub async fn is_shown_online(&self, portal: &Portal) -> Result<bool, CallFailed> {
+        let ghost = self.as_ghost(&portal.ghost);
+        self.counted("get_presence", ghost.is_online().await)
+    }
+
     /// Shows that the portal's ghost has read everything up to this event.
     pub async fn show_read(
         &self,

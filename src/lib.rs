@@ -20,6 +20,7 @@ pub mod listener;
 pub mod moments;
 pub mod ops;
 pub mod outbox;
+pub mod presence;
 pub mod qr;
 pub mod reaper;
 pub mod reports;

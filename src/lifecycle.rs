@@ -32,6 +32,7 @@ use crate::limits;
 use crate::listener::{Admission, Listener};
 use crate::moments::Moments;
 use crate::outbox::Outbox;
+use crate::presence::Presence;
 use crate::reports::Performer;
 use crate::store::{OpenError, RocksStore};
 use crate::tasks::Tasks;
@@ -238,6 +239,12 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         Arc::clone(&store),
         tasks.clone(),
     );
+    let presence = Presence::new(
+        policy.moments.presence,
+        Arc::clone(&homeserver),
+        Arc::clone(&store),
+        tasks.clone(),
+    );
     let app = Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
         assets: Assets::load().map_err(system("to unpack the page"))?,
@@ -257,6 +264,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         homeserver,
         catchup,
         moments,
+        presence,
         watch: Watch::default(),
         lists: Lists::default(),
         probe: Probe::default(),

@@ -1,5 +1,7 @@
 //! What the homeserver delivers: room events and to-device events.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::block;
@@ -11,9 +13,13 @@ use crate::frame::{HostEvent, InboxFrame, ToDeviceEvent};
 use crate::id::{EventId, PortalId, UserId};
 use crate::input::{Membership, RoomEvent, RoomEventKind, ToDevice};
 use crate::management;
+use crate::notice;
 use crate::portal::{EndReason, HostRead, Portal, PortalState};
 use crate::store::{Change, Digest, Facts, Read};
 use crate::upkeep;
+
+/// After which time a host is told again, of the same chat, that they write without encryption.
+const TOLD_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) fn room_event(event: RoomEvent, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
     match draft.facts.portal_by_room(&event.room)? {
@@ -160,6 +166,15 @@ fn relay(
     let mut edit = draft.edit(portal);
     if matches!(relayed, Relayed::Encrypted(_)) {
         edit.wrote(draft);
+    }
+    if matches!(relayed, Relayed::Unencrypted) {
+        let told = edit.portal.told.unencrypted;
+        // A burst is told once. A clock that was set back silences nothing.
+        let quiet = |told| draft.now >= told && draft.now.since(told) < TOLD_AGAIN;
+        if !told.is_some_and(quiet) {
+            edit.portal.told.unencrypted = Some(draft.now);
+            notice::not_encrypted(&edit.portal, draft)?;
+        }
     }
     let deadline = edit.portal.ends_at;
     let (event_type, content, redacts, unencrypted) = match relayed {

@@ -120,6 +120,18 @@ pub(crate) fn absent(portal: &Portal, draft: &mut Draft<'_>) -> Result<(), Undec
     tell_of(portal, words, draft)
 }
 
+/// A message of the host came without encryption; the page is told that there was one.
+pub(crate) fn not_encrypted(portal: &Portal, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+    let words = |link: &Link, _: &dyn Fn(&str) -> String| {
+        format!(
+            "Your message in the chat with {} was not encrypted, so I did not pass it on. Please send it \
+             again with an app that encrypts.",
+            called(link)
+        )
+    };
+    tell_of(portal, words, draft)
+}
+
 /// The guest was blocked by the host's own client.
 pub(crate) fn blocked(portal: &Portal, draft: &mut Draft<'_>) -> Result<(), Undecided> {
     let words = |link: &Link, command: &dyn Fn(&str) -> String| {

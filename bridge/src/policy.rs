@@ -45,6 +45,8 @@ pub struct Moments {
     pub typing: bool,
     /// How far somebody has read.
     pub receipts: bool,
+    /// That a guest's page is open.
+    pub presence: bool,
 }
 
 impl Default for Moments {
@@ -52,6 +54,7 @@ impl Default for Moments {
         Self {
             typing: true,
             receipts: true,
+            presence: true,
         }
     }
 }

@@ -86,6 +86,9 @@ pub struct Told {
     pub absence: Option<Timestamp>,
     /// When it was last looked whether a message waits for an absent guest, and none did.
     pub looked_at: Option<Timestamp>,
+    /// When the host was last told that a message of theirs came without encryption.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unencrypted: Option<Timestamp>,
 }
 
 /// Where in its life a portal is.

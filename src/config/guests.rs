@@ -101,6 +101,9 @@ pub struct Guests {
     /// Whether host and guest see how far the other has read.
     #[serde(default = "Defaults::read_receipts")]
     pub read_receipts: bool,
+    /// Whether hosts see, where their homeserver has presence, that a guest's page is open.
+    #[serde(default = "Defaults::presence")]
+    pub presence: bool,
 }
 
 /// The values of keys that aren't given.
@@ -178,6 +181,9 @@ impl Defaults {
     }
     fn read_receipts() -> bool {
         Moments::default().receipts
+    }
+    fn presence() -> bool {
+        Moments::default().presence
     }
 }
 
@@ -276,6 +282,7 @@ impl Guests {
         Moments {
             typing: self.typing,
             receipts: self.read_receipts,
+            presence: self.presence,
         }
     }
 

@@ -236,6 +236,7 @@ impl Chat {
                     let welcome = welcome(&self.app, &stored, room, *host_joined).await?;
                     send(socket, &welcome).await?;
                     self.welcomed = true;
+                    self.app.presence.here(self.portal);
                 }
                 self.flush(socket).await.map(|_| ())
             }
@@ -384,6 +385,9 @@ impl Chat {
             return Err(Closing::Gone);
         }
         self.heartbeats = self.heartbeats.wrapping_add(1);
+        if self.welcomed {
+            self.app.presence.here(self.portal);
+        }
         if self.welcomed && self.heartbeats.is_multiple_of(CATCH_UP_EVERY) {
             self.app.catchup.read_later(self.portal);
         }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::bridge::Setup;
 use crate::homeserver::fault::Fault;
+use crate::homeserver::state::State;
 use crate::homeserver::until;
 use crate::refused::assert_all_is_well;
 use crate::world::{Chat, World};
@@ -258,4 +259,48 @@ async fn no_message_waits_for_a_moment() {
     })
     .await;
     assert_all_is_well(&world, &mut chat).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_whose_page_is_open_is_online() {
+    let world = World::start().await;
+    let chat = world.open_chat("Alice").await;
+    let online = |state: &mut State| state.users[&chat.guest.ghost].online.then_some(());
+    world.homeserver.until("the guest is online", online).await;
+    // The homeserver lets it lapse by itself.
+    let calls = world.homeserver.calls();
+    let said: Vec<_> = calls
+        .iter()
+        .filter(|call| call.name == "set_presence")
+        .collect();
+    assert!(
+        said.iter()
+            .all(|call| call.body == json!({ "presence": "online" }))
+    );
+    assert_eq!(world.homeserver.count("get_presence"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_homeserver_without_presence_is_asked_once() {
+    let world = World::start().await;
+    world.homeserver.with(|state| state.presence = false);
+    let mut chat = world.open_chat("Alice").await;
+    until("it is asked", || {
+        (world.homeserver.count("get_presence") > 0).then_some(())
+    })
+    .await;
+    assert_all_is_well(&world, &mut chat).await;
+    assert_eq!(world.homeserver.count("set_presence"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_can_be_switched_off() {
+    let setup = Setup {
+        guests: "burst: 1000, presence: false",
+        ..Setup::default()
+    };
+    let world = World::with(&setup).await;
+    let mut chat = world.open_chat("Alice").await;
+    assert_all_is_well(&world, &mut chat).await;
+    assert_eq!(world.homeserver.count("set_presence"), 0);
 }

@@ -96,6 +96,7 @@ async fn everything() -> BTreeMap<&'static str, Vec<(String, String)>> {
     call!(homeserver.register("_vestibule_1"));
     call!(ghost.whoami());
     call!(ghost.set_display_name("x"));
+    call!(ghost.clear_avatar());
     call!(ghost.display_name(HOST));
     call!(ghost.account_data("x"));
     call!(ghost.set_account_data("x", &nothing));
@@ -107,6 +108,8 @@ async fn everything() -> BTreeMap<&'static str, Vec<(String, String)>> {
     call!(ghost.redact(ROOM, "$e", "t", None));
     call!(ghost.typing(ROOM, None));
     call!(ghost.receipt(ROOM, "$e"));
+    call!(ghost.set_online());
+    call!(ghost.is_online());
     call!(ghost.send_to_device("m.room.encrypted", "t", &nothing));
     call!(ghost.sync_device(None, None, 1));
     call!(ghost.past(ROOM, "x"));

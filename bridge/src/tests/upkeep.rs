@@ -1,5 +1,7 @@
 //! An open chat is kept as it must be.
 
+use std::time::Duration;
+
 use super::alarms::HOUR;
 use super::world::*;
 use crate::effect::Effect;
@@ -199,4 +201,34 @@ fn without_the_ghosts_device_an_open_chat_is_over() {
     let portal = world.open(1);
     world.submit(Input::CutOff { portal }).unwrap();
     assert_eq!(end(&world, portal), Some(EndReason::Failed));
+}
+
+#[test]
+fn a_host_who_writes_without_encryption_is_told_once_an_hour() {
+    let mut world = World::new();
+    world.open(1);
+    let write = |world: &mut World| {
+        world.room_event(&sealed(1), &alice(), text("in the clear"));
+        let said = world.said();
+        said.into_iter()
+            .map(|words| words.plain)
+            .collect::<Vec<_>>()
+    };
+    let words = "Your message in the chat with Bob (number 1) was not encrypted, so I did not pass it on. \
+                 Please send it again with an app that encrypts.";
+    assert_eq!(write(&mut world), [words]);
+    for _ in 0..10 {
+        assert!(write(&mut world).is_empty());
+    }
+    world.pass(HOUR - Duration::from_millis(1));
+    assert!(write(&mut world).is_empty());
+    world.pass(Duration::from_millis(1));
+    assert_eq!(write(&mut world), [words]);
+    // A clock that was set back by days makes no day of silence.
+    world.now = Timestamp(world.now.0 - 3 * 24 * 3_600_000);
+    assert_eq!(write(&mut world), [words]);
+    // What nobody else sees is nobody's fault.
+    let ghost = sample::ghost(1);
+    world.room_event(&sealed(1), &ghost, text("in the clear"));
+    assert!(world.said().is_empty());
 }

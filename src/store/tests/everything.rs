@@ -142,6 +142,7 @@ pub fn of_layout_3() -> Changes {
         deadline: Some(Timestamp(2_009)),
         absence: Some(Timestamp(1_100)),
         looked_at: Some(Timestamp(1_200)),
+        unencrypted: None,
     };
     portal.alarm_at = Some(Timestamp(1_950));
     for (subject, at) in [

@@ -108,6 +108,21 @@ fn a_guests_profile_is_put_back_whoever_changes_it() {
         })
         .unwrap();
     }
+    // What nobody encrypted is passed on to nobody, and the host is told once.
+    for number in 1..=3 {
+        let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/plain{number}");
+        let body = json!({ "msgtype": "m.text", "body": "in the clear" });
+        let (status, answer) = meeting.host.request("PUT", &path, Some(&body)).unwrap();
+        assert_eq!(status, 200, "{answer}");
+    }
+    told(&mut meeting, "was not encrypted");
+    wait_for("the page to name it", PATIENCE, || {
+        let page = meeting.guest.text()?;
+        assert!(!page.contains("in the clear"), "{page}");
+        Ok(page.contains("without encryption"))
+    })
+    .unwrap();
+
     // All goes on, and the bridge doesn't answer its own echo.
     meeting.guest.say("still me").unwrap();
     meeting.host_hears(1).unwrap();

@@ -133,6 +133,15 @@ impl Call {
                 let name = self.body["displayname"].as_str().map(str::to_owned);
                 state.change_profile(user, |kept| kept.display_name = name)
             }
+            ("set_presence", [.., of, _]) if *of == user => {
+                let online = self.body["presence"] == "online" && state.presence;
+                state.user(user)?.online = online;
+                Ok(json!({}))
+            }
+            ("get_presence", [.., of, _]) => {
+                let online = state.user(of)?.online;
+                Ok(json!({ "presence": if online { "online" } else { "offline" } }))
+            }
             ("set_avatar", [.., of, _]) if *of == user => {
                 let url = self.body["avatar_url"].as_str().unwrap_or_default();
                 let avatar = Some(url.to_owned()).filter(|url| !url.is_empty());
@@ -292,6 +301,8 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("GET", ["versions"]) => "versions",
         ("POST", ["v3", "rooms", _, "leave"]) => "leave",
         ("PUT", ["v3", "rooms", _, "send", _, _]) => "send",
+        ("PUT", ["v3", "presence", _, "status"]) => "set_presence",
+        ("GET", ["v3", "presence", _, "status"]) => "get_presence",
         ("PUT", ["v3", "rooms", _, "redact", _, _]) => "redact",
         ("PUT", ["v3", "rooms", _, "typing", _]) => "typing",
         ("POST", ["v3", "rooms", _, "receipt", "m.read", _]) => "receipt",

@@ -52,7 +52,7 @@ fn assert_about(call: &Call, by: &str) {
             invitation || part(4) == "m.room.power_levels"
         }
         // Nobody's name is changed, and nobody is shown as typing, but the caller.
-        ("set_name", _) => part(2) == call.user(),
+        ("set_name" | "set_avatar" | "set_presence" | "get_presence", _) => part(2) == call.user(),
         ("typing", _) => part(4) == call.user(),
         ("keys_query", _) => call.body["device_keys"].as_object().unwrap().len() == 1,
         ("keys_claim", _) => call.body["one_time_keys"].as_object().unwrap().len() == 1,

@@ -42,6 +42,7 @@ pub struct Device {
 pub struct User {
     pub display_name: Option<String>,
     pub avatar: Option<String>,
+    pub online: bool,
     pub devices: BTreeMap<String, Device>,
     pub cross_signing: Map<String, Value>,
     pub deactivated: bool,
@@ -68,13 +69,18 @@ pub struct State {
     pub account_data: BTreeMap<(String, String), Value>,
     /// Uploaded files by their `mxc://` URI.
     pub media: BTreeMap<String, Vec<u8>>,
+    /// Whether presence is kept at all.
+    pub presence: bool,
     stream: u64,
 }
 
 impl State {
     /// A homeserver with its bot and one ordinary user besides the hosts.
     pub fn new() -> Self {
-        let mut state = Self::default();
+        let mut state = Self {
+            presence: true,
+            ..Self::default()
+        };
         state.users.insert(BOT.to_owned(), User::default());
         state
     }
