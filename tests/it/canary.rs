@@ -10,6 +10,7 @@ use crate::bridge::{HS_TOKEN, Setup};
 use crate::guest::Guest;
 use crate::guest::socket::Socket;
 use crate::homeserver::call::AS_TOKEN;
+use crate::host::Host;
 use crate::world::{Chat, World};
 
 const NAME: &str = "Canary-Name-7f3a";
@@ -82,6 +83,7 @@ async fn nothing_secret_is_kept_logged_or_counted() {
     let words = world.command(&mut host, &format!("invite {LABEL}")).await;
     let token = crate::world::token(&words);
     let unused = world.link(&mut host).await;
+    let passcodes = try_passcodes(&world, &mut host).await;
     let mut guest = Guest::of_link(&world.bridge, &token, "GUESTDEVICE").await;
     host.publish_device(&world.homeserver, &guest.ghost);
     // A join that is refused says its token and name too.
@@ -168,6 +170,9 @@ async fn nothing_secret_is_kept_logged_or_counted() {
         for secret in secrets {
             assert!(!holds(bytes, secret), "{secret} is in the {place}");
         }
+        // Six digits may stand anywhere by chance, all of these may not.
+        let told = passcodes.iter().filter(|code| holds(bytes, code)).count();
+        assert!(told < passcodes.len(), "passcodes are in the {place}");
         for personal in [NAME, LABEL] {
             assert_eq!(
                 holds(bytes, personal),
@@ -177,6 +182,27 @@ async fn nothing_secret_is_kept_logged_or_counted() {
         }
     }
     assert!(holds(&log, "the bridge is running"));
+}
+
+/// The passcodes of some links, each tried once, rightly or wrongly.
+async fn try_passcodes(world: &World, host: &mut Host) -> Vec<String> {
+    let mut passcodes = Vec::new();
+    for round in 0..4 {
+        let words = world.command(host, "invite Ben --passcode").await;
+        let mut lines = words.lines();
+        let code = lines.find_map(|line| line.strip_prefix("Passcode: "));
+        let (token, code) = (crate::world::token(&words), code.unwrap().to_owned());
+        let guest = Guest::of_link(&world.bridge, &token, &format!("OTHER{round}")).await;
+        let wrong = format!("{:06}", (code.parse::<u32>().unwrap() + 1) % 1_000_000);
+        let is_right = round % 2 == 0;
+        let mut body = guest.join_body(&token, "Ben");
+        body["passcode"] = json!(if is_right { &code } else { &wrong });
+        let url = world.bridge.url("/api/v1/join");
+        let answer = world.bridge.web.post(&url, &body).await;
+        assert_eq!(answer.status, if is_right { 200 } else { 403 });
+        passcodes.push(code);
+    }
+    passcodes
 }
 
 /// A client of the host and a page of the guest that do what they must not.
