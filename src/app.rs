@@ -17,6 +17,8 @@ use crate::homeserver::Homeserver;
 use crate::http::GuestSide;
 use crate::http::asked::Asked;
 use crate::http::assets::Assets;
+use crate::http::crowd::Crowd;
+use crate::http::visitor::Proxies;
 use crate::hub::Hub;
 use crate::listener::Admission;
 use crate::moments::Moments;
@@ -60,6 +62,10 @@ pub struct App {
     pub asked: Asked,
     /// How often browsers connected, by the time since the start.
     pub greetings: Asked,
+    /// How much comes from one address.
+    pub crowd: Arc<Crowd>,
+    /// Who is believed when they say from which.
+    pub proxies: Proxies,
     /// The public side.
     pub guests: GuestSide,
     /// What is counted.
@@ -108,6 +114,9 @@ impl Wake for Wakeup {
         }
         for portal in &news.portals {
             self.hub.wake(*portal);
+        }
+        for portal in &news.ended {
+            self.hub.end(*portal);
         }
         if !news.effects.is_empty() {
             self.outbox.push(news.effects, news.unstored);

@@ -142,10 +142,14 @@ impl CatchUp {
         };
         let mut since = None;
         loop {
-            let inbox = self
-                .homeserver
-                .read_inbox(&stored, since.as_deref())
-                .await?;
+            let read = self.homeserver.read_inbox(&stored, since.as_deref());
+            let inbox = match read.await {
+                Ok(inbox) => inbox,
+                Err(failed) => {
+                    self.follow_refusal(&stored, &failed).await?;
+                    return Err(failed.into());
+                }
+            };
             let counts = inbox.counts;
             since = (!inbox.to_device.is_empty()).then(|| inbox.next.clone());
             self.take(&stored, inbox).await?;
@@ -153,6 +157,22 @@ impl CatchUp {
                 return Ok(counts);
             }
         }
+    }
+
+    /// An inbox that the homeserver will never let be read: without its device the chat is over;
+    /// anything else may be wrong with the ghost's place in the room.
+    async fn follow_refusal(&self, portal: &Portal, failed: &CallFailed) -> Result<(), DriveError> {
+        // While a portal opens, its device may not be made yet.
+        if !portal.is_open() || !failed.is_refused() {
+            return Ok(());
+        }
+        let portal = portal.id;
+        let input = if failed.lacks_device() {
+            Input::CutOff { portal }
+        } else {
+            Input::Doubted { portal }
+        };
+        self.driver.submit(input).await.map(|_| ())
     }
 
     /// Has what was read stored, to-device events first: a room key goes before what it opens.

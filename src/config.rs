@@ -131,6 +131,24 @@ pub struct Ops {
 pub struct StoreSection {
     /// The folder of the database.
     pub path: PathBuf,
+    /// After how many minutes at most the bytes of what was deleted are gone from its files.
+    #[serde(default = "default_sweep")]
+    pub sweep_minutes: f64,
+}
+
+impl StoreSection {
+    /// How often the files are swept.
+    pub fn sweep(&self) -> Result<Duration, ConfigError> {
+        let seconds = self.sweep_minutes * 60.0;
+        if (1.0..=7.0 * 24.0 * 3600.0).contains(&seconds) {
+            Ok(Duration::from_secs_f64(seconds))
+        } else {
+            invalid(
+                "store.sweep_minutes",
+                "must be from a second (0.017) to a week (10080)",
+            )
+        }
+    }
 }
 
 /// Section `telemetry`.
@@ -164,6 +182,9 @@ pub enum LogFormat {
 
 fn default_id() -> String {
     "vestibule".to_owned()
+}
+fn default_sweep() -> f64 {
+    60.0
 }
 fn default_bot() -> String {
     "guestbot".to_owned()
@@ -219,6 +240,7 @@ impl Config {
             );
         }
         self.tokens()?;
+        self.store.sweep()?;
         self.keep_audit()?;
         self.permissions.validate()?;
         self.guests.validate()

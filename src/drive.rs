@@ -82,6 +82,8 @@ pub trait Wake: Send + 'static {
 pub struct News {
     /// Portals whose inbox or state changed.
     pub portals: BTreeSet<PortalId>,
+    /// Portals that ended.
+    pub ended: BTreeSet<PortalId>,
     /// New effects, in order.
     pub effects: Vec<Queued>,
     /// Words for some of them that must not be stored: a link's token stands in them.
@@ -411,6 +413,9 @@ impl News {
             match change {
                 Change::PutFrame { portal, frame, .. } => {
                     self.portals.insert(*portal);
+                    if matches!(frame, InboxFrame::Ended { .. }) {
+                        self.ended.insert(*portal);
+                    }
                     self.from_hosts += u64::from(matches!(frame, InboxFrame::Event { .. }));
                 }
                 // A socket of a portal that can't go on must hear of it.

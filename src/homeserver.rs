@@ -1,7 +1,9 @@
 //! Everything that the bridge asks of the homeserver: effects, performed as the bot or a ghost,
 //! and the few questions that a browser may cause.
 
+mod inspect;
 mod perform;
+mod picture;
 mod rooms;
 mod wake;
 
@@ -21,6 +23,7 @@ use vestibule_bridge::portal::Portal;
 use crate::catchup::Counts;
 use crate::telemetry::Metrics;
 
+pub use inspect::profile;
 pub use vestibule_appservice::error::SetupError;
 
 /// How long one call may take. Making a room takes Synapse half a second, reaching a dead remote
@@ -39,6 +42,12 @@ pub struct CallFailed {
 }
 
 impl CallFailed {
+    /// Whether the homeserver says that the ghost has no such device.
+    #[must_use]
+    pub fn lacks_device(&self) -> bool {
+        self.source.errcode() == Some("M_UNKNOWN_DEVICE")
+    }
+
     /// Whether the same call would fail again.
     #[must_use]
     pub fn is_refused(&self) -> bool {
@@ -67,6 +76,8 @@ pub struct Homeserver {
     client: intent::Homeserver,
     address: String,
     bot: UserId,
+    /// How links begin, when they are given as QR codes too.
+    drawn_links: Option<String>,
     metrics: Arc<Metrics>,
     problem: Mutex<Option<String>>,
     /// Whether a call failed since this was last asked.
@@ -88,6 +99,7 @@ impl Homeserver {
             client: intent::Homeserver::new(address, as_token, TIMEOUT)?,
             address: address.to_owned(),
             bot: policy.bot.clone(),
+            drawn_links: None,
             metrics,
             problem: Mutex::new(Some(format!(
                 "The homeserver at {address} was not reached yet."
@@ -95,6 +107,13 @@ impl Homeserver {
             failed: AtomicBool::new(false),
             unlike: AtomicU64::new(unlike),
         })
+    }
+
+    /// The same, and links that begin with this are also given as QR codes.
+    #[must_use]
+    pub fn drawing_links(mut self, public_url: &str) -> Self {
+        self.drawn_links = Some(format!("{public_url}/#"));
+        self
     }
 
     /// What is wrong with the homeserver, in plain words; none while it answers.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 use vestibule_bridge::id::{EventId, PortalId};
 
 /// How many transient signals may wait for a socket; more are dropped, they repeat themselves.
@@ -49,6 +50,7 @@ struct Entry {
     number: u64,
     wake: Arc<Notify>,
     signals: mpsc::Sender<Signal>,
+    over: CancellationToken,
 }
 
 /// One socket's place in the hub; dropping it gives the place up.
@@ -60,6 +62,8 @@ pub struct Seat {
     pub wake: Arc<Notify>,
     /// What is of the moment.
     pub signals: mpsc::Receiver<Signal>,
+    /// Cancelled when the chat ends while this socket is open.
+    pub over: CancellationToken,
 }
 
 impl Hub {
@@ -72,6 +76,7 @@ impl Hub {
     pub fn sit(self: &Arc<Self>, portal: PortalId) -> Seat {
         let (sender, signals) = mpsc::channel(TRANSIENT);
         let wake = Arc::new(Notify::new());
+        let over = CancellationToken::new();
         let mut inner = self.inner();
         inner.next += 1;
         let number = inner.next;
@@ -82,6 +87,7 @@ impl Hub {
             number,
             wake: Arc::clone(&wake),
             signals: sender,
+            over: over.clone(),
         };
         if let Some(old) = inner.sockets.insert(portal, entry) {
             let _closed = old.signals.try_send(Signal::Replaced);
@@ -93,6 +99,7 @@ impl Hub {
             number,
             wake,
             signals,
+            over,
         }
     }
 
@@ -100,6 +107,13 @@ impl Hub {
     pub fn wake(&self, portal: PortalId) {
         if let Some(entry) = self.inner().sockets.get(&portal) {
             entry.wake.notify_one();
+        }
+    }
+
+    /// This portal's chat is over.
+    pub fn end(&self, portal: PortalId) {
+        if let Some(entry) = self.inner().sockets.get(&portal) {
+            entry.over.cancel();
         }
     }
 

@@ -16,6 +16,7 @@ use vestibule_bridge::store::{Facts, Read, Store};
 use vestibule_bridge::time::Timestamp;
 
 use crate::app::App;
+use crate::homeserver::profile;
 use crate::hub::Signal;
 use crate::moments;
 
@@ -35,11 +36,10 @@ impl Inbound {
             .to_device
             .iter()
             .map(|event| Input::ToDevice(to_device_event(event)));
-        let events = transaction
-            .events
-            .iter()
-            .filter_map(room_event)
-            .map(Input::Room);
+        let events = transaction.events.iter().flat_map(|event| {
+            let shown = ghost_shown(event, &app.policy.server_name);
+            room_event(event).map(Input::Room).into_iter().chain(shown)
+        });
         let read = self.host_reads(&transaction);
         let receipts = read.iter().map(|(portal, read)| Input::HostRead {
             portal: *portal,
@@ -219,6 +219,23 @@ fn to_device_event(event: &transaction::ToDevice) -> ToDevice {
         event_type: event.event_type.clone(),
         content: event.content.clone(),
     }
+}
+
+/// How a ghost is shown in a room from this event on, if that is what it tells.
+fn ghost_shown(event: &transaction::RoomEvent, server_name: &str) -> Option<Input> {
+    let ghost = UserId::new(event.state_key.as_deref()?);
+    let membership = event.content.get("membership").and_then(Value::as_str);
+    let shows = event.event_type == "m.room.member"
+        && membership == Some("join")
+        && is_ghost(&ghost, server_name);
+    shows.then(|| {
+        let (name, pictured) = profile(&event.content);
+        Input::GhostShown {
+            ghost,
+            name,
+            pictured,
+        }
+    })
 }
 
 /// The event as the domain knows it; none when its ids are no Matrix ids.

@@ -24,6 +24,8 @@ use crate::homeserver::{Homeserver, SetupError};
 use crate::http::GuestSide;
 use crate::http::asked::{self, Asked};
 use crate::http::assets::Assets;
+use crate::http::crowd::Crowd;
+use crate::http::visitor::{Peer, Proxies};
 use crate::hub::Hub;
 use crate::inbound::Inbound;
 use crate::limits;
@@ -150,6 +152,10 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, St
     ));
     tasks.spawn(until_stopped(
         stopping.clone(),
+        crate::sweep::run(Arc::clone(&app), config.store.sweep()?),
+    ));
+    tasks.spawn(until_stopped(
+        stopping.clone(),
         crate::deny::follow(Arc::clone(&app), config.permissions.deny_lists.clone()),
     ));
     tasks.spawn(until_stopped(stopping, rounds(Arc::clone(&app))));
@@ -181,13 +187,16 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
     let hub = Arc::new(Hub::default());
     let (as_token, _) = config.tokens()?;
     let mut rng = seeded_rng().map_err(random)?;
-    let homeserver = Homeserver::new(
+    let mut homeserver = Homeserver::new(
         &config.homeserver.address,
         as_token.reveal(),
         &policy,
         Arc::clone(&metrics),
         rng.next_u64(),
     )?;
+    if config.guests.qr_code {
+        homeserver = homeserver.drawing_links(&policy.public_url);
+    }
     let homeserver = Arc::new(homeserver);
     let (outbox, unstarted) = Outbox::new();
     let wakeup = Wakeup {
@@ -234,6 +243,8 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         assets: Assets::load().map_err(system("to unpack the page"))?,
         asked: Asked::new(asked::QUESTIONS),
         greetings: Asked::new(asked::GREETINGS),
+        crowd: Arc::new(Crowd::new(config.guests.allowance())),
+        proxies: Proxies::new(config.guests.proxies()?, config.guests.forwarded_header),
         rng: Mutex::new(seeded_rng().map_err(random)?),
         guest_port: Admission::new(limits::guest_connections(), tasks.stopping())
             .silent_for(SILENCE),
@@ -283,6 +294,7 @@ fn serve(
         let stopped = async move {
             let _gone = stopping.wait_for(|stop| *stop).await;
         };
+        let router = router.into_make_service_with_connect_info::<Peer>();
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
             tracing::error!(error = &error as &dyn std::error::Error, %address, "a listener failed");
         }

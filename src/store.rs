@@ -11,6 +11,7 @@ mod migrate;
 mod rescue;
 mod rows;
 mod salvage;
+mod sweep;
 mod transaction;
 
 use std::collections::BTreeSet;
@@ -32,6 +33,7 @@ use families::Family;
 use health::{Health, Trouble, probe};
 use rows::{Opened, handle};
 use salvage::{LogError, Lost};
+use sweep::Deleted;
 pub use transaction::RocksTransaction;
 
 /// The layout of the families that this program knows. Layout 1 had rows without checksums, layout 2
@@ -77,6 +79,7 @@ pub struct RocksStore {
     /// Empty while it can't be opened.
     db: RwLock<Option<DB>>,
     health: Health,
+    deleted: Deleted,
     /// Held as long as the store is.
     _lock: File,
 }
@@ -114,6 +117,7 @@ impl RocksStore {
             path: path.to_owned(),
             db: RwLock::new(Some(db)),
             health,
+            deleted: Deleted::default(),
             _lock: lock,
         })
     }
@@ -328,6 +332,9 @@ fn database_options() -> Options {
     options.set_max_total_wal_size(32 << 20);
     options.set_max_open_files(256);
     options.set_keep_log_file_num(3);
+    // RocksDB's list of its files names the first and last key of each, of former ones too until it
+    // is written anew.
+    options.set_max_manifest_file_size(16 << 10);
     // RocksDB's own log names keys of damaged blocks; only warnings are worth that.
     options.set_log_level(rocksdb::LogLevel::Warn);
     options
@@ -355,7 +362,7 @@ impl Store for RocksStore {
     type Transaction<'a> = RocksTransaction<'a>;
 
     fn begin(&self) -> RocksTransaction<'_> {
-        RocksTransaction::new(self.shared(), &self.health)
+        RocksTransaction::new(self.shared(), &self.health, &self.deleted)
     }
 
     fn mend(&self) -> bool {

@@ -11,6 +11,7 @@ mod device;
 mod event;
 mod inbox;
 mod keys;
+mod media;
 mod room;
 mod site;
 

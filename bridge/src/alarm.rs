@@ -16,7 +16,7 @@ use crate::link::{Link, LinkState};
 use crate::notice;
 use crate::policy::Times;
 use crate::portal::{Portal, PortalState};
-use crate::store::Change;
+use crate::store::{AsideChat, Change};
 use crate::time::Timestamp;
 
 /// How many alarms one tick answers; the shell ticks again.
@@ -44,13 +44,51 @@ pub(crate) fn ring(ended: &BTreeSet<PortalId>, draft: &mut Draft<'_>) -> Result<
             Subject::Portal(id) if ended.contains(&id) => {}
             Subject::Portal(id) => match readable(draft.facts.portal(id))? {
                 Some(portal) if portal.alarm_at == Some(at) => look_at_portal(portal, draft)?,
-                _ => put_away(subject, at, draft),
+                _ => {
+                    put_away(subject, at, draft);
+                    note_since_when(id, draft)?;
+                }
             },
             Subject::Link(id) => match readable(draft.link(id))? {
                 Some(link) if link.alarm_at == Some(at) => look_at_link(link, draft)?,
                 _ => put_away(subject, at, draft),
             },
         }
+    }
+    Ok(())
+}
+
+/// A chat that was set aside while the store was opened, when nobody asked for the time. If it isn't
+/// over, its deadline will come and tell the same.
+fn note_since_when(id: PortalId, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+    if draft.facts.is_set_aside(id)? {
+        let all = draft.facts.due(Timestamp(u64::MAX), usize::MAX)?;
+        if !all.contains(&id) {
+            draft.put(Change::SetAside {
+                portal: id,
+                at: draft.now,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Forgets chats that were set aside, as late as any other that is over, and has their links
+/// forgotten at their time.
+pub(crate) fn clear_aside(draft: &mut Draft<'_>) -> Result<(), Undecided> {
+    let until = draft.now.before(draft.policy.times.keep_chat);
+    for AsideChat { portal, host } in draft.facts.set_aside_until(until, ALARMS_PER_TICK)? {
+        if let Some(host) = host {
+            let is_its = |link: &Link| matches!(link.state, LinkState::Used { portal: of, .. } if of == portal);
+            let links = draft.facts.links_of_host(&host)?;
+            if let Some(link) = links.into_iter().find(is_its)
+                && let Some(mut link) = readable(draft.link(link.id))?
+            {
+                link.chat_ended_at.get_or_insert(until);
+                draft.put_link(link);
+            }
+        }
+        draft.put(Change::EraseAside(portal));
     }
     Ok(())
 }

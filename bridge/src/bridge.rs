@@ -17,6 +17,7 @@ use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::store::{Changes, Facts, StoreError};
 use crate::time::Timestamp;
+use crate::upkeep;
 
 /// What a decision may draw on besides the stored facts.
 pub struct Context<'a> {
@@ -113,6 +114,13 @@ pub fn decide<'a>(
         Input::Past(event) => host_input::past_event(event, draft),
         Input::ToDevice(event) => host_input::to_device(event, draft),
         Input::HostRead { portal, read } => host_input::host_read(portal, read, draft),
+        Input::GhostShown {
+            ghost,
+            name,
+            pictured,
+        } => upkeep::shown(&ghost, name.as_deref(), pictured, draft),
+        Input::Doubted { portal } => upkeep::doubted(portal, draft),
+        Input::CutOff { portal } => upkeep::cut_off(portal, draft),
         Input::Done { effect, outcome } => done::done(effect, outcome, draft),
         Input::Tick { unread } => end::tick(&unread, draft),
         Input::ListRead {

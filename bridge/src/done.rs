@@ -13,6 +13,7 @@ use crate::input::Outcome;
 use crate::management;
 use crate::opening;
 use crate::store::Change;
+use crate::upkeep;
 
 /// How many characters of a host's display name a guest is shown.
 const HOST_NAME_LENGTH: usize = 100;
@@ -66,6 +67,7 @@ fn follow(effect: Effect, outcome: Outcome, draft: &mut Draft<'_>) -> Result<(),
         | Effect::GhostLeaves { .. }
         | Effect::BotLeavesUnused { .. }
         | Effect::DeleteDevice { .. }
+        | Effect::RestoreProfile { .. }
         | Effect::Deactivate { .. }
         | Effect::BotDeclines { .. }
         | Effect::Notice { .. }
@@ -88,7 +90,11 @@ fn sent(
     };
     let frame = match outcome {
         Outcome::Sent(event_id) => InboxFrame::Delivered { n, event_id },
-        Outcome::Refused { errcode } => InboxFrame::Undelivered { n, code: errcode },
+        Outcome::Refused { errcode } => {
+            // Perhaps the ghost isn't in the room any more.
+            upkeep::look_again(&portal, draft);
+            InboxFrame::Undelivered { n, code: errcode }
+        }
         _ => return Ok(()),
     };
     let mut edit = draft.edit(portal);

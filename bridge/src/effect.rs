@@ -7,7 +7,7 @@
 //! | effect | why once more does nothing |
 //! |---|---|
 //! | `RegisterGhost` | the name is ours alone; "in use" counts as done |
-//! | `NameGhost`, `PutDevice` | they put what is there already |
+//! | `NameGhost`, `RestoreProfile`, `PutDevice` | they put what is there already |
 //! | `UploadKeys`, `UploadCrossSigning`, `UploadSignatures` | the same keys again are accepted; nobody could claim one, as nobody was told of the ghost yet |
 //! | `CreateRoom` | the bot's rooms are searched for the portal's id first; one that appears too late is closed by the reaper |
 //! | `GhostJoins`, `BotJoins` | who is in a room may join it |
@@ -44,6 +44,15 @@ pub enum Effect {
     },
     /// Give the ghost its name, label included.
     NameGhost {
+        /// Its portal.
+        portal: PortalId,
+        /// The ghost.
+        ghost: UserId,
+        /// The guest's name, to which the label is added.
+        name: GuestName,
+    },
+    /// Give the ghost its name back and take its picture away, after somebody else changed them.
+    RestoreProfile {
         /// Its portal.
         portal: PortalId,
         /// The ghost.
@@ -348,6 +357,7 @@ impl Effect {
             | Self::VerifySeal(step) => Lane::Portal(step.portal),
             Self::RegisterGhost { portal, .. }
             | Self::NameGhost { portal, .. }
+            | Self::RestoreProfile { portal, .. }
             | Self::PutDevice { portal, .. }
             | Self::UploadKeys { portal, .. }
             | Self::UploadCrossSigning { portal, .. }
@@ -375,6 +385,7 @@ impl Effect {
         match self {
             Self::RegisterGhost { .. } => "register_ghost",
             Self::NameGhost { .. } => "name_ghost",
+            Self::RestoreProfile { .. } => "restore_profile",
             Self::PutDevice { .. } => "put_device",
             Self::UploadKeys { .. } => "upload_keys",
             Self::UploadCrossSigning { .. } => "upload_cross_signing",
@@ -403,66 +414,4 @@ impl Effect {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_effect_is_read_back_as_it_was_stored() {
-        let portal = PortalId::from_u128(1);
-        let room = RoomId::new("!room:example.org");
-        let (ghost, host) = (
-            UserId::new("@ghost:example.org"),
-            UserId::new("@host:example.org"),
-        );
-        let step = InRoom {
-            portal,
-            room: room.clone(),
-            ghost: ghost.clone(),
-            host: host.clone(),
-        };
-        let messages = BTreeMap::from([(DeviceId::new("D"), json!({"a": 1}))]);
-        let effects = [
-            Effect::VerifySeal(step),
-            Effect::SendToDevice {
-                portal,
-                ghost: ghost.clone(),
-                device: DeviceId::new("G"),
-                host: host.clone(),
-                event_type: "m.room.encrypted".to_owned(),
-                messages,
-            },
-            Effect::Redact {
-                portal,
-                ghost: ghost.clone(),
-                room: room.clone(),
-                n: 3,
-                event: EventId::new("$own"),
-            },
-            Effect::ShareLink {
-                room: room.clone(),
-                link: LinkId::from_u128(2),
-            },
-            Effect::Notice {
-                room: room.clone(),
-                text: Words::new("hello `x`"),
-            },
-        ];
-        for effect in effects {
-            let text = serde_json::to_string(&effect).unwrap();
-            assert_eq!(serde_json::from_str::<Effect>(&text).unwrap(), effect);
-            assert!(text.contains(effect.name()));
-        }
-        assert_eq!(
-            Effect::BotDeclines { room: room.clone() }.lane(),
-            Lane::Room(room)
-        );
-        assert_eq!(
-            Effect::Deactivate { portal, ghost }.lane(),
-            Lane::Portal(portal)
-        );
-    }
-}
+mod tests;

@@ -44,6 +44,7 @@ pub(crate) fn tick(
         }
     }
     alarm::ring(&ended, &mut draft)?;
+    alarm::clear_aside(&mut draft)?;
     steering::go_on(&mut draft)?;
     audit::forget(&mut draft)?;
     Ok(draft.answer(Answer::Stored))
@@ -72,7 +73,7 @@ pub(crate) fn close(
     };
     let ghost = portal.ghost.clone();
     if let Some(room) = room.clone() {
-        let words = leaving_words(reason, draft.policy);
+        let words = leaving_words(reason, &portal, draft.policy);
         draft.effect(Effect::GhostLeaves {
             portal: portal.id,
             ghost: ghost.clone(),
@@ -118,7 +119,7 @@ pub(crate) fn close(
 }
 
 /// What the host's client shows beside the guest's leaving.
-fn leaving_words(reason: EndReason, policy: &Policy) -> String {
+fn leaving_words(reason: EndReason, portal: &Portal, policy: &Policy) -> String {
     match reason {
         EndReason::Host => "The chat was ended.".to_owned(),
         EndReason::Guest => "The guest ended the chat.".to_owned(),
@@ -127,6 +128,9 @@ fn leaving_words(reason: EndReason, policy: &Policy) -> String {
                 "The chat ended after {} without a message.",
                 in_words(policy.idle_limit)
             )
+        }
+        EndReason::Failed if portal.is_open() => {
+            "The chat ended because its room is not safe any more.".to_owned()
         }
         EndReason::Failed => "The chat could not be set up safely.".to_owned(),
         EndReason::ThirdParty => {

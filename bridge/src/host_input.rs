@@ -13,6 +13,7 @@ use crate::input::{Membership, RoomEvent, RoomEventKind, ToDevice};
 use crate::management;
 use crate::portal::{EndReason, HostRead, Portal, PortalState};
 use crate::store::{Change, Digest, Facts, Read};
+use crate::upkeep;
 
 pub(crate) fn room_event(event: RoomEvent, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
     match draft.facts.portal_by_room(&event.room)? {
@@ -37,11 +38,26 @@ fn in_portal(
     late: bool,
     draft: &mut Draft<'_>,
 ) -> Result<(), Undecided> {
-    if portal.is_closed() || event.sender == portal.ghost {
+    if portal.is_closed() {
         return Ok(());
     }
     if let RoomEventKind::Member { target, membership } = &event.kind {
         return member(portal, &event.sender, target, *membership, draft);
+    }
+    if event.sender == portal.ghost {
+        return Ok(());
+    }
+    // Bot and ghost set the state while the room was made; nobody can after that.
+    if matches!(event.kind, RoomEventKind::State) && event.sender != draft.policy.bot {
+        let digest = digest(&["looked", event.event_id.as_str()]);
+        let portal_id = portal.id;
+        if !draft.facts.digest_seen(portal_id, digest)? && upkeep::look_again(&portal, draft) {
+            draft.put(Change::RememberDigest {
+                portal: portal_id,
+                digest,
+            });
+        }
+        return Ok(());
     }
     if event.sender != portal.host {
         return Ok(());
@@ -60,7 +76,7 @@ fn in_portal(
     }
 }
 
-/// A membership changed, by anybody's hand but the ghost's.
+/// A membership changed.
 fn member(
     portal: Portal,
     sender: &UserId,
@@ -75,6 +91,11 @@ fn member(
     let is_host = *target == portal.host;
     let is_ghost = *target == portal.ghost;
     match membership {
+        // The bridge takes the ghost out of closed chats only, so this was the homeserver: its
+        // admin closed the room or deactivated the ghost.
+        Leave | Ban if is_ghost && *sender == portal.ghost => {
+            end::close(portal, EndReason::Failed, draft)?;
+        }
         Join if is_host => host_joined(portal, draft),
         // Nobody but the host has the power to put the ghost out.
         Ban if is_ghost && *sender == portal.host => block::by_ban(portal, draft)?,

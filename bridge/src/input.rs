@@ -29,6 +29,25 @@ pub enum Input {
         /// How far.
         read: HostRead,
     },
+    /// The homeserver shows a ghost in its room with this name, and perhaps a picture.
+    GhostShown {
+        /// The ghost.
+        ghost: UserId,
+        /// Its display name, if it has one.
+        name: Option<String>,
+        /// Whether it has a picture.
+        pictured: bool,
+    },
+    /// Something speaks against the portal's room being as it must be: it is to be looked at.
+    Doubted {
+        /// The portal.
+        portal: PortalId,
+    },
+    /// The homeserver says that the ghost's device is gone.
+    CutOff {
+        /// The portal.
+        portal: PortalId,
+    },
     /// A guest uses a link.
     Join(Box<Join>),
     /// A guest's browser sent an encrypted message.
@@ -255,6 +274,10 @@ pub enum Outcome {
     },
     /// The room's state is not what it must be.
     SealBroken,
+    /// Somebody besides host and ghost is in the room.
+    ThirdParty,
+    /// The ghost is not in the room, or there is no such room any more.
+    NotThere,
     /// The bot is in the room it was invited to.
     Joined {
         /// Whether the room is encrypted.

@@ -36,6 +36,10 @@ pub(crate) fn join(join: Join, mut draft: Draft<'_>) -> Result<Decision, Undecid
     steering::check_pause(draft.facts)?;
     check_keys(&join, &link)?;
     let name = GuestName::parse(&join.name)?;
+    let host = draft.host_view(&link.host)?;
+    if name.looks_like(&host.user_id, &host.display_name) {
+        return Err(Refusal::NameOfHost.into());
+    }
     match (link.passcode, join.passcode) {
         (Some(_), None) => return Err(Refusal::PasscodeNeeded.into()),
         (Some(expected), Some(tried)) if expected != tried => return wrong_passcode(link, draft),
@@ -47,7 +51,7 @@ pub(crate) fn join(join: Join, mut draft: Draft<'_>) -> Result<Decision, Undecid
     let joined = Joined {
         portal: portal.id,
         name: name.labelled(),
-        host: draft.host_view(&link.host)?,
+        host,
     };
     let state = LinkState::Used {
         portal: portal.id,
@@ -167,6 +171,7 @@ fn new_portal(join: &Join, link: &Link, name: GuestName, draft: &mut Draft<'_>) 
         told: Told::default(),
         alarm_at: None,
         host_read: None,
+        put_back: None,
     }
 }
 

@@ -47,6 +47,7 @@ mod notice;
 mod opening;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod words;
 
 pub use host_input::was_relayed;

@@ -147,6 +147,9 @@ pub(crate) fn ended(
             let limit = portal.ends_at.since(portal.last_message_at);
             format!("nobody wrote for {}", in_words(limit))
         }
+        EndReason::Failed if portal.is_open() => {
+            "the homeserver closed or changed its room".to_owned()
+        }
         EndReason::Failed => "it could not be set up safely".to_owned(),
         EndReason::ThirdParty => "somebody else came into the room".to_owned(),
         EndReason::Admin => return admin_ended(link, draft),

@@ -10,6 +10,7 @@ use crate::frame::InboxFrame;
 use crate::id::{PortalId, RoomId};
 use crate::input::Outcome;
 use crate::portal::{EndReason, Portal, PortalState};
+use crate::upkeep;
 
 /// A step that only has to succeed.
 pub(crate) fn step(
@@ -98,12 +99,13 @@ pub(crate) fn verified(
     let Some(portal) = draft.facts.portal(step.portal)? else {
         return Ok(());
     };
-    let PortalState::Opening {
-        room: Some(room),
-        host_joined: before,
-    } = portal.state.clone()
-    else {
-        return Ok(());
+    let (room, before) = match portal.state.clone() {
+        PortalState::Opening {
+            room: Some(room),
+            host_joined,
+        } => (room, host_joined),
+        PortalState::Open { .. } => return upkeep::looked(portal, outcome, draft),
+        PortalState::Opening { .. } | PortalState::Closed { .. } => return Ok(()),
     };
     match outcome {
         Outcome::Sealed { host_joined } if room == step.room => {

@@ -44,6 +44,18 @@ pub struct Portal {
     /// How far the host has read, if they let anybody know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_read: Option<HostRead>,
+    /// How often the ghost's profile had to be put back lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_back: Option<PutBack>,
+}
+
+/// How often a ghost's profile had to be put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutBack {
+    /// The first time.
+    pub since: Timestamp,
+    /// How often since then.
+    pub times: u32,
 }
 
 /// A read receipt.
@@ -143,6 +155,12 @@ impl Portal {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         (!self.is_closed()).then_some(self.ends_at)
+    }
+
+    /// Whether both may write.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, PortalState::Open { .. })
     }
 
     /// The room, if it exists.

@@ -38,6 +38,9 @@ pub enum Refusal {
     /// The name is empty, too long, or shows nothing.
     #[error("Please type a name of 1 to 40 visible characters.")]
     BadName,
+    /// The name is that of the host, or looks like it.
+    #[error("This is the name of the person who invited you. Please type your own.")]
+    NameOfHost,
     /// The keys are not those of this link's ghost.
     #[error("The keys of this browser don't belong to this link. Please reload the page.")]
     BadKeys,
@@ -89,7 +92,7 @@ impl Refusal {
             Self::PasscodeNeeded => "passcode_needed",
             Self::PasscodeWrong { .. } => "passcode_wrong",
             Self::TooManyTries => "too_many_tries",
-            Self::BadName => "bad_name",
+            Self::BadName | Self::NameOfHost => "bad_name",
             Self::BadKeys => "bad_keys",
             Self::UnknownChat => "unknown_chat",
             Self::NotOpen => "not_open",

@@ -99,6 +99,15 @@ pub struct Digest(pub [u8; 16]);
 /// portal lives, and a command that is carried out again is one that was never answered there.
 pub const REMEMBERED_TRANSACTIONS: u64 = 4096;
 
+/// A chat that was set aside, because a row of it doesn't read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsideChat {
+    /// Which.
+    pub portal: PortalId,
+    /// Whose it is, if that still reads.
+    pub host: Option<UserId>,
+}
+
 /// What is stored, as seen after all changes so far, those of earlier inputs of the same round
 /// included. Whatever gives one row fails with [`StoreError::Damaged`] when the row doesn't read;
 /// a list of several owners leaves such rows out and goes on.
@@ -165,6 +174,9 @@ pub trait Facts {
     fn digest_seen(&self, portal: PortalId, digest: Digest) -> Read<bool>;
     /// Whether the portal was set aside, because a row of it doesn't read.
     fn is_set_aside(&self, portal: PortalId) -> Read<bool>;
+    /// Up to `limit` chats that were set aside not after `until`, in order of their ids. Those of
+    /// which it isn't known since when are not among them.
+    fn set_aside_until(&self, until: Timestamp, limit: usize) -> Read<Vec<AsideChat>>;
 }
 
 /// One change of the rows.
@@ -266,6 +278,9 @@ pub enum Change {
         /// When that was found.
         at: Timestamp,
     },
+    /// Forget a chat that was set aside: whatever is left of it, also what leads to it, its deadline
+    /// and its alarm, and that it was set aside.
+    EraseAside(PortalId),
 }
 
 /// All that one decision changes, in order. To be stored whole or not at all.

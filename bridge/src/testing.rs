@@ -19,7 +19,7 @@ use crate::link::{Link, TokenHash};
 use crate::permission::{Rule, RuleShelf};
 use crate::portal::Portal;
 use crate::steering::Steering;
-use crate::store::{Changes, Digest, Facts, Read, Store, StoreTransaction};
+use crate::store::{AsideChat, Changes, Digest, Facts, Read, Store, StoreTransaction};
 use crate::time::Timestamp;
 
 use rows::Rows;
@@ -195,6 +195,10 @@ macro_rules! facts {
             fn is_set_aside(&self, portal: PortalId) -> Read<bool> {
                 let $this = self;
                 Ok($rows.is_set_aside(portal))
+            }
+            fn set_aside_until(&self, until: Timestamp, limit: usize) -> Read<Vec<AsideChat>> {
+                let $this = self;
+                Ok($rows.set_aside_until(until, limit))
             }
         }
     };

@@ -28,5 +28,6 @@ mod plain;
 mod reach;
 mod reading;
 mod talking;
+mod upkeep;
 mod world;
 mod writing;

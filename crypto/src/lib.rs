@@ -12,6 +12,7 @@ mod canonical;
 mod content;
 mod encoding;
 mod error;
+mod healing;
 mod host;
 mod identity;
 mod inbound;

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod blocking;
 mod failing;
 mod interleaving;
 mod outside;

@@ -1,6 +1,44 @@
 //! Why a connection ends, and what the page is told of it.
 
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use tokio::time::timeout;
+use vestibule_bridge::frame::ServerFrame;
 use vestibule_bridge::store::StoreError;
+
+use super::socket::send;
+use crate::app::App;
+
+/// Tells the page why the connection ends, and closes it; that may take as long as `last_word`.
+pub async fn part(socket: &mut WebSocket, closing: &Closing, app: &App, last_word: Duration) {
+    match closing {
+        Closing::Store(StoreError::Damaged(row)) => {
+            // If that can't be stored now, the next hello finds the same row.
+            let _later = app.driver.set_aside(row.clone()).await;
+        }
+        Closing::Store(error) => tracing::error!(
+            error = error as &dyn std::error::Error,
+            "a socket had to be closed"
+        ),
+        _ => {}
+    }
+    if let Some((code, message)) = closing.words() {
+        let _gone = send(
+            socket,
+            &ServerFrame::Error {
+                code,
+                message: message.to_owned(),
+            },
+        )
+        .await;
+    }
+    let close = CloseFrame {
+        code: axum::extract::ws::close_code::NORMAL,
+        reason: "".into(),
+    };
+    let _gone = timeout(last_word, socket.send(Message::Close(Some(close)))).await;
+}
 
 /// Why a connection ends.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -16,13 +16,14 @@ use vestibule_bridge::id::PortalId;
 use vestibule_bridge::input::Input;
 use vestibule_bridge::portal::{Portal, PortalState};
 use vestibule_bridge::refusal::Refusal;
-use vestibule_bridge::store::{Facts, Store, StoreError};
+use vestibule_bridge::store::{Facts, Store};
 use vestibule_bridge::time::Timestamp;
 
-use super::closing::Closing;
+use super::closing::{Closing, part};
 use super::error::ApiError;
 use super::greet::{Greeted, greet, welcome};
 use super::relay::Relay;
+use super::visitor::Visitor;
 use crate::app::App;
 use crate::clock::monotonic;
 use crate::hub::{Seat, Signal};
@@ -37,14 +38,20 @@ const CATCH_UP_EVERY: u32 = 4;
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long a browser may take to accept one frame.
 const SLOWEST: Duration = Duration::from_secs(20);
-/// How long a browser has to acknowledge the end of its chat.
+/// How long a browser that comes after the end of its chat has to acknowledge it.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// How long one has that was there when it ended: whoever is blocked must not hold a connection open.
+/// What it didn't acknowledge comes again when it does.
+const CUT: Duration = Duration::from_millis(600);
+/// How long the last word may take then.
+const LAST_WORD: Duration = Duration::from_millis(200);
 /// How many frames are read from the store at a time.
 const PAGE: usize = 32;
 
 /// Accepts the connection of the page itself, and of no other site.
 pub async fn open(
     State(app): State<Arc<App>>,
+    Visitor(place): Visitor,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -54,6 +61,9 @@ pub async fn open(
     if origin != Some(app.guests.origin.as_str()) {
         return ApiError::wrong_origin().into_response();
     }
+    let Some(sitting) = app.crowd.sit(place) else {
+        return ApiError::too_many_tries(HEARTBEAT).into_response();
+    };
     upgrade
         .max_message_size(FRAME)
         .max_frame_size(FRAME)
@@ -62,7 +72,10 @@ pub async fn open(
         .write_buffer_size(0)
         .on_upgrade(async move |socket| {
             let tasks = app.tasks.clone();
-            tasks.spawn(converse(socket, app));
+            tasks.spawn(async move {
+                converse(socket, app).await;
+                drop(sitting);
+            });
         })
 }
 
@@ -81,6 +94,7 @@ pub async fn send<T: Serialize>(socket: &mut WebSocket, frame: &T) -> Result<(),
 async fn converse(mut socket: WebSocket, app: Arc<App>) {
     app.metrics.sockets.inc();
     let mut proven = None;
+    let mut last_word = SLOWEST;
     let closing = match greet(&mut socket, &app).await {
         Ok(greeted) => {
             let portal = greeted.portal;
@@ -89,38 +103,28 @@ async fn converse(mut socket: WebSocket, app: Arc<App>) {
             let noted = Arc::clone(&app);
             app.tasks
                 .spawn(async move { note_presence(&noted, portal).await });
-            Chat::new(Arc::clone(&app), &greeted)
-                .run(&mut socket, greeted.last_n)
-                .await
+            let chat = Chat::new(Arc::clone(&app), &greeted);
+            let over = chat.seat.over.clone();
+            let cut = async {
+                over.cancelled().await;
+                sleep(CUT).await;
+            };
+            // Also in the middle of a question to the homeserver, or of a frame that the browser
+            // doesn't take.
+            let closing = tokio::select! {
+                biased;
+                closing = chat.run(&mut socket, greeted.last_n) => closing,
+                () = cut => Closing::Gone,
+            };
+            if over.is_cancelled() {
+                last_word = LAST_WORD;
+            }
+            closing
         }
         Err(closing) => closing,
     };
-    match &closing {
-        Closing::Store(StoreError::Damaged(row)) => {
-            // If that can't be stored now, the next hello finds the same row.
-            let _later = app.driver.set_aside(row.clone()).await;
-        }
-        Closing::Store(error) => tracing::error!(
-            error = error as &dyn std::error::Error,
-            "a socket had to be closed"
-        ),
-        _ => {}
-    }
-    if let Some((code, message)) = closing.words() {
-        let _gone = send(
-            &mut socket,
-            &ServerFrame::Error {
-                code,
-                message: message.to_owned(),
-            },
-        )
-        .await;
-    }
-    let close = CloseFrame {
-        code: axum::extract::ws::close_code::NORMAL,
-        reason: "".into(),
-    };
-    let _gone = timeout(SLOWEST, socket.send(Message::Close(Some(close)))).await;
+    part(&mut socket, &closing, &app, last_word).await;
+    drop(socket);
     app.metrics.sockets.dec();
     if let Some(portal) = proven {
         app.moments.gone(portal);

@@ -12,7 +12,7 @@ use vestibule_bridge::link::{Link, TokenHash};
 use vestibule_bridge::permission::{Rule, RuleShelf};
 use vestibule_bridge::portal::Portal;
 use vestibule_bridge::steering::Steering;
-use vestibule_bridge::store::{Digest, Facts, Read};
+use vestibule_bridge::store::{AsideChat, Digest, Facts, Read};
 use vestibule_bridge::time::Timestamp;
 
 use super::codec::{
@@ -22,6 +22,7 @@ use super::codec::{
 use super::damage::damaged;
 use super::families::Family;
 use super::rows::Row;
+use super::transaction::Quarantined;
 use super::{COUNTS_KEY, RocksTransaction, STEERING_KEY};
 
 impl RocksTransaction<'_> {
@@ -79,6 +80,22 @@ impl RocksTransaction<'_> {
             listed.extend(self.rows.or_leave_out(row)?);
         }
         Ok(listed)
+    }
+
+    /// The host of a chat, by the index of their chats: for one whose own row doesn't read.
+    fn host_of(&self, portal: PortalId) -> Read<Option<UserId>> {
+        let end = portal.as_u128().to_be_bytes();
+        let index = self
+            .rows
+            .range(Family::HostidPortalid, &[], None, usize::MAX)?;
+        let host = index.iter().find_map(|row| {
+            let host = row
+                .key
+                .strip_suffix(&end)?
+                .strip_suffix(id_prefix("").as_slice())?;
+            std::str::from_utf8(host).ok()
+        });
+        Ok(host.map(UserId::new))
     }
 
     /// Up to `limit` rows of a family, from `from` on and before `end`, in order. Rows that are
@@ -321,5 +338,23 @@ impl Facts for RocksTransaction<'_> {
     fn is_set_aside(&self, portal: PortalId) -> Read<bool> {
         let key = portal.as_u128().to_be_bytes();
         self.rows.exists(Family::PortalidQuarantine, &key)
+    }
+
+    fn set_aside_until(&self, until: Timestamp, limit: usize) -> Read<Vec<AsideChat>> {
+        let family = Family::PortalidQuarantine;
+        let mut chats = Vec::new();
+        for Row { key, payload } in self.rows.range(family, &[], None, usize::MAX)? {
+            let row = payload.and_then(|payload| from_json::<Quarantined>(family, &key, &payload));
+            // Where the note itself is damaged it is written anew when the chat is in the way again.
+            let Some(at) = row.ok().and_then(|row| row.at) else {
+                continue;
+            };
+            if at <= until && chats.len() < limit {
+                let portal = PortalId::from_u128(trailing_id(family, &key)?);
+                let host = self.host_of(portal)?;
+                chats.push(AsideChat { portal, host });
+            }
+        }
+        Ok(chats)
     }
 }

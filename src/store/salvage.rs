@@ -54,6 +54,12 @@ pub enum LogError {
     },
 }
 
+/// Whether a file is such a copy.
+pub fn is_kept_copy(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.ends_with(KEPT))
+}
+
 /// What was lost with damaged commits.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Lost {

@@ -24,6 +24,7 @@ mod everything;
 mod files;
 mod fixtures;
 mod killed;
+mod sweep;
 
 fn fresh() -> (TempDir, RocksStore) {
     let folder = tempfile::tempdir().unwrap();

@@ -18,12 +18,14 @@ use super::codec::{
 use super::families::Family;
 use super::health::Health;
 use super::rows::{Opened, Row, Rows, handle};
+use super::sweep::Deleted;
 use super::{COUNTS_KEY, STEERING_KEY, TRANSACTIONS_KEY, durable};
 
 /// The rows with the round's changes laid over them.
 pub struct RocksTransaction<'a> {
     pub(super) rows: Rows<'a>,
     health: &'a Health,
+    deleted: &'a Deleted,
 }
 
 /// That a portal was set aside.
@@ -36,10 +38,11 @@ pub struct Quarantined {
 }
 
 impl<'a> RocksTransaction<'a> {
-    pub(super) fn new(db: Opened<'a>, health: &'a Health) -> Self {
+    pub(super) fn new(db: Opened<'a>, health: &'a Health, deleted: &'a Deleted) -> Self {
         Self {
             rows: Rows::new(db, health),
             health,
+            deleted,
         }
     }
 
@@ -209,6 +212,41 @@ impl<'a> RocksTransaction<'a> {
         Ok(())
     }
 
+    /// Its own row may not read, so whatever leads to it is looked for.
+    fn erase_aside(&mut self, portal: PortalId) -> Read<()> {
+        let id = portal.as_u128().to_be_bytes();
+        for family in [
+            Family::PortalidPortal,
+            Family::PortalSeqFrame,
+            Family::PortalDigestSeen,
+            Family::PortalidQuarantine,
+        ] {
+            for Row { key, .. } in self.rows.prefix(family, &id)? {
+                self.rows.delete(family, key);
+            }
+        }
+        let alarm = joined(&[1], &id);
+        for (family, end) in [
+            (Family::HostidPortalid, id.as_slice()),
+            (Family::DeadlinePortalid, id.as_slice()),
+            (Family::TimeAlarm, alarm.as_slice()),
+        ] {
+            for Row { key, .. } in self.rows.range(family, &[], None, usize::MAX)? {
+                if key.ends_with(end) {
+                    self.rows.delete(family, key);
+                }
+            }
+        }
+        for family in [Family::GhostidPortalid, Family::RoomidPortalid] {
+            for Row { key, payload } in self.rows.range(family, &[], None, usize::MAX)? {
+                if payload.is_ok_and(|payload| payload == id) {
+                    self.rows.delete(family, key);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn erase_link(&mut self, link: &Link) {
         let id = link.id.as_u128();
         self.rows.delete(Family::LinkidLink, id.to_be_bytes());
@@ -295,6 +333,7 @@ impl<'a> RocksTransaction<'a> {
                 Ok(())
             }
             Change::SetAside { portal, at } => self.set_aside(*portal, Some(*at)),
+            Change::EraseAside(portal) => self.erase_aside(*portal),
         }
     }
 }
@@ -333,7 +372,11 @@ impl StoreTransaction for RocksTransaction<'_> {
             let handle = handle(db, *family)?;
             match value {
                 Some(value) => batch.put_cf(handle, key, value),
-                None => batch.delete_cf(handle, key),
+                None => {
+                    // Told too often rather than not: the commit may fail.
+                    self.deleted.note(*family);
+                    batch.delete_cf(handle, key);
+                }
             }
         }
         db.write_opt(batch, &durable()).map_err(|error| {

@@ -43,7 +43,7 @@ impl Default for Setup {
         // The clock stands still, so nobody's bucket fills up again by itself.
         Self {
             public_url: "https://chat.example.org",
-            guests: "burst: 1000",
+            guests: "burst: 1000, address_tries: 100000, address_sockets: 100000",
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
+use vestibule::clock::monotonic;
 
+use crate::guest::socket::Socket;
 use crate::homeserver::fault::Fault;
 use crate::homeserver::state::User;
 use crate::world::{Chat, World};
@@ -218,4 +220,61 @@ async fn many_ends_are_counted_and_outlive_a_restart() {
     }
     assert_eq!(world.bridge.metric("chats_being_ended").await, 0);
     assert_eq!(world.bridge.metric("chats_being_ended_seconds").await, 0);
+}
+
+/// Whether the page takes what it is told or not, it is cut off a moment after the block is stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_page_is_cut_off_within_a_second_and_loses_nothing() {
+    let world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    world.host_says(&mut chat, "last words").await;
+    assert_eq!(chat.guest.until_texts(1).await, ["last words"]);
+    world.until_idle().await;
+    chat.host.command(&world.homeserver, "block 1");
+    let began = monotonic();
+    world.deliver().await;
+    // It reads, but acknowledges nothing.
+    let mut told = Vec::new();
+    while let Some(frame) = chat.guest.socket().next().await {
+        told.push(frame);
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let ended = told.iter().find(|frame| frame["type"] == "ended").unwrap();
+    assert_eq!(ended["reason"], "host");
+    world
+        .homeserver
+        .until("nobody is connected", |_| {
+            (world.bridge.app().metrics.sockets.get() == 0).then_some(())
+        })
+        .await;
+    // The next connection brings it once more.
+    chat.guest.open(&world.bridge).await;
+    assert_eq!(chat.guest.ended.as_deref(), Some("host"));
+}
+
+/// A browser that reads nothing at all holds no connection open either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_page_that_reads_nothing_is_cut_off_too() {
+    let world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    let socket = Socket::of_page_with_small_buffers(&world.bridge).await;
+    chat.guest.adopt(socket);
+    let challenge = chat.guest.socket().next().await.unwrap();
+    let hello = chat.guest.hello(&world.bridge, &challenge);
+    chat.guest.socket().send(&hello).await;
+    // More than the operating system's buffers hold, so that the bridge's next frame gets stuck.
+    let long = "x".repeat(8_000);
+    for _ in 0..500 {
+        chat.host.say(&world.homeserver, &chat.room, &long);
+    }
+    world.deliver().await;
+    chat.host.command(&world.homeserver, "block 1");
+    let began = monotonic();
+    world.deliver().await;
+    while world.bridge.app().metrics.sockets.get() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(2), "still connected");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(world.bridge.app().store.trouble().is_none());
 }

@@ -4,6 +4,7 @@
 
 pub mod call;
 pub mod fault;
+pub mod listed;
 pub mod past;
 pub mod room;
 pub mod state;
@@ -144,6 +145,17 @@ impl Homeserver {
     /// Waits until there is what is looked for.
     pub async fn until<T>(&self, what: &str, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
         until(what, || self.with(&mut look)).await
+    }
+}
+
+impl Drop for Homeserver {
+    /// Whatever a test is about, no call went out that isn't on the list.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            for call in self.calls() {
+                listed::assert_listed(&call);
+            }
+        }
     }
 }
 

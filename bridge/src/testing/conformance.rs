@@ -63,6 +63,7 @@ macro_rules! store_conformance {
             digests_are_remembered_for_each_portal
             what_is_set_aside_reads_as_damaged
             what_is_set_aside_is_not_due
+            what_was_set_aside_is_erased_whole
             hosts_and_management_rooms_are_kept
             alarms_ring_in_order
             an_alarm_moves_and_is_taken_away

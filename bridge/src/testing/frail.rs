@@ -14,7 +14,9 @@ use crate::link::{Link, TokenHash};
 use crate::permission::{Rule, RuleShelf};
 use crate::portal::Portal;
 use crate::steering::Steering;
-use crate::store::{Changes, DamagedRow, Digest, Facts, Read, Store, StoreError, StoreTransaction};
+use crate::store::{
+    AsideChat, Changes, DamagedRow, Digest, Facts, Read, Store, StoreError, StoreTransaction,
+};
 use crate::time::Timestamp;
 
 /// What becomes of a commit.
@@ -206,5 +208,8 @@ impl<'a, S: Store + 'a> Facts for FrailTransaction<'a, S> {
     }
     fn is_set_aside(&self, portal: PortalId) -> Read<bool> {
         self.round.is_set_aside(portal)
+    }
+    fn set_aside_until(&self, until: Timestamp, limit: usize) -> Read<Vec<AsideChat>> {
+        self.round.set_aside_until(until, limit)
     }
 }

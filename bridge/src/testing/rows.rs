@@ -15,7 +15,9 @@ use crate::link::{Link, TokenHash};
 use crate::permission::{Rule, RuleShelf};
 use crate::portal::Portal;
 use crate::steering::Steering;
-use crate::store::{Change, DamagedRow, Digest, Owner, REMEMBERED_TRANSACTIONS, Read, StoreError};
+use crate::store::{
+    AsideChat, Change, DamagedRow, Digest, Owner, REMEMBERED_TRANSACTIONS, Read, StoreError,
+};
 use crate::time::Timestamp;
 
 #[derive(Clone, Debug, Default)]
@@ -113,6 +115,7 @@ impl Rows {
                 self.set_aside.entry(portal).or_insert(at);
                 self.deadlines.retain(|(_, of)| *of != portal);
             }
+            Change::EraseAside(portal) => self.erase_aside(portal),
         }
     }
 
@@ -139,6 +142,24 @@ impl Rows {
         self.portals.remove(&portal.id);
         self.frames.retain(|(of, _), _| *of != portal.id);
         self.digests.retain(|(of, _)| *of != portal.id);
+    }
+
+    fn erase_aside(&mut self, id: PortalId) {
+        if let Some(portal) = self.portals.get(&id).cloned() {
+            self.erase_portal(&portal);
+        }
+        self.deadlines.retain(|(_, of)| *of != id);
+        self.alarms.retain(|(_, of)| *of != Subject::Portal(id));
+        self.set_aside.remove(&id);
+    }
+
+    pub(super) fn set_aside_until(&self, until: Timestamp, limit: usize) -> Vec<AsideChat> {
+        let long_ago = self.set_aside.iter().filter(|(_, at)| **at <= until);
+        let chats = long_ago.map(|(portal, _)| AsideChat {
+            portal: *portal,
+            host: self.portals.get(portal).map(|row| row.host.clone()),
+        });
+        chats.take(limit).collect()
     }
 
     fn remember_transaction(&mut self, txn: String) {

@@ -113,5 +113,6 @@ pub fn portal(number: u64, host: &UserId, ends_at: Timestamp) -> Result<Portal, 
         told: Told::default(),
         alarm_at: None,
         host_read: None,
+        put_back: None,
     })
 }

@@ -247,3 +247,31 @@ fn a_chat_that_cannot_be_read_keeps_no_other_from_its_end() {
     let never = crate::time::Timestamp(u64::MAX);
     assert_eq!(world.store.due(never, 10).unwrap(), []);
 }
+
+/// Nobody can ask for it any more, and nobody is to find it on the disk for ever.
+#[test]
+fn a_chat_that_cannot_be_read_is_forgotten_in_time_with_its_link() {
+    let mut world = World::new();
+    let (damaged, sound) = (world.open(1), world.open(2));
+    let link = world.portal(damaged).link;
+    let mut round = world.store.begin();
+    let set_aside = Change::SetAside {
+        portal: damaged,
+        at: world.now,
+    };
+    round.apply(&Changes(vec![set_aside])).unwrap();
+    round.commit().unwrap();
+    world.pass(DAY * 7 - Duration::from_millis(1));
+    world.submit(tick()).unwrap();
+    assert!(world.store.is_set_aside(damaged).unwrap());
+    world.pass(Duration::from_millis(1));
+    world.submit(tick()).unwrap();
+    assert!(!world.store.is_set_aside(damaged).unwrap());
+    assert_eq!(world.store.portal(damaged).unwrap(), None);
+    assert!(world.store.portal(sound).unwrap().is_some());
+    let ended = world.store.link(link).unwrap().unwrap().chat_ended_at;
+    assert_eq!(ended, Some(world.now.before(DAY * 7)));
+    world.pass(DAY * 30);
+    world.submit(tick()).unwrap();
+    assert_eq!(world.store.link(link).unwrap(), None);
+}

@@ -340,6 +340,7 @@ fn every_refusal_has_a_documented_code() {
         Refusal::PasscodeWrong { left: 4 },
         Refusal::TooManyTries,
         Refusal::BadName,
+        Refusal::NameOfHost,
         Refusal::BadKeys,
         Refusal::UnknownChat,
         Refusal::NotOpen,

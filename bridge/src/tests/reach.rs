@@ -42,7 +42,8 @@ pub fn cause(effect: &Effect) -> Cause {
         | Effect::Deactivate { .. }
         // The bot tells the host that a link was opened, and how a chat ended.
         | Effect::Notice { .. } => Cause::Guest,
-        Effect::BotJoins { .. }
+        Effect::RestoreProfile { .. }
+        | Effect::BotJoins { .. }
         | Effect::BotDeclines { .. }
         | Effect::FetchHostName { .. }
         | Effect::Report { .. }
@@ -59,6 +60,7 @@ fn assert_own(effect: &Effect, portal: &Portal) {
     match effect {
         Effect::RegisterGhost { ghost, .. }
         | Effect::NameGhost { ghost, .. }
+        | Effect::RestoreProfile { ghost, .. }
         | Effect::UploadCrossSigning { ghost, .. }
         | Effect::Deactivate { ghost, .. } => ghost_is(ghost),
         Effect::PutDevice { ghost, device, .. }

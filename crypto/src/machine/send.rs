@@ -33,9 +33,9 @@ enum Plan {
 }
 
 #[derive(Serialize)]
-struct OlmPayload<'a> {
+struct OlmPayload<'a, C> {
     r#type: &'a str,
-    content: RoomKeyContent<'a>,
+    content: &'a C,
     sender: &'a str,
     recipient: &'a str,
     recipient_keys: Ed25519Key<'a>,
@@ -97,6 +97,9 @@ impl Machine {
     /// [`CryptoError::Unencodable`] if the state couldn't be written down.
     pub fn to_device_stored(&mut self, id: &str) -> Result<Step<()>, CryptoError> {
         self.outbound.stored(id, &mut self.changes);
+        if self.healing.stored(id) {
+            self.healing.save(&mut self.changes);
+        }
         self.step(())
     }
 
@@ -229,59 +232,73 @@ impl Machine {
 
     /// Encrypts the room key for these devices, and keeps the ciphertexts until they are stored.
     fn share(&mut self, room_id: &str, device_ids: &[String]) -> Result<(), CryptoError> {
-        let outbound = self
+        let session = &self
             .outbound
-            .get_mut(room_id)
-            .ok_or(CryptoError::NotReady)?;
-        let sender_key = self.me.curve25519();
-        let own_ed25519 = self.me.ed25519();
-        let session_id = outbound.session.session_id();
-        let session_key = Zeroizing::new(outbound.session.session_key().to_base64());
+            .get(room_id)
+            .ok_or(CryptoError::NotReady)?
+            .session;
+        let session_id = session.session_id();
+        let session_key = Zeroizing::new(session.session_key().to_base64());
+        let room_key = RoomKeyContent {
+            algorithm: MEGOLM,
+            room_id,
+            session_id: &session_id,
+            session_key: &session_key,
+        };
         let mut messages = Map::new();
         let mut shared_with = Vec::new();
         for device_id in device_ids {
-            let device = self
-                .host
-                .trusted_device(device_id)
-                .ok_or(CryptoError::NotReady)?;
-            let payload = OlmPayload {
-                r#type: "m.room_key",
-                content: RoomKeyContent {
-                    algorithm: MEGOLM,
-                    room_id,
-                    session_id: &session_id,
-                    session_key: &session_key,
-                },
-                sender: &self.me.user_id,
-                recipient: &self.host.user_id,
-                recipient_keys: Ed25519Key {
-                    ed25519: &device.ed25519,
-                },
-                keys: Ed25519Key {
-                    ed25519: &own_ed25519,
-                },
-                sender_device_keys: &self.me.device_keys,
-            };
-            let plaintext =
-                Zeroizing::new(serde_json::to_vec(&payload).map_err(|_| CryptoError::Unencodable)?);
-            let message = self
-                .olm
-                .encrypt(&device.curve25519, &plaintext, &mut self.changes)
-                .ok_or(CryptoError::NotReady)?
-                .map_err(|_| CryptoError::BadKey)?;
-            messages.insert(
-                device_id.clone(),
-                olm_content(&sender_key, &device.curve25519, &message),
-            );
-            let curve25519 = device.curve25519.clone();
+            let (curve25519, message) = self.encrypt_olm(device_id, "m.room_key", &room_key)?;
+            messages.insert(device_id.clone(), message);
             shared_with.push(Shared {
                 device_id: device_id.clone(),
                 curve25519,
             });
         }
+        let outbound = self
+            .outbound
+            .get_mut(room_id)
+            .ok_or(CryptoError::NotReady)?;
         outbound.share(messages, shared_with);
         outbound.save(&mut self.changes);
         Ok(())
+    }
+
+    /// Encrypts for a trusted device of the host with its newest Olm session. Gives the
+    /// Curve25519 key of the device, and the content of the to-device event.
+    pub(super) fn encrypt_olm(
+        &mut self,
+        device_id: &str,
+        event_type: &str,
+        content: &impl Serialize,
+    ) -> Result<(String, Value), CryptoError> {
+        let device = self
+            .host
+            .trusted_device(device_id)
+            .ok_or(CryptoError::NotReady)?;
+        let payload = OlmPayload {
+            r#type: event_type,
+            content,
+            sender: &self.me.user_id,
+            recipient: &self.host.user_id,
+            recipient_keys: Ed25519Key {
+                ed25519: &device.ed25519,
+            },
+            keys: Ed25519Key {
+                ed25519: &self.me.ed25519(),
+            },
+            sender_device_keys: &self.me.device_keys,
+        };
+        let plaintext =
+            Zeroizing::new(serde_json::to_vec(&payload).map_err(|_| CryptoError::Unencodable)?);
+        let curve25519 = device.curve25519.clone();
+        let message = self
+            .olm
+            .encrypt(&curve25519, &plaintext, &mut self.changes)
+            .ok_or(CryptoError::NotReady)?
+            .map_err(|_| CryptoError::BadKey)?;
+        let content = olm_content(&self.me.curve25519(), &curve25519, &message);
+        Ok((curve25519, content))
     }
 
     /// Tells devices that they get no key, and why.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use wiremock::Request;
 
-use super::state::{Answer, BOT, GHOSTS, Refused, State};
+use super::state::{Answer, BOT, GHOSTS, Refused, SERVER, State};
 
 /// The bridge's token for the homeserver.
 pub const AS_TOKEN: &str = "as-token-0123456789abcdef";
@@ -16,10 +16,14 @@ pub struct Call {
     /// Which of the calls that this homeserver knows, `unknown` for all others.
     pub name: &'static str,
     pub method: String,
+    /// The whole path, as it came.
+    pub url: String,
     /// The path below `/_matrix/client`, decoded.
     pub path: Vec<String>,
     pub query: BTreeMap<String, String>,
     pub body: Value,
+    /// An uploaded file.
+    file: Vec<u8>,
     /// What was answered; 0 when nothing was.
     pub status: u16,
     authorized: bool,
@@ -35,14 +39,20 @@ impl Call {
         let mut call = Self {
             name: "unknown",
             method: request.method.to_string(),
+            url: request.url.path().to_owned(),
             path,
             query: request.url.query_pairs().into_owned().collect(),
             body: serde_json::from_slice(&request.body).unwrap_or(Value::Null),
+            file: Vec::new(),
             status: 0,
             authorized: authorization == Some(&format!("Bearer {AS_TOKEN}")),
         };
         if request.url.path() == "/_synapse/admin/v1/server_version" {
             call.name = "server_version";
+        }
+        if request.url.path() == "/_matrix/media/v3/upload" {
+            call.name = "upload_media";
+            call.file = request.body.clone();
         }
         if request.url.path().starts_with("/_matrix/client/") {
             call.name = match name(&call.method, &call.segments()) {
@@ -120,9 +130,13 @@ impl Call {
                 None => Err(Refused(404, "M_NOT_FOUND")),
             },
             ("set_name", [.., of, _]) if *of == user => {
-                state.user(user)?.display_name =
-                    self.body["displayname"].as_str().map(str::to_owned);
-                Ok(json!({}))
+                let name = self.body["displayname"].as_str().map(str::to_owned);
+                state.change_profile(user, |kept| kept.display_name = name)
+            }
+            ("set_avatar", [.., of, _]) if *of == user => {
+                let url = self.body["avatar_url"].as_str().unwrap_or_default();
+                let avatar = Some(url.to_owned()).filter(|url| !url.is_empty());
+                state.change_profile(user, |kept| kept.avatar = avatar)
             }
             ("put_device", [.., device]) => {
                 let name = self.body["display_name"]
@@ -166,6 +180,11 @@ impl Call {
                 Ok(json!({}))
             }
             ("deactivate", _) => state.deactivate(user),
+            ("upload_media", _) => {
+                let uri = format!("mxc://{SERVER}/{}", state.media.len());
+                state.media.insert(uri.clone(), self.file.clone());
+                Ok(json!({ "content_uri": uri }))
+            }
             _ => self.in_room(state),
         }
     }
@@ -191,6 +210,10 @@ impl Call {
                 state.set_typing(room, user, self.body["typing"] == true)
             }
             ("receipt", [_, _, room, _, _, event]) => state.mark_read(room, user, event),
+            ("redact", [_, _, room, _, event, txn]) => {
+                let content = json!({ "redacts": event });
+                state.send(room, user, "m.room.redaction", txn, content)
+            }
             ("messages", [_, _, room, _]) => {
                 let filter = json_in(&self.query, "filter");
                 let from = self.query.get("from").map_or("", String::as_str);
@@ -249,6 +272,7 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("POST", ["v3", "register"]) => "register",
         ("GET", ["v3", "profile", _, "displayname"]) => "get_name",
         ("PUT", ["v3", "profile", _, "displayname"]) => "set_name",
+        ("PUT", ["v3", "profile", _, "avatar_url"]) => "set_avatar",
         ("PUT", ["v3", "devices", _]) => "put_device",
         ("DELETE", ["v3", "devices", _]) => "delete_device",
         ("POST", ["v3", "keys", "upload"]) => "upload_keys",
@@ -268,6 +292,7 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("GET", ["versions"]) => "versions",
         ("POST", ["v3", "rooms", _, "leave"]) => "leave",
         ("PUT", ["v3", "rooms", _, "send", _, _]) => "send",
+        ("PUT", ["v3", "rooms", _, "redact", _, _]) => "redact",
         ("PUT", ["v3", "rooms", _, "typing", _]) => "typing",
         ("POST", ["v3", "rooms", _, "receipt", "m.read", _]) => "receipt",
         ("GET", ["v3", "rooms", _, "messages"]) => "messages",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::state::{Answer, BOT, GHOSTS, Refused, State};
+use super::state::{Answer, BOT, GHOSTS, Refused, State, User};
 
 /// One event.
 #[derive(Clone, Debug)]
@@ -248,14 +248,38 @@ impl State {
         target: &str,
         membership: &str,
     ) -> Answer {
-        self.set_state(
-            room,
-            sender,
-            "m.room.member",
-            target,
-            json!({ "membership": membership }),
-        )?;
+        let mut content = json!({ "membership": membership });
+        if membership == "join" {
+            content = self.joined(target);
+        }
+        self.set_state(room, sender, "m.room.member", target, content)?;
         Ok(json!({ "room_id": room }))
+    }
+
+    /// The content of a joined user's membership: their profile stands in it.
+    fn joined(&self, user: &str) -> Value {
+        let profile = self.users.get(user).cloned().unwrap_or_default();
+        let mut content = json!({ "membership": "join" });
+        if let Some(name) = profile.display_name {
+            content["displayname"] = json!(name);
+        }
+        if let Some(avatar) = profile.avatar {
+            content["avatar_url"] = json!(avatar);
+        }
+        content
+    }
+
+    /// Changes a profile, which is written into every room the user is in.
+    pub fn change_profile(&mut self, user: &str, change: impl FnOnce(&mut User)) -> Answer {
+        change(self.user(user)?);
+        let content = self.joined(user);
+        let joined =
+            |(id, room): (&String, &Room)| (room.membership(user) == "join").then(|| id.clone());
+        let rooms: Vec<String> = self.rooms.iter().filter_map(joined).collect();
+        for room in rooms {
+            self.set_state(&room, user, "m.room.member", user, content.clone())?;
+        }
+        Ok(json!({}))
     }
 
     fn put(

@@ -41,6 +41,7 @@ pub struct Device {
 #[derive(Clone, Default)]
 pub struct User {
     pub display_name: Option<String>,
+    pub avatar: Option<String>,
     pub devices: BTreeMap<String, Device>,
     pub cross_signing: Map<String, Value>,
     pub deactivated: bool,
@@ -65,6 +66,8 @@ pub struct State {
     synced: BTreeMap<BTreeMap<String, String>, Value>,
     /// By user and type.
     pub account_data: BTreeMap<(String, String), Value>,
+    /// Uploaded files by their `mxc://` URI.
+    pub media: BTreeMap<String, Vec<u8>>,
     stream: u64,
 }
 

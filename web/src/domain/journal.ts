@@ -109,6 +109,11 @@ export class Journal {
     return !this.shut && this.machine.wantsKeys();
   }
 
+  /** Whether a device of the host needs a new Olm session. */
+  wantsHealing(now: number): boolean {
+    return !this.shut && this.machine.wantsHealing(now);
+  }
+
   /**
    * Runs the job after all those before it are on disk, and resolves when its own changes are.
    * Throws `StoreError` if they can't be: the machine is then ahead of the disk, and this journal

@@ -26,6 +26,10 @@ export interface CryptoMachine {
   keysChanged(): void;
   /** Whether a room key waits for a `/keys/query` answer, so that one should be asked for at once. */
   wantsKeys(): boolean;
+  /** Whether `heal` has something to do now. */
+  wantsHealing(nowMs: number): boolean;
+  /** Gives `Need`: what must happen so that a device of the host whose messages can't be read begins anew. */
+  heal(nowMs: number): string;
   /** Gives `Need`: what must happen before the next `encrypt`. */
   prepare(roomId: string, nowMs: number): string;
   /** Takes a `/keys/claim` answer. */

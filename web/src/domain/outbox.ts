@@ -33,6 +33,8 @@ export interface OutboxEvents {
 type Turn = "again" | "idle" | { readonly againAfterMs: number };
 
 const RETRY_MS = 5_000;
+/** How the machine names what begins a device's new session. */
+const CURE = "heal.";
 
 export class Outbox {
   /** Why nothing can be encrypted, or `null`. */
@@ -108,7 +110,7 @@ export class Outbox {
       const frame = this.journal.frameAfter(this.counted);
       if (frame !== null) return await this.deliver(frame);
       if (this.journal.wantsKeys()) return await this.askKeys();
-      if (this.journal.nextWaiting() === null) return "idle";
+      if (this.journal.nextWaiting() === null && !this.journal.wantsHealing(this.clock.now())) return "idle";
       return await this.advance();
     } catch (error) {
       if (error instanceof Disconnected) return "idle";
@@ -160,17 +162,18 @@ export class Outbox {
   /** `idle`: there is nothing to encrypt any more. `again`: that message can't be, so on to the next. */
   private encryptNext(draft: Draft): Need | "idle" | "again" {
     const { chat, machine } = draft;
-    const waiting = this.journal.nextWaiting();
-    if (waiting === null || draft.staged !== null || chat.ending !== null || chat.roomId === null) return "idle";
+    if (draft.staged !== null || chat.ending !== null || chat.roomId === null) return "idle";
     const now = this.clock.now();
     const n = chat.lastN + 1;
+    const cure = readNeed(machine.heal(now));
+    if (cure.kind === "to_device") stageKeys(draft, cure, n);
+    if (cure.kind !== "ready") return cure;
+    const waiting = this.journal.nextWaiting();
+    if (waiting === null) return "idle";
     const message = outgoing(waiting, chat.name, this.words);
     if (message === null) return stageRemoval(draft, waiting, n);
     const need = readNeed(machine.prepare(chat.roomId, now));
-    if (need.kind === "to_device") {
-      draft.update({ lastN: n });
-      draft.stage({ kind: "to_device", n, eventType: need.event_type, messages: need.messages, id: need.id });
-    }
+    if (need.kind === "to_device") stageKeys(draft, need, n);
     if (need.kind === "ready") {
       const content = encrypt(() => machine.encrypt(chat.roomId ?? "", JSON.stringify(message), now));
       if (content === null) {
@@ -250,9 +253,19 @@ function accepted(draft: Draft, frame: Staged, deadline: number | null): void {
 function giveUp(draft: Draft, frame: Staged, why: Why): void {
   draft.stage(null);
   draft.update({ lastN: frame.n - 1 });
+  // No message waits for a device's new session.
+  if (frame.kind === "to_device" && frame.id.startsWith(CURE)) {
+    draft.machine.toDeviceStored(frame.id);
+    return;
+  }
   // Without its room key nobody could read the message that the key was for.
   const entry = frame.kind === "to_device" ? (draft.allWaiting()[0] ?? null) : draft.mine(frame.pos);
   if (entry !== null) fail(draft, { ...entry, n: null }, why);
+}
+
+function stageKeys(draft: Draft, need: Extract<Need, { kind: "to_device" }>, n: number): void {
+  draft.update({ lastN: n });
+  draft.stage({ kind: "to_device", n, eventType: need.event_type, messages: need.messages, id: need.id });
 }
 
 /** A removal says nothing that would have to be encrypted. */

@@ -8,7 +8,7 @@ import type { Clock } from "./ports.ts";
 /** Said again so often while the guest goes on. */
 const REPEAT_MS = 4_000;
 /** The host is taken to have stopped, should nobody say so. */
-const FORGET_MS = 30_000;
+const FORGET_MS = 60_000;
 
 export class Presence {
   /** The host is typing. */

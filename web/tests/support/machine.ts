@@ -113,6 +113,14 @@ export class FakeMachine implements CryptoMachine {
     return false;
   }
 
+  wantsHealing(): boolean {
+    return false;
+  }
+
+  heal(): string {
+    return JSON.stringify({ kind: "ready" });
+  }
+
   prepare(): string {
     this.alive();
     return JSON.stringify(this.need());

@@ -192,6 +192,20 @@ impl Machine {
         json(&self.keep(step))
     }
 
+    /// Whether `heal` has something to do now.
+    #[wasm_bindgen(js_name = wantsHealing)]
+    pub fn wants_healing(&self, now_ms: f64) -> bool {
+        self.inner.wants_healing(millis(now_ms))
+    }
+
+    /// What must happen so that devices whose messages can't be read begin a new session, in the
+    /// shape of `prepare`, JSON.
+    #[wasm_bindgen(js_name = heal)]
+    pub fn heal(&mut self, now_ms: f64) -> Result<String, Failure> {
+        let step = self.inner.heal(millis(now_ms))?;
+        json(&self.keep(step))
+    }
+
     /// Takes in a `/keys/claim` answer.
     #[wasm_bindgen(js_name = receiveClaim)]
     pub fn receive_claim(&mut self, response: &str, now_ms: f64) -> Result<(), Failure> {

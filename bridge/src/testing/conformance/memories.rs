@@ -2,7 +2,8 @@
 
 use crate::id::PortalId;
 use crate::store::{
-    Change, DamagedRow, Digest, Facts, Owner, REMEMBERED_TRANSACTIONS, Read, Store, StoreError,
+    AsideChat, Change, DamagedRow, Digest, Facts, Owner, REMEMBERED_TRANSACTIONS, Read, Store,
+    StoreError,
 };
 use crate::time::Timestamp;
 
@@ -94,4 +95,28 @@ pub fn what_is_set_aside_is_not_due<S: Store>(store: &S) {
     );
     commit(store, vec![set_aside(1)]);
     assert_eq!(store.begin().due(Timestamp(10), 10).unwrap(), [second.id]);
+}
+
+pub fn what_was_set_aside_is_erased_whole<S: Store>(store: &S) {
+    let (first, second) = (portal(1, 10), portal(2, 10));
+    commit(
+        store,
+        vec![put(&first, None, Some(10)), put(&second, None, Some(10))],
+    );
+    commit(store, vec![set_aside(1)]);
+    let until = |at| store.begin().set_aside_until(Timestamp(at), 10).unwrap();
+    assert_eq!(until(6), []);
+    let chat = AsideChat {
+        portal: first.id,
+        host: Some(first.host.clone()),
+    };
+    assert_eq!(until(7), [chat]);
+    commit(store, vec![Change::EraseAside(first.id)]);
+    assert_eq!(until(7), []);
+    let facts = store.begin();
+    assert!(!facts.is_set_aside(first.id).unwrap());
+    assert_eq!(facts.portal(first.id).unwrap(), None);
+    assert_eq!(facts.portal_by_ghost(&first.ghost).unwrap(), None);
+    assert_eq!(facts.portal_by_room(&sample::room(1)).unwrap(), None);
+    assert_eq!(facts.portals_of_host(&first.host).unwrap(), [second]);
 }
