@@ -389,7 +389,7 @@ fn chats() -> String {
 
 /// What both sides read at each end.
 fn ends() -> String {
-    let ends: [(&str, Happening<PortalId>); 9] = [
+    let ends: [(&str, Happening<PortalId>); 10] = [
         ("the guest ends it", |case| {
             input(case, |portal| Input::Leave { portal })
         }),
