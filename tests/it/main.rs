@@ -31,6 +31,7 @@ mod files;
 mod headers;
 mod hello;
 mod join;
+mod links;
 mod lost;
 mod moments;
 mod qr;
