@@ -10,6 +10,8 @@ use vestibule_bridge::policy::Policy;
 
 use crate::catchup::CatchUp;
 use crate::clock::Clock;
+use crate::deny::Lists;
+use crate::doctor::Probe;
 use crate::drive::{Driver, News, Wake};
 use crate::homeserver::Homeserver;
 use crate::http::GuestSide;
@@ -19,10 +21,12 @@ use crate::http::crowd::Crowd;
 use crate::http::visitor::Proxies;
 use crate::hub::Hub;
 use crate::listener::Admission;
+use crate::moments::Moments;
 use crate::outbox::Outbox;
+use crate::presence::Presence;
 use crate::store::RocksStore;
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use crate::watch::Watch;
 
 /// Everything that requests share.
@@ -39,8 +43,16 @@ pub struct App {
     pub homeserver: Arc<Homeserver>,
     /// Reads the inboxes of ghosts.
     pub catchup: Arc<CatchUp>,
+    /// Shows hosts who types and who has read.
+    pub moments: Moments,
+    /// Shows hosts whose page is open.
+    pub presence: Presence,
     /// Sets right what a gap may have left.
     pub watch: Watch,
+    /// The deny lists that are followed.
+    pub lists: Lists,
+    /// What a doctor waits to see.
+    pub probe: Probe,
     /// The open sockets.
     pub hub: Arc<Hub>,
     /// The time.
@@ -112,6 +124,7 @@ impl Wake for Wakeup {
         if !news.effects.is_empty() {
             self.outbox.push(news.effects, news.unstored);
         }
+        news.audit.iter().for_each(telemetry::log_audit);
         self.metrics.messages("host", news.from_hosts);
         self.metrics.messages("guest", news.from_guests);
     }

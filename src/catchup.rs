@@ -28,6 +28,7 @@ use crate::drive::{DriveError, Driver};
 use crate::homeserver::{CallFailed, Homeserver, Inbox};
 use crate::hub::{Hub, Signal};
 use crate::inbound;
+use crate::moments::read_by;
 use crate::store::RocksStore;
 use crate::tasks::Tasks;
 
@@ -70,6 +71,8 @@ pub struct CatchUp {
     store: Arc<RocksStore>,
     hub: Arc<Hub>,
     tasks: Tasks,
+    /// Whether receipts are relayed.
+    receipts: bool,
     /// Whose inbox is being read. Each has a lock of its own: a call that hangs holds up its own
     /// chat and no other.
     reading: std::sync::Mutex<HashMap<PortalId, Arc<Mutex<()>>>>,
@@ -87,6 +90,7 @@ impl CatchUp {
         store: Arc<RocksStore>,
         hub: Arc<Hub>,
         tasks: Tasks,
+        receipts: bool,
     ) -> Self {
         Self {
             homeserver,
@@ -94,6 +98,7 @@ impl CatchUp {
             store,
             hub,
             tasks,
+            receipts,
             reading: std::sync::Mutex::default(),
             turns: Semaphore::new(AT_ONCE),
             sessions: std::sync::Mutex::default(),
@@ -137,10 +142,14 @@ impl CatchUp {
         };
         let mut since = None;
         loop {
-            let inbox = self
-                .homeserver
-                .read_inbox(&stored, since.as_deref())
-                .await?;
+            let read = self.homeserver.read_inbox(&stored, since.as_deref());
+            let inbox = match read.await {
+                Ok(inbox) => inbox,
+                Err(failed) => {
+                    self.follow_refusal(&stored, &failed).await?;
+                    return Err(failed.into());
+                }
+            };
             let counts = inbox.counts;
             since = (!inbox.to_device.is_empty()).then(|| inbox.next.clone());
             self.take(&stored, inbox).await?;
@@ -148,6 +157,22 @@ impl CatchUp {
                 return Ok(counts);
             }
         }
+    }
+
+    /// An inbox that the homeserver will never let be read: without its device the chat is over;
+    /// anything else may be wrong with the ghost's place in the room.
+    async fn follow_refusal(&self, portal: &Portal, failed: &CallFailed) -> Result<(), DriveError> {
+        // While a portal opens, its device may not be made yet.
+        if !portal.is_open() || !failed.is_refused() {
+            return Ok(());
+        }
+        let portal = portal.id;
+        let input = if failed.lacks_device() {
+            Input::CutOff { portal }
+        } else {
+            Input::Doubted { portal }
+        };
+        self.driver.submit(input).await.map(|_| ())
     }
 
     /// Has what was read stored, to-device events first: a room key goes before what it opens.
@@ -166,10 +191,19 @@ impl CatchUp {
                 inputs.extend(inbound::room_event(event).map(Input::Past));
             }
         }
+        let host_read = read_by(&portal.host, &inbox.receipts)
+            .filter(|read| self.receipts && read.is_after(portal.host_read.as_ref()));
+        if let Some(read) = host_read.clone() {
+            let portal = portal.id;
+            inputs.push(Input::HostRead { portal, read });
+        }
         let mut inputs = inputs.into_iter().peekable();
         while inputs.peek().is_some() {
             let round = inputs.by_ref().take(ROUND).collect();
             self.driver.submit_all(round, None).await?;
+        }
+        if let Some(read) = host_read {
+            self.hub.signal(portal.id, Signal::Read(read.event));
         }
         Ok(())
     }

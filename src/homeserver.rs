@@ -1,6 +1,7 @@
 //! Everything that the bridge asks of the homeserver: effects, performed as the bot or a ghost,
 //! and the few questions that a browser may cause.
 
+mod inspect;
 mod perform;
 mod picture;
 mod rooms;
@@ -13,15 +14,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vestibule_appservice::error::{CallError, CallErrorKind};
-use vestibule_appservice::intent::{self, InboxEvent, Intent, Past};
-use vestibule_appservice::transaction::RoomEvent;
-use vestibule_bridge::id::{DeviceId, RoomId, UserId};
+use vestibule_appservice::intent::{self, InboxEvent, Intent, Past, StateEvent};
+use vestibule_appservice::transaction::{Ephemeral, RoomEvent};
+use vestibule_bridge::id::{DeviceId, EventId, RoomId, UserId};
 use vestibule_bridge::policy::Policy;
 use vestibule_bridge::portal::Portal;
 
 use crate::catchup::Counts;
 use crate::telemetry::Metrics;
 
+pub use inspect::profile;
 pub use vestibule_appservice::error::SetupError;
 
 /// How long one call may take. Making a room takes Synapse half a second, reaching a dead remote
@@ -40,6 +42,12 @@ pub struct CallFailed {
 }
 
 impl CallFailed {
+    /// Whether the homeserver says that the ghost has no such device.
+    #[must_use]
+    pub fn lacks_device(&self) -> bool {
+        self.source.errcode() == Some("M_UNKNOWN_DEVICE")
+    }
+
     /// Whether the same call would fail again.
     #[must_use]
     pub fn is_refused(&self) -> bool {
@@ -55,6 +63,8 @@ pub struct Inbox {
     pub events: Vec<RoomEvent>,
     /// Where the room's past goes on, when it has more than `events`.
     pub earlier: Option<String>,
+    /// How far its members have read.
+    pub receipts: Vec<Ephemeral>,
     /// What acknowledges the to-device events.
     pub next: String,
     /// How many keys the homeserver has left.
@@ -170,6 +180,41 @@ impl Homeserver {
         self.counted("keys_upload", uploaded)
     }
 
+    /// Shows the portal's ghost as typing for so long, or no more.
+    pub async fn show_typing(
+        &self,
+        portal: &Portal,
+        room: &RoomId,
+        shown_for: Option<Duration>,
+    ) -> Result<(), CallFailed> {
+        let ghost = self.as_ghost(&portal.ghost);
+        self.counted("typing", ghost.typing(room.as_str(), shown_for).await)
+    }
+
+    /// Shows the portal's ghost as online.
+    pub async fn show_online(&self, portal: &Portal) -> Result<(), CallFailed> {
+        let ghost = self.as_ghost(&portal.ghost);
+        self.counted("set_presence", ghost.set_online().await)
+    }
+
+    /// Whether the homeserver shows the portal's ghost as online.
+    pub async fn is_shown_online(&self, portal: &Portal) -> Result<bool, CallFailed> {
+        let ghost = self.as_ghost(&portal.ghost);
+        self.counted("get_presence", ghost.is_online().await)
+    }
+
+    /// Shows that the portal's ghost has read everything up to this event.
+    pub async fn show_read(
+        &self,
+        portal: &Portal,
+        room: &RoomId,
+        event: &EventId,
+    ) -> Result<(), CallFailed> {
+        let ghost = self.as_ghost(&portal.ghost);
+        let shown = ghost.receipt(room.as_str(), event.as_str()).await;
+        self.counted("receipt", shown)
+    }
+
     /// Reads what waits for the portal's ghost and what its room's latest events are. `since`, from
     /// the last answer, acknowledges the to-device events of that answer; without it everything
     /// comes that was never acknowledged.
@@ -190,6 +235,7 @@ impl Homeserver {
             to_device: batch.to_device,
             events: batch.events,
             earlier: batch.earlier,
+            receipts: batch.receipts,
             next: batch.next_batch,
             counts: Counts {
                 // An empty object means zero, and Synapse always sends one.
@@ -210,6 +256,27 @@ impl Homeserver {
         let past = self.counted("messages", read)?;
         skipped(portal, past.skipped);
         Ok(past)
+    }
+
+    /// Joins a policy-list room by its id or alias, and reads its state.
+    pub async fn read_list(&self, list: &str) -> Result<(RoomId, Vec<StateEvent>), CallFailed> {
+        let joined = self.as_bot().join_by_any(list).await;
+        let room = RoomId::new(self.counted("join_list", joined)?);
+        let state = self.as_bot().get_state(room.as_str()).await;
+        let state = self.counted("get_state", state)?;
+        Ok((room, state))
+    }
+
+    /// The client below, for whoever looks at the homeserver itself and wants the bare answers.
+    #[must_use]
+    pub fn client(&self) -> &intent::Homeserver {
+        &self.client
+    }
+
+    /// The base URL.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Whether any call failed since this was last asked: a homeserver that can't answer may not

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use vestibule_bridge::id::PortalId;
+use vestibule_bridge::id::{EventId, PortalId};
 
 /// How many transient signals may wait for a socket; more are dropped, they repeat themselves.
 const TRANSIENT: usize = 16;
@@ -23,6 +23,10 @@ pub enum Signal {
         /// Whether the fallback key was not used yet.
         fallback_unused: bool,
     },
+    /// The host began or stopped to type.
+    Typing(bool),
+    /// The host has read everything up to this event.
+    Read(EventId),
     /// Another connection of the same browser took this one's place.
     Replaced,
     /// The program is stopping.

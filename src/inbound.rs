@@ -7,15 +7,18 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use vestibule_appservice::http::{HandlerError, HandlerFuture, TransactionHandler};
-use vestibule_appservice::transaction::{self, Transaction};
+use vestibule_appservice::transaction::{self, Ephemeral, Transaction};
 use vestibule_bridge::ghost::is_ghost;
-use vestibule_bridge::id::{DeviceId, EventId, RoomId, UserId};
+use vestibule_bridge::id::{DeviceId, EventId, PortalId, RoomId, UserId};
 use vestibule_bridge::input::{Input, Membership, RoomEvent, RoomEventKind, ToDevice};
+use vestibule_bridge::portal::HostRead;
 use vestibule_bridge::store::{Facts, Read, Store};
 use vestibule_bridge::time::Timestamp;
 
 use crate::app::App;
+use crate::homeserver::profile;
 use crate::hub::Signal;
+use crate::moments;
 
 /// Takes transactions for the bridge.
 pub struct Inbound(pub Arc<App>);
@@ -33,12 +36,16 @@ impl Inbound {
             .to_device
             .iter()
             .map(|event| Input::ToDevice(to_device_event(event)));
-        let events = transaction
-            .events
-            .iter()
-            .filter_map(room_event)
-            .map(Input::Room);
-        let inputs: Vec<Input> = to_device.chain(events).collect();
+        let events = transaction.events.iter().flat_map(|event| {
+            let shown = ghost_shown(event, &app.policy.server_name);
+            room_event(event).map(Input::Room).into_iter().chain(shown)
+        });
+        let read = self.host_reads(&transaction);
+        let receipts = read.iter().map(|(portal, read)| Input::HostRead {
+            portal: *portal,
+            read: read.clone(),
+        });
+        let inputs: Vec<Input> = to_device.chain(events).chain(receipts).collect();
         if transaction.skipped > 0 {
             tracing::warn!(
                 transaction = transaction.id,
@@ -58,11 +65,16 @@ impl Inbound {
             return Err(HandlerError::Unavailable);
         }
         app.metrics.transactions.inc();
+        app.lists.note(&transaction);
+        app.probe.note(&transaction);
         if let Err(error) = self.fetch_room_keys(&transaction) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "room keys could not be looked for"
             );
+        }
+        for (portal, read) in read {
+            app.hub.signal(portal, Signal::Read(read.event));
         }
         if let Err(error) = self.signal(&transaction) {
             // Signals are of the moment: a browser asks for all of this itself when it connects.
@@ -98,7 +110,25 @@ impl Inbound {
         Ok(())
     }
 
-    /// Tells open sockets what is of the moment: changed devices and key counts.
+    /// How far hosts have read, where that is news.
+    fn host_reads(&self, transaction: &Transaction) -> Vec<(PortalId, HostRead)> {
+        let app = &self.0;
+        if !app.policy.moments.receipts || transaction.ephemeral.is_empty() {
+            return Vec::new();
+        }
+        let rows = app.store.begin();
+        let host_read = |event: &Ephemeral| {
+            let room = RoomId::new(event.room_id.as_deref()?);
+            // One that can't be read now comes again by the truth path.
+            let portal = rows.portal_by_room(&room).ok()??;
+            let read = moments::read_by(&portal.host, std::slice::from_ref(event))?;
+            let is_news = !portal.is_closed() && read.is_after(portal.host_read.as_ref());
+            is_news.then_some((portal.id, read))
+        };
+        transaction.ephemeral.iter().filter_map(host_read).collect()
+    }
+
+    /// Tells open sockets what is of the moment: changed devices, key counts, who is typing.
     fn signal(&self, transaction: &Transaction) -> Read<()> {
         let app = &self.0;
         if app.hub.seated() == 0 {
@@ -113,6 +143,23 @@ impl Inbound {
             }
             for portal in rows.portals_of_host(&user)? {
                 app.hub.signal(portal.id, Signal::KeysChanged);
+            }
+        }
+        let typing = transaction.ephemeral.iter();
+        for event in typing.filter(|event| event.event_type == "m.typing") {
+            let Some(room) = event
+                .room_id
+                .as_deref()
+                .filter(|_| app.policy.moments.typing)
+            else {
+                continue;
+            };
+            let portal = rows.portal_by_room(&RoomId::new(room))?;
+            let portal = portal.filter(|portal| !portal.is_closed());
+            if let Some((portal, typing)) =
+                portal.and_then(|portal| Some((portal.id, moments::types(&portal.host, event)?)))
+            {
+                app.hub.signal(portal, Signal::Typing(typing));
             }
         }
         for (user, devices) in &transaction.one_time_keys {
@@ -172,6 +219,23 @@ fn to_device_event(event: &transaction::ToDevice) -> ToDevice {
         event_type: event.event_type.clone(),
         content: event.content.clone(),
     }
+}
+
+/// How a ghost is shown in a room from this event on, if that is what it tells.
+fn ghost_shown(event: &transaction::RoomEvent, server_name: &str) -> Option<Input> {
+    let ghost = UserId::new(event.state_key.as_deref()?);
+    let membership = event.content.get("membership").and_then(Value::as_str);
+    let shows = event.event_type == "m.room.member"
+        && membership == Some("join")
+        && is_ghost(&ghost, server_name);
+    shows.then(|| {
+        let (name, pictured) = profile(&event.content);
+        Input::GhostShown {
+            ghost,
+            name,
+            pictured,
+        }
+    })
 }
 
 /// The event as the domain knows it; none when its ids are no Matrix ids.

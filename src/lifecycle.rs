@@ -17,6 +17,8 @@ use crate::app::{App, Wakeup};
 use crate::catchup::CatchUp;
 use crate::clock::{Clock, monotonic, seeded_rng};
 use crate::config::{Config, ConfigError};
+use crate::deny::Lists;
+use crate::doctor::Probe;
 use crate::drive::Driver;
 use crate::homeserver::{Homeserver, SetupError};
 use crate::http::GuestSide;
@@ -28,7 +30,10 @@ use crate::hub::Hub;
 use crate::inbound::Inbound;
 use crate::limits;
 use crate::listener::{Admission, Listener};
+use crate::moments::Moments;
 use crate::outbox::Outbox;
+use crate::presence::Presence;
+use crate::reports::Performer;
 use crate::store::{OpenError, RocksStore};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -150,6 +155,10 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, St
         stopping.clone(),
         crate::sweep::run(Arc::clone(&app), config.store.sweep()?),
     ));
+    tasks.spawn(until_stopped(
+        stopping.clone(),
+        crate::deny::follow(Arc::clone(&app), config.permissions.deny_lists.clone()),
+    ));
     tasks.spawn(until_stopped(stopping, rounds(Arc::clone(&app))));
     tracing::info!(%guests, %appservice, ops = ?ops, "the bridge is running");
     Ok(Running {
@@ -205,10 +214,14 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         wakeup,
     )
     .map_err(system("a thread"))?;
+    let performer = Arc::new(Performer::new(
+        Arc::clone(&homeserver),
+        &config.appservice.id,
+    ));
     unstarted.start(
         Arc::clone(&store),
         driver.clone(),
-        Arc::clone(&homeserver),
+        Arc::clone(&performer),
         &policy.server_name,
     )?;
     let tasks = Tasks::default();
@@ -218,8 +231,21 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         Arc::clone(&store),
         Arc::clone(&hub),
         tasks.clone(),
+        policy.moments.receipts,
     ));
-    Ok(Arc::new(App {
+    let moments = Moments::new(
+        policy.moments,
+        Arc::clone(&homeserver),
+        Arc::clone(&store),
+        tasks.clone(),
+    );
+    let presence = Presence::new(
+        policy.moments.presence,
+        Arc::clone(&homeserver),
+        Arc::clone(&store),
+        tasks.clone(),
+    );
+    let app = Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
         assets: Assets::load().map_err(system("to unpack the page"))?,
         asked: Asked::new(asked::QUESTIONS),
@@ -237,12 +263,18 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         outbox,
         homeserver,
         catchup,
+        moments,
+        presence,
         watch: Watch::default(),
+        lists: Lists::default(),
+        probe: Probe::default(),
         hub,
         clock,
         started: monotonic(),
         metrics,
-    }))
+    });
+    performer.report_about(&app);
+    Ok(app)
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -87,6 +87,9 @@ pub struct StateEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken(pub &'static str);
 
+/// Somebody besides host and ghost is there, or invited, or asks to be let in.
+pub const THIRD_PARTY: Broken = Broken("somebody else is in the room");
+
 /// Compares the whole state of the room with what it must be. Gives whether the host has joined.
 pub fn verify(state: &[StateEvent], step: &InRoom, bot: &UserId) -> Result<bool, Broken> {
     let by_key: BTreeMap<(&str, &str), &StateEvent> = state
@@ -127,6 +130,9 @@ pub fn verify(state: &[StateEvent], step: &InRoom, bot: &UserId) -> Result<bool,
     says("m.room.guest_access", "guest_access", "forbidden")?;
     says("m.room.join_rules", "join_rule", "invite")?;
     verify_power(&single("m.room.power_levels")?.content, &step.host)?;
+    if by_key.contains_key(&("m.room.tombstone", "")) {
+        return Err(Broken("m.room.tombstone"));
+    }
     verify_members(state, step, bot)
 }
 
@@ -173,7 +179,7 @@ fn verify_members(state: &[StateEvent], step: &InRoom, bot: &UserId) -> Result<b
             key if key == bot.as_str() && present => {
                 return Err(Broken("the bot is still in the room"));
             }
-            _ if present => return Err(Broken("somebody else is in the room")),
+            _ if present => return Err(THIRD_PARTY),
             _ => {}
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep};
+use vestibule_bridge::id::PortalId;
 use vestibule_bridge::input::Input;
 use vestibule_bridge::store::{Facts, Read, Store};
 use vestibule_bridge::time::Timestamp;
@@ -136,10 +137,12 @@ async fn recover(app: &Arc<App>, appservice_id: &str) -> bool {
             "the homeserver could not be woken: it may hold messages back until somebody writes"
         );
     }
-    // News of devices is lost as room keys are.
+    // News of devices is lost as room keys are, and so is that somebody stopped to type.
     for portal in seated {
         app.hub.signal(portal, Signal::KeysChanged);
+        app.hub.signal(portal, Signal::Typing(false));
     }
+    app.lists.nudge();
     app.watch.round.notify_one();
     unread.is_empty()
 }
@@ -173,9 +176,35 @@ async fn round(app: &Arc<App>) -> Read<()> {
             sleep(LOOK).await;
         }
         app.catchup.read_each([portal]).await;
+        inspect(app, portal).await;
         sleep(STEP).await;
     }
     Ok(())
+}
+
+/// Looks whether a chat's room still is as it must be: that it is changed may have been lost too.
+async fn inspect(app: &App, portal: PortalId) {
+    let stored = app.store.begin().portal(portal);
+    // One that doesn't read is found by everybody else who reads it.
+    let open = stored.ok().flatten().and_then(|portal| {
+        let room = portal.room().cloned();
+        room.filter(|_| portal.is_open()).map(|room| (portal, room))
+    });
+    let Some((portal, room)) = open else {
+        return;
+    };
+    match app.homeserver.inspect(&portal, &room).await {
+        // What can't be stored now is found again by the next round.
+        Ok(Some(input)) => {
+            let _later = app.driver.submit(input).await;
+        }
+        Ok(None) => {}
+        Err(error) => tracing::debug!(
+            portal = %portal.id,
+            error = &error as &dyn std::error::Error,
+            "a room could not be looked at"
+        ),
+    }
 }
 
 /// Ends the chats whose deadline has passed. Their inboxes are read before, because a message may

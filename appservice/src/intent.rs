@@ -13,6 +13,7 @@ mod inbox;
 mod keys;
 mod media;
 mod room;
+mod site;
 
 use std::fmt;
 
@@ -32,6 +33,7 @@ use crate::error::CallError;
 pub use client::Homeserver;
 pub use inbox::{DeviceBatch, InboxEvent, Past};
 pub use room::StateEvent;
+pub use site::{Page, Site};
 
 /// Acts as one user, or as one device of that user.
 #[derive(Clone, Copy)]

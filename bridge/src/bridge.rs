@@ -12,10 +12,12 @@ use crate::host_input;
 use crate::id::{EffectId, PortalId};
 use crate::input::Input;
 use crate::join;
+use crate::permission;
 use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::store::{Changes, Facts, StoreError};
 use crate::time::Timestamp;
+use crate::upkeep;
 
 /// What a decision may draw on besides the stored facts.
 pub struct Context<'a> {
@@ -102,6 +104,7 @@ pub fn decide<'a>(
             event_type,
             messages,
         } => guest_input::send_to_device(portal, n, event_type, messages, draft),
+        Input::Redact { portal, n, event } => guest_input::redact(portal, n, event, draft),
         Input::Ack { portal, seq } => guest_input::ack(portal, seq, draft),
         Input::Recount { portal, last_n } => guest_input::recount(portal, last_n, draft),
         Input::Leave { portal } => guest_input::leave(portal, draft),
@@ -110,8 +113,25 @@ pub fn decide<'a>(
         Input::Room(event) => host_input::room_event(event, draft),
         Input::Past(event) => host_input::past_event(event, draft),
         Input::ToDevice(event) => host_input::to_device(event, draft),
+        Input::HostRead { portal, read } => host_input::host_read(portal, read, draft),
+        Input::GhostShown {
+            ghost,
+            name,
+            pictured,
+        } => upkeep::shown(&ghost, name.as_deref(), pictured, draft),
+        Input::Doubted { portal } => upkeep::doubted(portal, draft),
+        Input::CutOff { portal } => upkeep::cut_off(portal, draft),
         Input::Done { effect, outcome } => done::done(effect, outcome, draft),
         Input::Tick { unread } => end::tick(&unread, draft),
+        Input::ListRead {
+            room,
+            followed,
+            rules,
+        } => {
+            let mut draft = draft;
+            permission::list_read(room, followed, rules, &mut draft)?;
+            Ok(draft.answer(Answer::Stored))
+        }
         Input::Delayed {
             effect,
             retry_after,

@@ -1,6 +1,7 @@
-//! What hosts write to the bot. One file a command; its name, its help and who may use it are data,
+//! What hosts and admins write to the bot. One file a command; its name, its help and who may use it are data,
 //! reading it is pure.
 
+pub mod admin;
 pub mod block;
 pub mod end;
 pub mod help;
@@ -12,16 +13,24 @@ pub mod unblock;
 pub mod which;
 
 mod length;
+mod scene;
 #[cfg(test)]
 mod tests;
 mod typo;
 
+use crate::book::Book;
 use crate::bridge::Undecided;
 use crate::draft::Draft;
-use crate::host::ManagementRoom;
+use crate::effect::{Effect, Words};
 use crate::id::UserId;
+use crate::link::Link;
 use crate::policy::Role;
+use crate::report::Report;
+use scene::{Said, Stop};
 use which::Which;
+
+pub(crate) use admin::quota::in_words as quota_in_words;
+pub(crate) use scene::Scene;
 
 /// What a command must begin with in rooms of more than two.
 pub const PREFIX: &str = "!guest";
@@ -39,8 +48,75 @@ pub struct Command {
     pub details: &'static str,
     /// Who may use it. To others it doesn't exist.
     pub role: Role,
-    parse: fn(&str, Role) -> Result<Request, Misuse>,
+    /// Where it exists.
+    pub place: Place,
+    reads: Reads,
 }
+
+/// Where a command exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Where hosts talk with the bot.
+    Hosts,
+    /// In admin rooms.
+    Admins,
+    /// In both.
+    Anywhere,
+}
+
+/// What follows the name, and what is done with it.
+#[derive(Debug)]
+enum Reads {
+    /// Something of its own.
+    Own(fn(&str, Reader) -> Result<Request, Misuse>),
+    /// One of the author's links, chats or blocked guests. What is done gives the bot's words, empty
+    /// when they were said already.
+    Which(fn(&Which, &Book, Scene<'_>, &mut Draft<'_>) -> Result<String, Stop>),
+    /// The number of any host's link or chat.
+    Number(fn(&Link, Scene<'_>, &mut Draft<'_>) -> Result<String, Stop>),
+    /// A host.
+    Host(fn(&UserId, Scene<'_>, &mut Draft<'_>) -> Result<String, Stop>),
+}
+
+/// For whom a command is read, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// What they may do.
+    pub role: Role,
+    /// Whether the room is an admin room.
+    pub admin_room: bool,
+}
+
+impl Reader {
+    /// Whoever wrote in this scene.
+    pub(crate) fn of(scene: Scene<'_>) -> Self {
+        Self {
+            role: scene.role,
+            admin_room: scene.room.admin,
+        }
+    }
+
+    fn may_use(self, command: &Command) -> bool {
+        command.role <= self.role && self.is_place_of(command)
+    }
+
+    fn is_place_of(self, command: &Command) -> bool {
+        match command.place {
+            Place::Hosts => !self.admin_room,
+            Place::Admins => self.admin_room,
+            Place::Anywhere => true,
+        }
+    }
+}
+
+/// A command is what its name says.
+impl PartialEq for Command {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.place == other.place
+    }
+}
+
+impl Eq for Command {}
 
 /// All commands, in the order of the help.
 pub const COMMANDS: &[Command] = &[
@@ -51,6 +127,20 @@ pub const COMMANDS: &[Command] = &[
     block::COMMAND,
     unblock::COMMAND,
     renew::COMMAND,
+    admin::reports::STATUS,
+    admin::reports::CHATS,
+    admin::reports::LINKS,
+    admin::show::COMMAND,
+    admin::chats::END,
+    admin::chats::REVOKE,
+    admin::hosts::BLOCK,
+    admin::hosts::UNBLOCK,
+    admin::quota::COMMAND,
+    admin::pause::PAUSE,
+    admin::pause::RESUME,
+    admin::audit::COMMAND,
+    admin::reports::DOCTOR,
+    admin::room::COMMAND,
     help::COMMAND,
 ];
 
@@ -61,16 +151,28 @@ pub enum Request {
     Invite(invite::Invite),
     /// List links and chats.
     List,
-    /// Take a link back.
-    Revoke(Which),
-    /// End a chat.
-    End(Which),
-    /// Block a guest.
-    Block(Which),
-    /// Take a guest off the block list.
-    Unblock(Which),
-    /// Make a new link with the same label.
-    Renew(Which),
+    /// Do what this command does with one link, chat or blocked guest.
+    Which(&'static Command, Which),
+    /// Make the room an admin room, or an ordinary one again.
+    AdminRoom {
+        /// Whether an admin room.
+        on: bool,
+    },
+    /// Do what this command does with the link or chat of this number.
+    Number(&'static Command, u64),
+    /// Do what this command does with a host.
+    Host(&'static Command, UserId),
+    /// Show or set a host's limits.
+    Quota(admin::quota::Wish),
+    /// Make no links and let nobody in.
+    Pause {
+        /// Whether all unused links are taken back too.
+        revoke: bool,
+    },
+    /// Make links and let guests in again.
+    Resume,
+    /// Work something out.
+    Report(Report),
     /// Explain the commands.
     Help(help::Help),
 }
@@ -105,6 +207,25 @@ pub enum Misuse {
     Which {
         /// The command.
         command: &'static str,
+    },
+    /// The command needs a number as admins know them.
+    Number {
+        /// The command.
+        command: &'static str,
+    },
+    /// The command needs a Matrix user.
+    Host {
+        /// The command.
+        command: &'static str,
+    },
+    /// A limit is no number.
+    Quota,
+    /// The command exists in other rooms.
+    Elsewhere {
+        /// The command.
+        command: &'static str,
+        /// Where.
+        place: Place,
     },
 }
 
@@ -155,6 +276,42 @@ impl Misuse {
                     shown(command, direct)
                 )
             }
+            Self::Number { command } => {
+                format!(
+                    "Which one? Write `{}` or `{}` to see the numbers, and then for example `{} 12`.",
+                    shown("chats", direct),
+                    shown("links", direct),
+                    shown(command, direct)
+                )
+            }
+            Self::Host { command } => {
+                format!(
+                    "Which host? Write for example `{} @alice:example.org`.",
+                    shown(command, direct)
+                )
+            }
+            Self::Quota => {
+                format!(
+                    "How many? Write for example `{} 5` for both, `… chats 200` for one of them, or `… default`.",
+                    shown("quota @alice:example.org", direct)
+                )
+            }
+            Self::Elsewhere {
+                command,
+                place: Place::Admins,
+            } => {
+                format!(
+                    "`{command}` works in an admin room. Write `{}` in a room of you and me, or of admins alone, to \
+                     make it one.",
+                    shown("admin-room", direct)
+                )
+            }
+            Self::Elsewhere { command, .. } => {
+                format!(
+                    "`{command}` is nothing for an admin room. Please write it in a chat of your own with me. Write \
+                     `{help}` to see what I understand here."
+                )
+            }
         }
     }
 }
@@ -170,7 +327,7 @@ pub(crate) fn shown(command: &str, direct: bool) -> String {
 
 /// Reads a message. `None` when it isn't meant for the bot, as most in a room of more than two, or
 /// when it quotes another.
-pub fn parse(body: &str, direct: bool, role: Role) -> Option<Result<Request, Misuse>> {
+pub fn parse(body: &str, direct: bool, reader: Reader) -> Option<Result<Request, Misuse>> {
     // Clients that know no relations put a quotation before an answer.
     if body.trim_start().starts_with('>') {
         return None;
@@ -188,28 +345,76 @@ pub fn parse(body: &str, direct: bool, role: Role) -> Option<Result<Request, Mis
     if name.is_empty() {
         return Some(Err(Misuse::Empty));
     }
-    Some(find(name, role).and_then(|command| (command.parse)(arguments, role)))
+    Some(find(name, reader).and_then(|command| command.read(arguments, reader)))
 }
 
-/// Carries out what was understood.
+impl Command {
+    fn read(&'static self, arguments: &str, reader: Reader) -> Result<Request, Misuse> {
+        match &self.reads {
+            Reads::Own(parse) => parse(arguments, reader),
+            Reads::Which(_) => {
+                which::parse(arguments, self.name).map(|which| Request::Which(self, which))
+            }
+            Reads::Number(_) => {
+                admin::number(arguments, self.name).map(|number| Request::Number(self, number))
+            }
+            Reads::Host(_) => {
+                admin::host(arguments, self.name).map(|host| Request::Host(self, host))
+            }
+        }
+    }
+}
+
+/// Carries out what was understood, and answers.
 pub(crate) fn answer(
     request: Request,
-    room: &ManagementRoom,
-    author: &UserId,
-    role: Role,
+    scene: Scene<'_>,
     draft: &mut Draft<'_>,
 ) -> Result<(), Undecided> {
+    let said = match carry_out(request, scene, draft) {
+        Ok(said) => said,
+        Err(Stop::Because(text)) => scene::one(text),
+        Err(Stop::Undecided(undecided)) => return Err(undecided),
+    };
+    for words in said {
+        draft.say(&scene.room.room, words);
+    }
+    Ok(())
+}
+
+fn carry_out(request: Request, scene: Scene<'_>, draft: &mut Draft<'_>) -> Result<Said, Stop> {
     match request {
-        Request::Invite(invite) => invite::answer(invite, room, author, draft),
-        Request::List => list::answer(room, author, draft),
-        Request::Revoke(which) => revoke::answer(&which, room, author, draft),
-        Request::End(which) => end::answer(&which, room, author, draft),
-        Request::Block(which) => block::answer(&which, room, author, draft),
-        Request::Unblock(which) => unblock::answer(&which, room, author, draft),
-        Request::Renew(which) => renew::answer(&which, room, author, draft),
-        Request::Help(help) => {
-            help::answer(&help, room, role, draft);
-            Ok(())
+        Request::Invite(invite) => invite::answer(invite, scene, draft).map(|()| Said::new()),
+        Request::List => list::answer(scene, draft),
+        Request::Help(help) => Ok(help::answer(&help, scene)),
+        Request::Which(command, which) => match &command.reads {
+            Reads::Which(carry_out) => {
+                let book = Book::of(scene.author, draft)?;
+                let text = carry_out(&which, &book, scene, draft)?;
+                let said = Some(text).filter(|text| !text.is_empty());
+                Ok(said.map(Words::new).into_iter().collect())
+            }
+            _ => Ok(Said::new()),
+        },
+        Request::Number(command, serial) => match &command.reads {
+            Reads::Number(carry_out) => {
+                let link = admin::link(serial, scene, draft)?;
+                carry_out(&link, scene, draft).map(scene::one)
+            }
+            _ => Ok(Said::new()),
+        },
+        Request::Host(command, host) => match &command.reads {
+            Reads::Host(carry_out) => carry_out(&host, scene, draft).map(scene::one),
+            _ => Ok(Said::new()),
+        },
+        Request::AdminRoom { on } => admin::room::answer(on, scene, draft),
+        Request::Quota(wish) => admin::quota::answer(&wish, scene, draft),
+        Request::Pause { revoke } => admin::pause::pause(revoke, scene, draft),
+        Request::Resume => admin::pause::resume(scene, draft),
+        Request::Report(report) => {
+            let room = scene.room.room.clone();
+            draft.effect(Effect::Report { room, report });
+            Ok(Said::new())
         }
     }
 }
@@ -221,18 +426,30 @@ fn first_word(text: &str) -> (&str, &str) {
         .map_or((text, ""), |(first, rest)| (first, rest.trim_start()))
 }
 
-fn permitted(role: Role) -> impl Iterator<Item = &'static Command> {
-    COMMANDS.iter().filter(move |command| command.role <= role)
+fn permitted(reader: Reader) -> impl Iterator<Item = &'static Command> {
+    COMMANDS
+        .iter()
+        .filter(move |command| reader.may_use(command))
 }
 
-fn find(typed: &str, role: Role) -> Result<&'static Command, Misuse> {
+fn find(typed: &str, reader: Reader) -> Result<&'static Command, Misuse> {
     let name = typed.to_lowercase();
-    permitted(role)
-        .find(|command| command.name == name)
-        .ok_or_else(|| Misuse::Unknown {
+    if let Some(command) = permitted(reader).find(|command| command.name == name) {
+        return Ok(command);
+    }
+    let elsewhere = COMMANDS
+        .iter()
+        .find(|command| command.name == name && command.role <= reader.role);
+    Err(match elsewhere {
+        Some(command) => Misuse::Elsewhere {
+            command: command.name,
+            place: command.place,
+        },
+        None => Misuse::Unknown {
             typed: shorten(typed),
-            meant: typo::nearest(&name, role),
-        })
+            meant: typo::nearest(&name, reader),
+        },
+    })
 }
 
 /// A bound for what is said back.

@@ -6,12 +6,14 @@ use crate::draft::Draft;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
 use crate::guest::visible_text;
+use crate::guest_input;
 use crate::host::Host;
 use crate::id::{EffectId, PortalId, UserId};
 use crate::input::Outcome;
 use crate::management;
 use crate::opening;
 use crate::store::Change;
+use crate::upkeep;
 
 /// How many characters of a host's display name a guest is shown.
 const HOST_NAME_LENGTH: usize = 100;
@@ -43,7 +45,15 @@ fn follow(effect: Effect, outcome: Outcome, draft: &mut Draft<'_>) -> Result<(),
         | Effect::GiveUpPower(step) => opening::step(step.portal, &outcome, draft),
         Effect::CreateRoom { portal, .. } => opening::room_created(portal, outcome, draft),
         Effect::VerifySeal(step) => opening::verified(step, &outcome, draft),
-        Effect::SendEvent { portal, n, .. } => sent(portal, n, outcome, draft),
+        Effect::SendEvent { portal, n, .. } => {
+            // So that the guest can take it back.
+            if let Outcome::Sent(event) = &outcome {
+                let digest = guest_input::own_digest(event);
+                draft.put(Change::RememberDigest { portal, digest });
+            }
+            sent(portal, n, outcome, draft)
+        }
+        Effect::Redact { portal, n, .. } => sent(portal, n, outcome, draft),
         Effect::BotJoins { room, host } => {
             management::joined(room, host, &outcome, draft);
             Ok(())
@@ -57,9 +67,11 @@ fn follow(effect: Effect, outcome: Outcome, draft: &mut Draft<'_>) -> Result<(),
         | Effect::GhostLeaves { .. }
         | Effect::BotLeavesUnused { .. }
         | Effect::DeleteDevice { .. }
+        | Effect::RestoreProfile { .. }
         | Effect::Deactivate { .. }
         | Effect::BotDeclines { .. }
-        | Effect::Notice { .. } => Ok(()),
+        | Effect::Notice { .. }
+        | Effect::Report { .. } => Ok(()),
     }
 }
 
@@ -78,7 +90,11 @@ fn sent(
     };
     let frame = match outcome {
         Outcome::Sent(event_id) => InboxFrame::Delivered { n, event_id },
-        Outcome::Refused { errcode } => InboxFrame::Undelivered { n, code: errcode },
+        Outcome::Refused { errcode } => {
+            // Perhaps the ghost isn't in the room any more.
+            upkeep::look_again(&portal, draft);
+            InboxFrame::Undelivered { n, code: errcode }
+        }
         _ => return Ok(()),
     };
     let mut edit = draft.edit(portal);

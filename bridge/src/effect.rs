@@ -7,7 +7,7 @@
 //! | effect | why once more does nothing |
 //! |---|---|
 //! | `RegisterGhost` | the name is ours alone; "in use" counts as done |
-//! | `NameGhost`, `PutDevice` | they put what is there already |
+//! | `NameGhost`, `RestoreProfile`, `PutDevice` | they put what is there already |
 //! | `UploadKeys`, `UploadCrossSigning`, `UploadSignatures` | the same keys again are accepted; nobody could claim one, as nobody was told of the ghost yet |
 //! | `CreateRoom` | the bot's rooms are searched for the portal's id first; one that appears too late is closed by the reaper |
 //! | `GhostJoins`, `BotJoins` | who is in a room may join it |
@@ -15,7 +15,7 @@
 //! | `InviteHost` | not repeated once the host has any membership, so that nobody who declined is invited again |
 //! | `GiveUpPower` | compared first with what is there |
 //! | `VerifySeal`, `FetchHostName` | they only read |
-//! | `SendEvent`, `Notice` | the effect's id is the transaction id, which Synapse remembers for a day |
+//! | `SendEvent`, `Redact`, `Notice`, `Report` | its [`Effect::transaction`], which Synapse remembers for a day |
 //! | `SendToDevice` | the same, but Synapse forgets it with a restart; then a device gets an Olm message twice and ignores the second |
 //! | `ShareLink` | like `Notice`; after a restart its words are gone, and the host is told which of two links works |
 //! | `DeleteDevice`, `Deactivate` | what is gone is gone |
@@ -27,8 +27,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::guest::GuestName;
-use crate::id::{DeviceId, EffectId, LinkId, PortalId, RoomId, UserId};
+use crate::id::{DeviceId, EffectId, EventId, LinkId, PortalId, RoomId, UserId};
 use crate::input::JoinKeys;
+use crate::report::Report;
 
 /// One call to the homeserver, with all it needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,15 @@ pub enum Effect {
     },
     /// Give the ghost its name, label included.
     NameGhost {
+        /// Its portal.
+        portal: PortalId,
+        /// The ghost.
+        ghost: UserId,
+        /// The guest's name, to which the label is added.
+        name: GuestName,
+    },
+    /// Give the ghost its name back and take its picture away, after somebody else changed them.
+    RestoreProfile {
         /// Its portal.
         portal: PortalId,
         /// The ghost.
@@ -126,6 +136,19 @@ pub enum Effect {
         /// The content.
         content: Value,
     },
+    /// Redact a message of the ghost's own.
+    Redact {
+        /// The portal.
+        portal: PortalId,
+        /// The sender of both.
+        ghost: UserId,
+        /// Where.
+        room: RoomId,
+        /// The number of the guest's frame.
+        n: u64,
+        /// The message.
+        event: EventId,
+    },
     /// Send to-device messages as the ghost to devices of the host.
     SendToDevice {
         /// The portal.
@@ -138,6 +161,9 @@ pub enum Effect {
         host: UserId,
         /// The type.
         event_type: String,
+        /// The number of the guest's frame; none in rows that were written before it was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        n: Option<u64>,
         /// The content for each device.
         messages: BTreeMap<DeviceId, Value>,
     },
@@ -200,6 +226,13 @@ pub enum Effect {
         room: RoomId,
         /// What it says.
         text: Words,
+    },
+    /// The bot tells an admin what they asked for. It is worked out when the effect is performed.
+    Report {
+        /// The admin room.
+        room: RoomId,
+        /// What they asked for.
+        report: Report,
     },
     /// The bot tells a new link. The words hold the link's token, which is never stored: they come
     /// beside the effect in [`Decision::unstored`](crate::bridge::Decision::unstored) and stay in
@@ -316,6 +349,21 @@ impl Effect {
         }
     }
 
+    /// The Matrix transaction id of its call. What came in a frame of the guest has that frame's
+    /// number in it: a bridge whose store was set back to a backup gets the frame again, under
+    /// another effect, and the homeserver must know the two for one.
+    #[must_use]
+    pub fn transaction(&self, id: EffectId) -> String {
+        match self {
+            Self::SendEvent { portal, n, .. }
+            | Self::Redact { portal, n, .. }
+            | Self::SendToDevice {
+                portal, n: Some(n), ..
+            } => format!("{portal}-{n}"),
+            _ => id.to_string(),
+        }
+    }
+
     /// The lane this effect waits in.
     #[must_use]
     pub fn lane(&self) -> Lane {
@@ -327,12 +375,14 @@ impl Effect {
             | Self::VerifySeal(step) => Lane::Portal(step.portal),
             Self::RegisterGhost { portal, .. }
             | Self::NameGhost { portal, .. }
+            | Self::RestoreProfile { portal, .. }
             | Self::PutDevice { portal, .. }
             | Self::UploadKeys { portal, .. }
             | Self::UploadCrossSigning { portal, .. }
             | Self::UploadSignatures { portal, .. }
             | Self::CreateRoom { portal, .. }
             | Self::SendEvent { portal, .. }
+            | Self::Redact { portal, .. }
             | Self::SendToDevice { portal, .. }
             | Self::GhostLeaves { portal, .. }
             | Self::BotLeavesUnused { portal, .. }
@@ -342,6 +392,7 @@ impl Effect {
             | Self::BotDeclines { room }
             | Self::FetchHostName { room, .. }
             | Self::Notice { room, .. }
+            | Self::Report { room, .. }
             | Self::ShareLink { room, .. } => Lane::Room(room.clone()),
         }
     }
@@ -352,6 +403,7 @@ impl Effect {
         match self {
             Self::RegisterGhost { .. } => "register_ghost",
             Self::NameGhost { .. } => "name_ghost",
+            Self::RestoreProfile { .. } => "restore_profile",
             Self::PutDevice { .. } => "put_device",
             Self::UploadKeys { .. } => "upload_keys",
             Self::UploadCrossSigning { .. } => "upload_cross_signing",
@@ -363,6 +415,7 @@ impl Effect {
             Self::GiveUpPower(_) => "give_up_power",
             Self::VerifySeal(_) => "verify_seal",
             Self::SendEvent { .. } => "send_event",
+            Self::Redact { .. } => "redact",
             Self::SendToDevice { .. } => "send_to_device",
             Self::GhostLeaves { .. } => "ghost_leaves",
             Self::BotLeavesUnused { .. } => "bot_leaves_unused",
@@ -372,65 +425,11 @@ impl Effect {
             Self::BotDeclines { .. } => "bot_declines",
             Self::FetchHostName { .. } => "fetch_host_name",
             Self::Notice { .. } => "notice",
+            Self::Report { .. } => "report",
             Self::ShareLink { .. } => "share_link",
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_effect_is_read_back_as_it_was_stored() {
-        let portal = PortalId::from_u128(1);
-        let room = RoomId::new("!room:example.org");
-        let (ghost, host) = (
-            UserId::new("@ghost:example.org"),
-            UserId::new("@host:example.org"),
-        );
-        let step = InRoom {
-            portal,
-            room: room.clone(),
-            ghost: ghost.clone(),
-            host: host.clone(),
-        };
-        let messages = BTreeMap::from([(DeviceId::new("D"), json!({"a": 1}))]);
-        let effects = [
-            Effect::VerifySeal(step),
-            Effect::SendToDevice {
-                portal,
-                ghost: ghost.clone(),
-                device: DeviceId::new("G"),
-                host: host.clone(),
-                event_type: "m.room.encrypted".to_owned(),
-                messages,
-            },
-            Effect::ShareLink {
-                room: room.clone(),
-                link: LinkId::from_u128(2),
-            },
-            Effect::Notice {
-                room: room.clone(),
-                text: Words::new("hello `x`"),
-            },
-        ];
-        for effect in effects {
-            let text = serde_json::to_string(&effect).unwrap();
-            assert_eq!(serde_json::from_str::<Effect>(&text).unwrap(), effect);
-            assert!(text.contains(effect.name()));
-        }
-        assert_eq!(
-            Effect::BotDeclines { room: room.clone() }.lane(),
-            Lane::Room(room)
-        );
-        assert_eq!(
-            Effect::Deactivate { portal, ghost }.lane(),
-            Lane::Portal(portal)
-        );
-    }
-}
+mod tests;

@@ -127,6 +127,16 @@ pub enum ServerFrame {
         /// Whether the fallback key was not used yet.
         fallback_unused: bool,
     },
+    /// The host began or stopped to type.
+    Typing {
+        /// Whether they are typing.
+        typing: bool,
+    },
+    /// The host has read everything of the guest up to this event.
+    Read {
+        /// The event that their read receipt names.
+        event_id: EventId,
+    },
     /// The connection is closed after this.
     Error {
         /// A stable code.
@@ -165,6 +175,12 @@ pub struct Welcome {
     pub one_time_keys: Option<u64>,
     /// Whether the fallback key was not used yet, if the homeserver said.
     pub fallback_unused: Option<bool>,
+    /// The event up to which the host has read, if that is known and relayed.
+    pub host_read: Option<EventId>,
+    /// Whether it is relayed who is typing.
+    pub typing: bool,
+    /// Whether read marks are relayed.
+    pub receipts: bool,
 }
 
 /// A host as a guest sees them.
@@ -248,6 +264,13 @@ pub enum ClientFrame {
         /// The content for each device.
         messages: BTreeMap<DeviceId, Value>,
     },
+    /// Take back a message of the guest's own.
+    Redact {
+        /// Its number.
+        n: u64,
+        /// The event that was told as delivered.
+        event_id: EventId,
+    },
     /// Ask for the host's keys.
     KeysQuery {
         /// Repeated in the result.
@@ -275,6 +298,16 @@ pub enum ClientFrame {
     Ack {
         /// The sequence number.
         seq: u64,
+    },
+    /// The guest began or stopped to type.
+    Typing {
+        /// Whether they are typing.
+        typing: bool,
+    },
+    /// The newest event of the host that the guest has seen.
+    Read {
+        /// The event.
+        event_id: EventId,
     },
     /// End the chat.
     // With braces, because serde lets unknown fields pass a variant that has none.

@@ -1,5 +1,7 @@
 //! What the homeserver delivers: room events and to-device events.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::block;
@@ -11,8 +13,13 @@ use crate::frame::{HostEvent, InboxFrame, ToDeviceEvent};
 use crate::id::{EventId, PortalId, UserId};
 use crate::input::{Membership, RoomEvent, RoomEventKind, ToDevice};
 use crate::management;
-use crate::portal::{EndReason, Portal, PortalState};
+use crate::notice;
+use crate::portal::{EndReason, HostRead, Portal, PortalState};
 use crate::store::{Change, Digest, Facts, Read};
+use crate::upkeep;
+
+/// After which time a host is told again, of the same chat, that they write without encryption.
+const TOLD_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) fn room_event(event: RoomEvent, mut draft: Draft<'_>) -> Result<Decision, Undecided> {
     match draft.facts.portal_by_room(&event.room)? {
@@ -37,11 +44,26 @@ fn in_portal(
     late: bool,
     draft: &mut Draft<'_>,
 ) -> Result<(), Undecided> {
-    if portal.is_closed() || event.sender == portal.ghost {
+    if portal.is_closed() {
         return Ok(());
     }
     if let RoomEventKind::Member { target, membership } = &event.kind {
         return member(portal, &event.sender, target, *membership, draft);
+    }
+    if event.sender == portal.ghost {
+        return Ok(());
+    }
+    // Bot and ghost set the state while the room was made; nobody can after that.
+    if matches!(event.kind, RoomEventKind::State) && event.sender != draft.policy.bot {
+        let digest = digest(&["looked", event.event_id.as_str()]);
+        let portal_id = portal.id;
+        if !draft.facts.digest_seen(portal_id, digest)? && upkeep::look_again(&portal, draft) {
+            draft.put(Change::RememberDigest {
+                portal: portal_id,
+                digest,
+            });
+        }
+        return Ok(());
     }
     if event.sender != portal.host {
         return Ok(());
@@ -60,7 +82,7 @@ fn in_portal(
     }
 }
 
-/// A membership changed, by anybody's hand but the ghost's.
+/// A membership changed.
 fn member(
     portal: Portal,
     sender: &UserId,
@@ -75,6 +97,11 @@ fn member(
     let is_host = *target == portal.host;
     let is_ghost = *target == portal.ghost;
     match membership {
+        // The bridge takes the ghost out of closed chats only, so this was the homeserver: its
+        // admin closed the room or deactivated the ghost.
+        Leave | Ban if is_ghost && *sender == portal.ghost => {
+            end::close(portal, EndReason::Failed, draft)?;
+        }
         Join if is_host => host_joined(portal, draft),
         // Nobody but the host has the power to put the ghost out.
         Ban if is_ghost && *sender == portal.host => block::by_ban(portal, draft)?,
@@ -140,6 +167,15 @@ fn relay(
     if matches!(relayed, Relayed::Encrypted(_)) {
         edit.wrote(draft);
     }
+    if matches!(relayed, Relayed::Unencrypted) {
+        let told = edit.portal.told.unencrypted;
+        // A burst is told once. A clock that was set back silences nothing.
+        let quiet = |told| draft.now >= told && draft.now.since(told) < TOLD_AGAIN;
+        if !told.is_some_and(quiet) {
+            edit.portal.told.unencrypted = Some(draft.now);
+            notice::not_encrypted(&edit.portal, draft)?;
+        }
+    }
     let deadline = edit.portal.ends_at;
     let (event_type, content, redacts, unencrypted) = match relayed {
         Relayed::Encrypted(content) => (ENCRYPTED, content, None, false),
@@ -159,6 +195,26 @@ fn relay(
     edit.frame(draft, InboxFrame::Event { event, deadline });
     edit.save(draft);
     Ok(())
+}
+
+/// Only ever forwards, and only while the chat is open: it is there for the guest's next visit.
+pub(crate) fn host_read(
+    portal: PortalId,
+    read: HostRead,
+    mut draft: Draft<'_>,
+) -> Result<Decision, Undecided> {
+    let known = draft.facts.portal(portal)?;
+    let is_news = |portal: &Portal| {
+        matches!(portal.state, PortalState::Open { .. }) && read.is_after(portal.host_read.as_ref())
+    };
+    if let Some(portal) = known.filter(is_news) {
+        let mut edit = draft.edit(portal);
+        // A clock that runs ahead elsewhere must not make all later receipts old.
+        let at = read.at.min(draft.now);
+        edit.portal.host_read = Some(HostRead { at, ..read });
+        edit.save(&mut draft);
+    }
+    Ok(draft.answer(Answer::Stored))
 }
 
 /// Any local user can send to a ghost's device; only the host's Olm messages reach the page.

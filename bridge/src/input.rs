@@ -9,6 +9,8 @@ use serde_json::Value;
 use crate::id::{DeviceId, EffectId, EventId, PortalId, RoomId, UserId};
 use crate::link::TokenHash;
 use crate::passcode::PasscodeHash;
+use crate::permission::Rule;
+use crate::portal::HostRead;
 use crate::time::Timestamp;
 
 /// One thing that happened.
@@ -20,6 +22,32 @@ pub enum Input {
     Past(RoomEvent),
     /// The homeserver delivered a to-device event, by push or by the truth path.
     ToDevice(ToDevice),
+    /// The homeserver told how far a portal's host has read, by push or by the truth path.
+    HostRead {
+        /// The portal.
+        portal: PortalId,
+        /// How far.
+        read: HostRead,
+    },
+    /// The homeserver shows a ghost in its room with this name, and perhaps a picture.
+    GhostShown {
+        /// The ghost.
+        ghost: UserId,
+        /// Its display name, if it has one.
+        name: Option<String>,
+        /// Whether it has a picture.
+        pictured: bool,
+    },
+    /// Something speaks against the portal's room being as it must be: it is to be looked at.
+    Doubted {
+        /// The portal.
+        portal: PortalId,
+    },
+    /// The homeserver says that the ghost's device is gone.
+    CutOff {
+        /// The portal.
+        portal: PortalId,
+    },
     /// A guest uses a link.
     Join(Box<Join>),
     /// A guest's browser sent an encrypted message.
@@ -41,6 +69,15 @@ pub enum Input {
         event_type: String,
         /// The content for each device of the host.
         messages: BTreeMap<DeviceId, Value>,
+    },
+    /// The guest takes back a message of their own.
+    Redact {
+        /// The portal.
+        portal: PortalId,
+        /// The frame's number.
+        n: u64,
+        /// The message.
+        event: EventId,
     },
     /// The browser stored all frames up to this sequence number.
     Ack {
@@ -86,6 +123,15 @@ pub enum Input {
         effect: EffectId,
         /// How long it asked to wait.
         retry_after: Duration,
+    },
+    /// A policy-list room was read as a whole.
+    ListRead {
+        /// The room.
+        room: RoomId,
+        /// Whether the configuration names it; one that it names no more is forgotten.
+        followed: bool,
+        /// All rules in it that count.
+        rules: Vec<Rule>,
     },
     /// Time went by: deadlines are looked at.
     Tick {
@@ -228,6 +274,10 @@ pub enum Outcome {
     },
     /// The room's state is not what it must be.
     SealBroken,
+    /// Somebody besides host and ghost is in the room.
+    ThirdParty,
+    /// The ghost is not in the room, or there is no such room any more.
+    NotThere,
     /// The bot is in the room it was invited to.
     Joined {
         /// Whether the room is encrypted.

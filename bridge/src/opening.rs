@@ -1,14 +1,16 @@
 //! From *Start chat* to the sealed room, one step after the other. A portal that was closed on the
 //! way lets the steps which are already in its lane run out, and never goes on.
 
+use crate::audit::{Act, Actor, Target};
 use crate::bridge::Undecided;
-use crate::draft::Draft;
+use crate::draft::{Draft, readable};
 use crate::effect::{Effect, InRoom};
 use crate::end;
 use crate::frame::InboxFrame;
 use crate::id::{PortalId, RoomId};
 use crate::input::Outcome;
 use crate::portal::{EndReason, Portal, PortalState};
+use crate::upkeep;
 
 /// A step that only has to succeed.
 pub(crate) fn step(
@@ -97,12 +99,13 @@ pub(crate) fn verified(
     let Some(portal) = draft.facts.portal(step.portal)? else {
         return Ok(());
     };
-    let PortalState::Opening {
-        room: Some(room),
-        host_joined: before,
-    } = portal.state.clone()
-    else {
-        return Ok(());
+    let (room, before) = match portal.state.clone() {
+        PortalState::Opening {
+            room: Some(room),
+            host_joined,
+        } => (room, host_joined),
+        PortalState::Open { .. } => return upkeep::looked(portal, outcome, draft),
+        PortalState::Opening { .. } | PortalState::Closed { .. } => return Ok(()),
     };
     match outcome {
         Outcome::Sealed { host_joined } if room == step.room => {
@@ -114,6 +117,9 @@ pub(crate) fn verified(
                 room,
                 host_joined: *host_joined || before,
             };
+            let link = readable(draft.link(edit.portal.link))?;
+            let target = Target::chat(&edit.portal.host, edit.portal.id, link.as_ref());
+            draft.audit(Act::ChatOpened, Actor::Bridge, target)?;
             edit.save(draft);
             Ok(())
         }

@@ -34,6 +34,29 @@ pub struct Policy {
     pub times: Times,
     /// How much there may be, besides the two numbers for each host above.
     pub limits: Limits,
+    /// What of the moment is relayed.
+    pub moments: Moments,
+}
+
+/// What each side is shown of the other's moment; all of it by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moments {
+    /// That somebody is typing.
+    pub typing: bool,
+    /// How far somebody has read.
+    pub receipts: bool,
+    /// That a guest's page is open.
+    pub presence: bool,
+}
+
+impl Default for Moments {
+    fn default() -> Self {
+        Self {
+            typing: true,
+            receipts: true,
+            presence: true,
+        }
+    }
 }
 
 /// Lengths of time; the defaults are those of the documentation.
@@ -52,6 +75,8 @@ pub struct Times {
     pub keep_acknowledged: Duration,
     /// How long they stay when the browser hasn't come to hear of it.
     pub keep_chat: Duration,
+    /// How long an entry of the audit trail is kept.
+    pub keep_audit: Duration,
     /// How long a link that is over stays with its label, for `renew`; counted from the end of the
     /// chat if it became one.
     pub keep_link: Duration,
@@ -67,6 +92,7 @@ impl Default for Times {
             absence: 3 * DAY,
             keep_acknowledged: DAY,
             keep_chat: 7 * DAY,
+            keep_audit: 90 * DAY,
             keep_link: 30 * DAY,
         }
     }

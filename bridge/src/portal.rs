@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::guest::GuestName;
-use crate::id::{LinkId, PortalId, RoomId, UserId};
+use crate::id::{EventId, LinkId, PortalId, RoomId, UserId};
 use crate::time::Timestamp;
 use crate::visit::Visit;
 
@@ -41,6 +41,39 @@ pub struct Portal {
     /// to do, often earlier. None only in rows from before there were alarms.
     #[serde(default)]
     pub alarm_at: Option<Timestamp>,
+    /// How far the host has read, if they let anybody know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_read: Option<HostRead>,
+    /// How often the ghost's profile had to be put back lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_back: Option<PutBack>,
+}
+
+/// How often a ghost's profile had to be put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutBack {
+    /// The first time.
+    pub since: Timestamp,
+    /// How often since then.
+    pub times: u32,
+}
+
+/// A read receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRead {
+    /// Everything up to this event was read.
+    pub event: EventId,
+    /// When, as the reader's homeserver says.
+    pub at: Timestamp,
+}
+
+impl HostRead {
+    /// Whether this is later news than what is known. Receipts come by two paths, so an older one
+    /// may come after a younger one.
+    #[must_use]
+    pub fn is_after(&self, known: Option<&Self>) -> bool {
+        known.is_none_or(|known| self.event != known.event && self.at >= known.at)
+    }
 }
 
 /// What was told and must not be told twice.
@@ -53,6 +86,9 @@ pub struct Told {
     pub absence: Option<Timestamp>,
     /// When it was last looked whether a message waits for an absent guest, and none did.
     pub looked_at: Option<Timestamp>,
+    /// When the host was last told that a message of theirs came without encryption.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unencrypted: Option<Timestamp>,
 }
 
 /// Where in its life a portal is.
@@ -98,6 +134,23 @@ pub enum EndReason {
     Failed,
     /// Somebody besides host and ghost appeared in the room.
     ThirdParty,
+    /// An admin of the bridge ended it.
+    Admin,
+}
+
+impl EndReason {
+    /// The name that programs read.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Guest => "guest",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+            Self::ThirdParty => "third_party",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 impl Portal {
@@ -105,6 +158,12 @@ impl Portal {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         (!self.is_closed()).then_some(self.ends_at)
+    }
+
+    /// Whether both may write.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, PortalState::Open { .. })
     }
 
     /// The room, if it exists.

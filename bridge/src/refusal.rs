@@ -20,6 +20,9 @@ pub enum Refusal {
     /// The host has as many open chats as the policy allows.
     #[error("Your host has too many open chats at the moment. Please try again later.")]
     TooManyChats,
+    /// An admin lets nobody in at the moment.
+    #[error("Chats can't be started here at the moment. Please try again later.")]
+    Paused,
     /// The link asks for a passcode, and none came.
     #[error("This link needs the passcode of six digits. Please ask the person who invited you.")]
     PasscodeNeeded,
@@ -35,6 +38,9 @@ pub enum Refusal {
     /// The name is empty, too long, or shows nothing.
     #[error("Please type a name of 1 to 40 visible characters.")]
     BadName,
+    /// The name is that of the host, or looks like it.
+    #[error("This is the name of the person who invited you. Please type your own.")]
+    NameOfHost,
     /// The keys are not those of this link's ghost.
     #[error("The keys of this browser don't belong to this link. Please reload the page.")]
     BadKeys,
@@ -82,11 +88,11 @@ impl Refusal {
             Self::LinkUsed => "link_used",
             Self::LinkExpired => "link_expired",
             Self::LinkRevoked => "link_revoked",
-            Self::TooManyChats => "paused",
+            Self::TooManyChats | Self::Paused => "paused",
             Self::PasscodeNeeded => "passcode_needed",
             Self::PasscodeWrong { .. } => "passcode_wrong",
             Self::TooManyTries => "too_many_tries",
-            Self::BadName => "bad_name",
+            Self::BadName | Self::NameOfHost => "bad_name",
             Self::BadKeys => "bad_keys",
             Self::UnknownChat => "unknown_chat",
             Self::NotOpen => "not_open",

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod admin;
 mod alarms;
 mod blocking;
 mod commands;
@@ -25,6 +26,8 @@ mod opening;
 mod passcodes;
 mod plain;
 mod reach;
+mod reading;
 mod talking;
+mod upkeep;
 mod world;
 mod writing;

@@ -6,6 +6,10 @@ use serde_json::{Map, Value};
 
 use crate::object::text;
 
+mod kind;
+
+pub use kind::{Ring, Unsupported};
+
 /// One thing to show. A later item with the same event id replaces the earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -23,6 +27,10 @@ pub enum Item {
         text_kind: TextKind,
         /// The plain text. A formatted form is dropped.
         body: String,
+        /// The id of the event that it answers. In a thread that is an earlier message of it: threads
+        /// are shown in the order in which they are written, as one talk.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reply_to: Option<String>,
     },
     /// An earlier event was taken back.
     Redaction {
@@ -45,6 +53,9 @@ pub enum Item {
         ts: u64,
         /// What it was.
         what: Unsupported,
+        /// Only of a call that rings.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ring: Option<Ring>,
     },
     /// A message that couldn't be read.
     Undecryptable {
@@ -69,26 +80,6 @@ pub enum TextKind {
     Emote,
     #[serde(rename = "m.notice")]
     Notice,
-}
-
-/// What an event was that isn't shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "each is what its name says")]
-pub enum Unsupported {
-    Image,
-    File,
-    Audio,
-    Video,
-    Sticker,
-    Location,
-    Poll,
-    Reaction,
-    Edit,
-    Call,
-    /// A message that came without encryption; its content isn't looked at.
-    Unencrypted,
-    Other,
 }
 
 /// Why a message couldn't be read.
@@ -125,7 +116,7 @@ impl Envelope {
         })
     }
 
-    pub(crate) fn unsupported(self, what: Unsupported) -> Item {
+    pub(crate) fn unsupported(self, what: Unsupported, ring: Option<Ring>) -> Item {
         let Self {
             event_id,
             sender,
@@ -136,6 +127,7 @@ impl Envelope {
             sender,
             ts,
             what,
+            ring,
         }
     }
 
@@ -169,22 +161,25 @@ impl Envelope {
 
     /// The item for a decrypted event of that type and content.
     pub(crate) fn decrypted(self, event_type: &str, content: &Map<String, Value>) -> Item {
-        match read_content(event_type, content) {
-            Ok((text_kind, body)) => {
-                let Self {
-                    event_id,
-                    sender,
-                    ts,
-                } = self;
-                Item::Text {
-                    event_id,
-                    sender,
-                    ts,
-                    text_kind,
-                    body,
-                }
+        let (text_kind, body) = match read_content(event_type, content) {
+            Ok(text) => text,
+            Err(what) => {
+                let ring = kind::ring(event_type, content, self.ts);
+                return self.unsupported(what, ring);
             }
-            Err(what) => self.unsupported(what),
+        };
+        let Self {
+            event_id,
+            sender,
+            ts,
+        } = self;
+        Item::Text {
+            event_id,
+            sender,
+            ts,
+            text_kind,
+            body,
+            reply_to: reply_to(content).map(str::to_owned),
         }
     }
 }
@@ -193,22 +188,17 @@ fn read_content(
     event_type: &str,
     content: &Map<String, Value>,
 ) -> Result<(TextKind, String), Unsupported> {
-    if event_type != "m.room.message" {
-        return Err(kind_of(event_type));
-    }
     if relation(content) == Some("m.replace") || content.contains_key("m.new_content") {
         return Err(Unsupported::Edit);
+    }
+    if event_type != "m.room.message" {
+        return Err(kind::kind_of(event_type));
     }
     let text_kind = match text(content, "msgtype") {
         Some("m.text") => TextKind::Text,
         Some("m.emote") => TextKind::Emote,
         Some("m.notice") => TextKind::Notice,
-        Some("m.image") => return Err(Unsupported::Image),
-        Some("m.file") => return Err(Unsupported::File),
-        Some("m.audio") => return Err(Unsupported::Audio),
-        Some("m.video") => return Err(Unsupported::Video),
-        Some("m.location") => return Err(Unsupported::Location),
-        _ => return Err(Unsupported::Other),
+        _ => return Err(kind::kind_of_message(content)),
     };
     match text(content, "body") {
         Some(body) => Ok((text_kind, body.to_owned())),
@@ -222,16 +212,9 @@ fn relation(content: &Map<String, Value>) -> Option<&str> {
     content.get("m.relates_to")?.get("rel_type")?.as_str()
 }
 
-fn kind_of(event_type: &str) -> Unsupported {
-    match event_type {
-        "m.sticker" => Unsupported::Sticker,
-        "m.reaction" => Unsupported::Reaction,
-        "m.location" | "m.beacon" | "org.matrix.msc3672.beacon" => Unsupported::Location,
-        _ if event_type.starts_with("m.call.") => Unsupported::Call,
-        _ if event_type.contains(".rtc.") => Unsupported::Call,
-        _ if event_type.contains("poll.") => Unsupported::Poll,
-        _ => Unsupported::Other,
-    }
+fn reply_to(content: &Map<String, Value>) -> Option<&str> {
+    let reply = content.get("m.relates_to")?.get("m.in_reply_to")?;
+    reply.get("event_id")?.as_str()
 }
 
 #[cfg(test)]
@@ -276,59 +259,106 @@ mod tests {
 
     #[test]
     fn replies_and_threads_are_text_and_edits_are_not() {
-        for relation in [
-            json!({"m.in_reply_to": {"event_id": "$0"}}),
-            json!({"rel_type": "m.thread", "event_id": "$0"}),
+        for (relation, answers) in [
+            (json!({"m.in_reply_to": {"event_id": "$0"}}), Some("$0")),
+            (json!({"rel_type": "m.thread", "event_id": "$0"}), None),
+            (
+                json!({"rel_type": "m.thread", "event_id": "$0", "is_falling_back": true,
+                    "m.in_reply_to": {"event_id": "$9"}}),
+                Some("$9"),
+            ),
+            (json!({"m.in_reply_to": {"event_id": 7}}), None),
+            (json!("nonsense"), None),
         ] {
             let content = json!({"msgtype": "m.text", "body": "x", "m.relates_to": relation});
-            assert!(matches!(item("m.room.message", content), Item::Text { .. }));
+            let json = serde_json::to_value(item("m.room.message", content)).unwrap();
+            assert_eq!(json.get("reply_to").and_then(Value::as_str), answers);
+            assert_eq!(json.get("body"), Some(&json!("x")));
         }
         let content = json!({"msgtype": "m.text", "body": "* x", "m.new_content": {},
             "m.relates_to": {"rel_type": "m.replace", "event_id": "$0"}});
-        assert_eq!(what("m.room.message", content), Unsupported::Edit);
+        assert_eq!(what("m.room.message", content.clone()), Unsupported::Edit);
+        assert_eq!(what("m.poll.start", content), Unsupported::Edit);
         let relation_outside = json!({"msgtype": "m.text", "body": "* x", "m.new_content": {}});
         assert_eq!(what("m.room.message", relation_outside), Unsupported::Edit);
     }
 
+    /// Every event type and msgtype of the specification (1.17) and of the proposals that clients
+    /// send, with the name it gets.
     #[test]
-    fn everything_else_is_named() {
-        for (event_type, msgtype, expected) in [
-            ("m.room.message", "m.image", Unsupported::Image),
-            ("m.room.message", "m.file", Unsupported::File),
-            ("m.room.message", "m.audio", Unsupported::Audio),
-            ("m.room.message", "m.video", Unsupported::Video),
-            ("m.room.message", "m.location", Unsupported::Location),
-            (
-                "m.room.message",
-                "m.key.verification.request",
-                Unsupported::Other,
-            ),
-            ("m.sticker", "", Unsupported::Sticker),
-            ("m.reaction", "", Unsupported::Reaction),
-            ("m.poll.start", "", Unsupported::Poll),
-            ("org.matrix.msc3381.poll.start", "", Unsupported::Poll),
-            ("m.call.invite", "", Unsupported::Call),
-            ("org.matrix.msc4075.rtc.notification", "", Unsupported::Call),
-            ("org.example.unknown", "", Unsupported::Other),
-        ] {
+    fn everything_that_is_no_text_is_named() {
+        let table = include_str!("content/kinds.txt");
+        let mut rows = 0;
+        for row in table.lines().filter(|row| !row.starts_with('#')) {
+            let words: Vec<&str> = row.split_whitespace().collect();
+            let [event_type, msgtype, name] = words[..] else {
+                panic!("{row}")
+            };
             let content = json!({"msgtype": msgtype, "body": "x"});
-            assert_eq!(
-                what(event_type, content),
-                expected,
-                "{event_type} {msgtype}"
-            );
+            let named = serde_json::to_value(what(event_type, content)).unwrap();
+            assert_eq!(named, json!(name), "{event_type} {msgtype}");
+            rows += 1;
+        }
+        assert!(rows > 80, "{rows}");
+    }
+
+    #[test]
+    fn a_message_without_what_it_needs_is_no_text() {
+        for content in [
+            json!({"msgtype": "m.text"}),
+            json!({"msgtype": "m.text", "body": 1}),
+            json!({"body": "x"}),
+            json!({"msgtype": ["m.text"], "body": "x"}),
+            json!({}),
+        ] {
+            assert_eq!(what("m.room.message", content), Unsupported::Other);
+        }
+        let voice = |mark: &str| json!({"msgtype": "m.audio", "body": "x", mark: {}});
+        for mark in ["org.matrix.msc3245.voice", "m.voice"] {
+            assert_eq!(what("m.room.message", voice(mark)), Unsupported::Voice);
+        }
+    }
+
+    #[test]
+    fn only_what_rings_can_be_answered() {
+        let ring = |event_type: &str, content: Value| match item(event_type, content) {
+            Item::Unsupported { ring, .. } => ring,
+            other => panic!("{other:?}"),
+        };
+        let call = |version: Value| json!({"call_id": "c1", "version": version, "lifetime": 100});
+        let expected = |hangup| {
+            let call_id = Some("c1".to_owned());
+            let until = 105;
+            Some(Ring {
+                call_id,
+                hangup,
+                until,
+            })
+        };
+        assert_eq!(ring("m.call.invite", call(json!("1"))), expected(false));
+        assert_eq!(ring("m.call.invite", call(json!(0))), expected(true));
+        let rtc = |kind: &str| json!({"notification_type": kind, "lifetime": 100});
+        for event_type in ["m.rtc.notification", "org.matrix.msc4075.rtc.notification"] {
+            let answer = ring(event_type, rtc("ring")).unwrap();
+            assert_eq!((answer.call_id, answer.until), (None, 105));
+            assert_eq!(ring(event_type, rtc("notification")), None);
         }
         assert_eq!(
-            what("m.room.message", json!({"msgtype": "m.text"})),
-            Unsupported::Other
+            ring("m.call.invite", json!({"call_id": "c"}))
+                .unwrap()
+                .until,
+            60_005
         );
-        assert_eq!(
-            what("m.room.message", json!({"msgtype": "m.text", "body": 1})),
-            Unsupported::Other
-        );
-        assert_eq!(
-            what("m.room.message", json!({"body": "x"})),
-            Unsupported::Other
-        );
+        for (event_type, content) in [
+            ("m.call.invite", json!({})),
+            ("m.call.invite", json!({"call_id": "x".repeat(256)})),
+            ("m.call.candidates", call(json!("1"))),
+            ("m.call.hangup", call(json!("1"))),
+            ("m.room.message", call(json!("1"))),
+        ] {
+            assert_eq!(ring(event_type, content), None, "{event_type}");
+        }
+        let endless = json!({"call_id": "c", "lifetime": u64::MAX});
+        assert_eq!(ring("m.call.invite", endless).unwrap().until, u64::MAX);
     }
 }

@@ -108,8 +108,13 @@ pub enum Refused {
     Ignored,
     /// Not the shape it must have.
     Malformed,
-    /// No Olm session decrypts it: damaged, repeated, or for another device.
+    /// No Olm session decrypts it: damaged, repeated, or of a session that one side lost. A known
+    /// device of the host gets a new session then; see [`Machine::heal`].
+    ///
+    /// [`Machine::heal`]: crate::Machine::heal
     Olm,
+    /// It holds no ciphertext for this device.
+    NotForMe,
     /// The ids or keys inside the encryption disagree with those outside, or with this device.
     Mismatch,
     /// `sender_device_keys` are there and not valid.

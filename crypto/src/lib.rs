@@ -12,11 +12,13 @@ mod canonical;
 mod content;
 mod encoding;
 mod error;
+mod healing;
 mod host;
 mod identity;
 mod inbound;
 mod keys;
 mod machine;
+mod message;
 mod object;
 mod olm;
 mod outbound;
@@ -25,11 +27,12 @@ mod published;
 mod records;
 mod signing;
 
-pub use content::{Item, TextKind, Undecryptable, Unsupported};
+pub use content::{Item, Ring, TextKind, Undecryptable, Unsupported};
 pub use encoding::{decode_base64, encode_base64};
 pub use error::{CryptoError, KeyError, OpenError, Refused};
 pub use identity::PublicKeys;
 pub use machine::{Blocked, HostIdentity, KeysReceived, Machine, Prepare, Received, Upload};
+pub use message::Message;
 pub use published::{
     VerifiedKeys, VerifiedOneTimeKeys, WrongHello, verify_hello, verify_one_time_keys,
     verify_public_keys,

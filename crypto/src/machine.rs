@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::content::Item;
 use crate::error::{CryptoError, OpenError, Refused};
+use crate::healing::Healing;
 use crate::host::Host;
 use crate::identity::Identity;
 use crate::inbound::Inbound;
@@ -14,6 +15,7 @@ use crate::olm::OlmSessions;
 use crate::outbound::OutboundRooms;
 use crate::records::{Changes, Step, kind};
 
+mod heal;
 mod host_keys;
 mod own_keys;
 mod receive;
@@ -27,6 +29,7 @@ pub struct Machine {
     olm: OlmSessions,
     inbound: Inbound,
     outbound: OutboundRooms,
+    healing: Healing,
     /// Devices that the last [`Prepare::KeysClaim`] named.
     claiming: Vec<String>,
     changes: Changes,
@@ -54,7 +57,7 @@ pub enum Prepare {
         /// Device id to content.
         messages: Map<String, Value>,
     },
-    /// [`Machine::encrypt_text`] may be called.
+    /// [`Machine::encrypt`] may be called.
     Ready,
     /// Nothing can be sent now.
     Blocked {
@@ -139,6 +142,7 @@ impl Machine {
             olm: OlmSessions::default(),
             inbound: Inbound::default(),
             outbound: OutboundRooms::default(),
+            healing: Healing::default(),
             claiming: Vec::new(),
             changes: Changes::default(),
         };
@@ -156,6 +160,7 @@ impl Machine {
         let mut olm = OlmSessions::default();
         let mut inbound = Inbound::default();
         let mut outbound = OutboundRooms::default();
+        let mut healing = Healing::default();
         for (key, bytes) in stored {
             let bytes = zeroize::Zeroizing::new(bytes);
             match key.split_once(':').map_or(key.as_str(), |(kind, _)| kind) {
@@ -167,6 +172,7 @@ impl Machine {
                 kind::WAITING => inbound.open_waiting(&bytes)?,
                 kind::HELD => inbound.open_held(&bytes)?,
                 kind::OUTBOUND => outbound.open_record(&bytes)?,
+                kind::HEALING => healing = Healing::open(&bytes)?,
                 _ => return Err(OpenError::Unknown),
             }
         }
@@ -178,6 +184,7 @@ impl Machine {
             olm,
             inbound,
             outbound,
+            healing,
             claiming: Vec::new(),
             changes: Changes::default(),
         })

@@ -40,6 +40,10 @@ impl Object {
         self.value(name, Value::Array(all))
     }
 
+    pub(crate) fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     pub(crate) fn into_map(self) -> Map<String, Value> {
         self.0
     }

@@ -85,6 +85,18 @@ impl OutboundRooms {
         self.0.push(outbound);
     }
 
+    /// That device gets the keys of all current sessions once more.
+    pub(crate) fn unshare(&mut self, device_id: &str, changes: &mut Changes) {
+        for outbound in &mut self.0 {
+            if outbound.is_shared_with(device_id) {
+                outbound
+                    .shared
+                    .retain(|shared| shared.device_id != device_id);
+                outbound.save(changes);
+            }
+        }
+    }
+
     /// The bridge has stored what was handed out under that id; only now do its devices count.
     pub(crate) fn stored(&mut self, id: &str, changes: &mut Changes) {
         for outbound in &mut self.0 {

@@ -30,6 +30,7 @@ pub(crate) mod kind {
     pub(crate) const OUTBOUND: &str = "outbound";
     pub(crate) const WAITING: &str = "waiting";
     pub(crate) const HELD: &str = "held";
+    pub(crate) const HEALING: &str = "healing";
 }
 
 /// What a call changed: record key to its new value, `None` where it is deleted. It holds secrets:

@@ -27,6 +27,13 @@ fn flipped(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
+/// That a device may need a new session is all that an unreadable message may leave.
+fn without_healing(guest: &Device) -> BTreeMap<String, Vec<u8>> {
+    let mut records = guest.records.clone();
+    records.remove("healing");
+    records
+}
+
 #[test]
 fn no_flipped_bit_of_an_olm_message_is_accepted() {
     let (_, mut guest, _, mut raw) = guest_and_raw();
@@ -35,7 +42,7 @@ fn no_flipped_bit_of_an_olm_message_is_accepted() {
     // A pre-key message, then one more of the same session.
     for _ in 0..2 {
         let event = raw.olm(&guest, &payload);
-        let before = guest.records.clone();
+        let before = without_healing(&guest);
         let text = event["content"]["ciphertext"][&key]["body"]
             .as_str()
             .unwrap();
@@ -46,7 +53,7 @@ fn no_flipped_bit_of_an_olm_message_is_accepted() {
             assert!(received.refused.is_some(), "bit {bit}");
         }
         assert!(
-            guest.records == before,
+            without_healing(&guest) == before,
             "a damaged message changed the state"
         );
         assert_eq!(guest.receive_olm(&event, NOW).refused, None);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use vestibule_bridge::policy::{GuestRate, Limits, Times};
+use vestibule_bridge::policy::{GuestRate, Limits, Moments, Times};
 
 use super::{ConfigError, invalid, is_http_url};
 use crate::http::crowd::Allowance;
@@ -95,6 +95,15 @@ pub struct Guests {
     /// How many messages a guest may send per second after that.
     #[serde(default = "Defaults::messages_per_second")]
     pub messages_per_second: f64,
+    /// Whether host and guest see each other type.
+    #[serde(default = "Defaults::typing")]
+    pub typing: bool,
+    /// Whether host and guest see how far the other has read.
+    #[serde(default = "Defaults::read_receipts")]
+    pub read_receipts: bool,
+    /// Whether hosts see, where their homeserver has presence, that a guest's page is open.
+    #[serde(default = "Defaults::presence")]
+    pub presence: bool,
 }
 
 /// The values of keys that aren't given.
@@ -166,6 +175,15 @@ impl Defaults {
     }
     fn messages_per_second() -> f64 {
         1.0
+    }
+    fn typing() -> bool {
+        Moments::default().typing
+    }
+    fn read_receipts() -> bool {
+        Moments::default().receipts
+    }
+    fn presence() -> bool {
+        Moments::default().presence
     }
 }
 
@@ -256,7 +274,16 @@ impl Guests {
             )?,
             keep_chat: time("guests.keep_chat_days", self.keep_chat_days, DAY)?,
             keep_link: time("guests.keep_link_days", self.keep_link_days, DAY)?,
+            ..Times::default()
         })
+    }
+
+    pub(super) fn moments(&self) -> Moments {
+        Moments {
+            typing: self.typing,
+            receipts: self.read_receipts,
+            presence: self.presence,
+        }
     }
 
     /// How much one address may.
@@ -291,6 +318,11 @@ impl Guests {
             bridge_chats: self.bridge_chats,
         }
     }
+}
+
+/// The same, given in days.
+pub(super) fn days(key: &'static str, amount: f64) -> Result<Duration, ConfigError> {
+    time(key, amount, DAY)
 }
 
 /// A length of time, given in units of so many seconds.

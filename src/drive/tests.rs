@@ -86,5 +86,6 @@ fn management_room() -> Change {
         host: alice(),
         direct: true,
         encrypted: false,
+        admin: false,
     })
 }

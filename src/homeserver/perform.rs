@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vestibule_appservice::error::{CallError, CallErrorKind};
 use vestibule_bridge::effect::{Effect, InRoom, Words};
+use vestibule_bridge::guest::GuestName;
 use vestibule_bridge::id::{EffectId, EventId, PortalId, RoomId, UserId};
 use vestibule_bridge::input::Outcome;
 
@@ -57,7 +58,7 @@ impl Homeserver {
         repeated: bool,
         words: Option<&Words>,
     ) -> Result<Outcome, CallFailed> {
-        let transaction = id.to_string();
+        let transaction = effect.transaction(id);
         let name = effect.name();
         let done = |(): ()| Outcome::Done;
         match effect {
@@ -72,6 +73,9 @@ impl Homeserver {
                         .await,
                 )
                 .map(done),
+            Effect::RestoreProfile {
+                ghost, name: guest, ..
+            } => self.restore_profile(name, ghost, guest).await,
             Effect::PutDevice { ghost, device, .. } => self
                 .counted(
                     name,
@@ -145,6 +149,16 @@ impl Homeserver {
                 self.counted(name, sent)
                     .map(|event_id| Outcome::Sent(EventId::new(event_id)))
             }
+            Effect::Redact {
+                ghost, room, event, ..
+            } => {
+                let redacted = self
+                    .as_ghost(ghost)
+                    .redact(room.as_str(), event.as_str(), &transaction, None)
+                    .await;
+                self.counted(name, redacted)
+                    .map(|event_id| Outcome::Sent(EventId::new(event_id)))
+            }
             Effect::SendToDevice {
                 ghost,
                 device,
@@ -189,6 +203,8 @@ impl Homeserver {
                 profile.map(Outcome::HostName)
             }
             Effect::Notice { room, text } => self.say(name, room, &transaction, text).await,
+            // Worked out by whoever has the store; see `reports.rs`.
+            Effect::Report { .. } => Ok(Outcome::Done),
             Effect::ShareLink { room, .. } => match words {
                 Some(text) => {
                     let said = self.say(name, room, &transaction, text).await?;
@@ -339,16 +355,47 @@ impl Homeserver {
     }
 
     async fn verify_seal(&self, step: &InRoom) -> Result<Outcome, CallFailed> {
-        let state = self
+        let state = match self
             .room_state(self.as_ghost(&step.ghost), &step.room)
-            .await?;
+            .await
+        {
+            Err(failed) if failed.errcode().is_some() && self.may_act_as(&step.ghost).await? => {
+                tracing::warn!(portal = %step.portal, "a ghost is not in its room any more");
+                return Ok(Outcome::NotThere);
+            }
+            state => state?,
+        };
         Ok(match seal::verify(&state, step, &self.bot) {
             Ok(host_joined) => Outcome::Sealed { host_joined },
+            Err(seal::THIRD_PARTY) => Outcome::ThirdParty,
             Err(broken) => {
                 tracing::error!(portal = %step.portal, broken = broken.0, "a room is not sealed and will not be used");
                 Outcome::SealBroken
             }
         })
+    }
+
+    /// Whether the homeserver lets us act as this ghost at all. If it doesn't, what it refuses says
+    /// nothing about the ghost: the registration may have been changed.
+    async fn may_act_as(&self, ghost: &UserId) -> Result<bool, CallFailed> {
+        match self.counted("whoami", self.as_ghost(ghost).whoami().await) {
+            Ok(_) => Ok(true),
+            Err(failed) if failed.errcode().is_some() => Ok(false),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    async fn restore_profile(
+        &self,
+        name: &'static str,
+        ghost: &UserId,
+        guest: &GuestName,
+    ) -> Result<Outcome, CallFailed> {
+        let ghost = self.as_ghost(ghost);
+        let labelled = guest.labelled();
+        self.counted(name, ghost.set_display_name(&labelled).await)?;
+        self.counted(name, ghost.clear_avatar().await)?;
+        Ok(Outcome::Done)
     }
 
     async fn bot_joins(&self, room: &RoomId) -> Result<Outcome, CallFailed> {

@@ -111,12 +111,13 @@ impl From<Refusal> for ApiError {
             Refusal::LinkExpired | Refusal::LinkRevoked | Refusal::Ended | Refusal::Damaged => {
                 StatusCode::GONE
             }
-            Refusal::TooManyChats => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::TooManyChats | Refusal::Paused => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::PasscodeNeeded => StatusCode::UNAUTHORIZED,
             Refusal::PasscodeWrong { .. } => StatusCode::FORBIDDEN,
             Refusal::TooManyTries | Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::BadName
+            | Refusal::NameOfHost
             | Refusal::BadKeys
             | Refusal::NotOpen
             | Refusal::Gap { .. }

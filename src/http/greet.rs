@@ -129,7 +129,10 @@ pub async fn welcome(
     );
     let rows = app.store.begin();
     let stored = rows.portal(portal.id).map_err(Closing::Store)?;
-    let last_seq = stored.ok_or(Closing::UnknownChat)?.last_seq;
+    let stored = stored.ok_or(Closing::UnknownChat)?;
+    let last_seq = stored.last_seq;
+    let moments = app.policy.moments;
+    let host_read = stored.host_read.filter(|_| moments.receipts);
     // Read after the number: a frame that comes in between must not count as acknowledged.
     let waiting = rows.frames(portal.id, 0, 1).map_err(Closing::Store)?;
     let first_waiting = waiting.first().map(|(seq, _)| *seq);
@@ -151,5 +154,8 @@ pub async fn welcome(
         keys,
         one_time_keys: counts.one_time_keys,
         fallback_unused: counts.fallback_unused,
+        host_read: host_read.map(|read| read.event),
+        typing: moments.typing,
+        receipts: moments.receipts,
     })))
 }

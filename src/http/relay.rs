@@ -81,6 +81,9 @@ impl Relay {
                 )
                 .await
             }
+            ClientFrame::Redact { n, event_id: event } => {
+                self.numbered(n, Input::Redact { portal, n, event }).await
+            }
             ClientFrame::KeysQuery { id } => self.question(id, Question::HostKeys),
             ClientFrame::KeysClaim { id, devices } => self.question(id, Question::Claim(devices)),
             ClientFrame::KeysUpload {
@@ -94,6 +97,14 @@ impl Relay {
                     fallback_keys,
                 },
             ),
+            ClientFrame::Typing { typing } => {
+                self.app.moments.typing(portal, typing);
+                Ok(None)
+            }
+            ClientFrame::Read { event_id } => {
+                self.app.moments.read(portal, event_id);
+                Ok(None)
+            }
             ClientFrame::Leave {} => {
                 let stored = self.app.driver.submit(Input::Leave { portal }).await;
                 // Leaving twice is no mistake; the end is told by its own frame.

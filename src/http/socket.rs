@@ -127,6 +127,7 @@ async fn converse(mut socket: WebSocket, app: Arc<App>) {
     drop(socket);
     app.metrics.sockets.dec();
     if let Some(portal) = proven {
+        app.moments.gone(portal);
         note_presence(&app, portal).await;
     }
 }
@@ -153,6 +154,8 @@ struct Chat {
     cursor: u64,
     welcomed: bool,
     told_opening: bool,
+    /// Whether the page was told that the host is typing.
+    host_types: bool,
     heard: Instant,
     heartbeats: u32,
     /// Set when the end was sent: until then the browser may acknowledge it.
@@ -179,6 +182,7 @@ impl Chat {
             cursor: greeted.last_seq,
             welcomed: false,
             told_opening: false,
+            host_types: false,
             heard: monotonic(),
             // After a restart all browsers come back at once; they needn't all be read at once.
             heartbeats: first_heartbeat(greeted.portal),
@@ -232,6 +236,7 @@ impl Chat {
                     let welcome = welcome(&self.app, &stored, room, *host_joined).await?;
                     send(socket, &welcome).await?;
                     self.welcomed = true;
+                    self.app.presence.here(self.portal);
                 }
                 self.flush(socket).await.map(|_| ())
             }
@@ -251,8 +256,13 @@ impl Chat {
                 signal = self.seat.signals.recv() => match signal {
                     Some(Signal::Replaced) | None => return Err(Closing::Replaced),
                     Some(Signal::Stopping) => return Err(Closing::Stopping),
-                    // The welcome brings all of this anew.
-                    Some(Signal::KeysChanged | Signal::OneTimeKeys { .. }) => {}
+                    // The welcome brings all of this anew, but for who is typing.
+                    Some(
+                        Signal::KeysChanged
+                        | Signal::OneTimeKeys { .. }
+                        | Signal::Typing(_)
+                        | Signal::Read(_),
+                    ) => {}
                 },
                 () = sleep(pause) => {}
             }
@@ -348,7 +358,22 @@ impl Chat {
                 )
                 .await
             }
-            Some(Signal::KeysChanged | Signal::OneTimeKeys { .. }) => Ok(()),
+            Some(Signal::Typing(typing)) if self.welcomed => {
+                // The homeserver tells of each change of anybody's.
+                if std::mem::replace(&mut self.host_types, typing) == typing {
+                    return Ok(());
+                }
+                send(socket, &ServerFrame::Typing { typing }).await
+            }
+            Some(Signal::Read(event_id)) if self.welcomed => {
+                send(socket, &ServerFrame::Read { event_id }).await
+            }
+            Some(
+                Signal::KeysChanged
+                | Signal::OneTimeKeys { .. }
+                | Signal::Typing(_)
+                | Signal::Read(_),
+            ) => Ok(()),
             // The sender is gone when the place was given to another socket.
             Some(Signal::Replaced) | None => Err(Closing::Replaced),
             Some(Signal::Stopping) => Err(Closing::Stopping),
@@ -360,6 +385,9 @@ impl Chat {
             return Err(Closing::Gone);
         }
         self.heartbeats = self.heartbeats.wrapping_add(1);
+        if self.welcomed {
+            self.app.presence.here(self.portal);
+        }
         if self.welcomed && self.heartbeats.is_multiple_of(CATCH_UP_EVERY) {
             self.app.catchup.read_later(self.portal);
         }

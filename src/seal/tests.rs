@@ -109,6 +109,14 @@ fn each_missing_piece_breaks_the_seal() {
 }
 
 #[test]
+fn a_room_that_was_replaced_is_not_sealed() {
+    let mut state = sealed();
+    let content = json!({ "body": "moved", "replacement_room": "!other" });
+    state.push(event("m.room.tombstone", "", BOT, content));
+    assert_eq!(check(&state), Err(Broken("m.room.tombstone")));
+}
+
+#[test]
 fn each_loosened_level_breaks_the_seal() {
     for (name, level) in [
         ("users", json!({ HOST: 50, GHOST: 100 })),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vestibule_crypto::{Item, Unsupported};
 
-use crate::homeserver::state::BOT;
+use crate::homeserver::state::{BOT, State};
 use crate::world::{Chat, World};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -176,6 +176,12 @@ async fn what_comes_unencrypted_is_named_and_not_relayed() {
         (&json!(true), &json!({}))
     );
     assert!(!format!("{:?}", chat.guest.inbox).contains("UNENCRYPTED-WORDS"));
+    let told = |state: &mut State| {
+        let last = chat.host.notices(state).pop()?;
+        last.contains("was not encrypted").then_some(last)
+    };
+    let words = world.homeserver.until("the host is told", told).await;
+    assert!(!words.contains("UNENCRYPTED-WORDS"), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

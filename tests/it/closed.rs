@@ -5,55 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::homeserver::call::Call;
-use crate::homeserver::state::{BOT, GHOSTS};
+use crate::homeserver::listed::assert_listed;
+use crate::homeserver::state::BOT;
+use crate::homeserver::until;
 use crate::world::{Chat, World};
 
-/// In whose name each call is made, and whether it names a device.
-const BY_BOT: [&str; 17] = [
-    "upload_media",
-    "whoami",
-    "make_wake_room",
-    "wake",
-    "account_data",
-    "set_account_data",
-    "ping",
-    "set_name",
-    "register",
-    "create_room",
-    "leave",
-    "join",
-    "get_state",
-    "get_state_event",
-    "get_name",
-    "joined_rooms",
-    "send",
-];
-const BY_GHOST: [&str; 12] = [
-    "set_name",
-    "put_device",
-    "upload_cross_signing",
-    "upload_signatures",
-    "join",
-    "leave",
-    "put_state",
-    "get_state_event",
-    "get_state",
-    "delete_device",
-    "deactivate",
-    "joined_rooms",
-];
-const BY_GHOSTS_DEVICE: [&str; 6] = [
-    "upload_keys",
-    "sync",
-    "keys_query",
-    "keys_claim",
-    "send_to_device",
-    "send",
-];
-
-/// A whole life of a chat, with everything a page can ask for.
-async fn live(world: &World) -> Chat {
-    let mut chat = world.open_chat("Alice").await;
+/// A whole life of a chat, with everything a page can ask for; and how many calls there were before
+/// the guest came.
+async fn live(world: &World) -> (Chat, usize) {
+    let mut host = world.host("Alice").await;
+    let token = world.link(&mut host).await;
     // What the host asks of the bot causes no other calls.
     for command in [
         "list",
@@ -63,8 +24,14 @@ async fn live(world: &World) -> Chat {
         "help",
         "unblock 1",
     ] {
-        world.command(&mut chat.host, command).await;
+        world.command(&mut host, command).await;
     }
+    world.until_idle().await;
+    let before = world.homeserver.calls().len();
+    let mut chat = world.chat_over(host, token).await;
+    chat.host.accept(&world.homeserver, &chat.room);
+    world.deliver().await;
+    chat.guest.until_frame("host", "joined", true.into()).await;
     for text in ["one", "two"] {
         let n = chat.guest.say(text).await;
         chat.guest.until_delivered(n).await;
@@ -83,43 +50,67 @@ async fn live(world: &World) -> Chat {
         .unwrap();
     let frame = json!({ "type": "keys_upload", "one_time_keys": upload.one_time_keys, "fallback_keys": upload.fallback_keys });
     assert_eq!(chat.guest.ask(frame).await["ok"], true);
+    let inbox = chat.guest.inbox.iter();
+    let mut delivered = inbox.filter(|frame| frame["type"] == "delivered");
+    let own = delivered.next().unwrap()["event_id"].clone();
+    for (event, right) in [(json!("../../admin"), false), (own, true)] {
+        let frame = json!({ "type": "redact", "event_id": event });
+        assert_eq!(chat.guest.send_numbered(frame).await["ok"], right);
+    }
+    let read = chat.host.say(&world.homeserver, &chat.room, "three");
+    world.deliver().await;
+    chat.guest.until_texts(3).await;
+    for frame in [
+        json!({ "type": "typing", "typing": true }),
+        json!({ "type": "read", "event_id": "../../admin" }),
+        json!({ "type": "read", "event_id": read }),
+    ] {
+        chat.guest.socket().send(&frame).await;
+    }
+    until("both are shown", || {
+        let shown = |name| world.homeserver.count(name) > 0;
+        (shown("typing") && shown("receipt")).then_some(())
+    })
+    .await;
     chat.guest.disconnect();
     chat.guest.open(&world.bridge).await;
-    chat.guest.until_texts(2).await;
+    chat.guest.until_texts(3).await;
     chat.guest.socket().send(&json!({ "type": "leave" })).await;
     chat.guest.until_ended().await;
     world.until_idle().await;
-    chat
+    (chat, before)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_call_is_on_the_list_and_in_the_name_of_bot_or_ghost() {
+async fn what_a_guest_causes_is_on_the_list_and_about_their_own_chat() {
     let world = World::start().await;
-    let chat = live(&world).await;
+    let (chat, before) = live(&world).await;
+    let calls = world.homeserver.calls();
+    for call in &calls {
+        assert_listed(call);
+        assert_about_this_chat(call, &chat);
+    }
     let mut seen = BTreeSet::new();
-    for call in world.homeserver.calls() {
-        let user = call.query.get("user_id").map(String::as_str);
-        let device = call.query.get("device_id").map(String::as_str);
-        let listed = match (user, device) {
-            // Registering is done in the appservice's own name.
-            (None, None) => call.name == "register",
-            (Some(BOT), None) => BY_BOT.contains(&call.name),
-            (Some(user), None) => user.starts_with(GHOSTS) && BY_GHOST.contains(&call.name),
-            (Some(user), Some("GUESTDEVICE")) => {
-                user.starts_with(GHOSTS) && BY_GHOSTS_DEVICE.contains(&call.name)
-            }
-            _ => false,
-        };
-        assert!(listed, "{call:?}");
-        assert_about_this_chat(&call, &chat);
-        seen.insert(call.name);
+    for call in calls.iter().skip(before) {
+        let causes = &assert_listed(call).causes;
+        let is_guests = causes.contains("guest");
+        assert!(is_guests || causes.contains("itself"), "{call:?}");
+        if is_guests {
+            seen.insert(call.name);
+        }
     }
     for name in [
+        "register",
+        "create_room",
+        "put_state",
         "keys_claim",
         "keys_query",
         "upload_keys",
         "send_to_device",
         "send",
+        "redact",
+        "typing",
+        "receipt",
         "leave",
         "deactivate",
     ] {
@@ -168,6 +159,15 @@ fn assert_about_this_chat(call: &Call, chat: &Chat) {
                 _ => vec!["m.room.member", "m.room.power_levels"],
             };
             assert!(expected.contains(&call.path[4].as_str()), "{call:?}");
+        }
+        "redact" => assert_eq!(call.path[2], chat.room, "{call:?}"),
+        "typing" => {
+            assert_eq!(call.path[2], chat.room, "{call:?}");
+            assert_eq!(call.path[4], *ghost, "{call:?}");
+        }
+        "receipt" => {
+            assert_eq!(call.path[2], chat.room, "{call:?}");
+            assert!(call.path[5].starts_with('$'), "{call:?}");
         }
         "put_device" | "delete_device" => assert_eq!(call.path[2], "GUESTDEVICE"),
         "get_name" => assert_eq!(call.path[2], *host),

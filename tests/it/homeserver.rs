@@ -4,6 +4,7 @@
 
 pub mod call;
 pub mod fault;
+pub mod listed;
 pub mod past;
 pub mod room;
 pub mod state;
@@ -145,6 +146,29 @@ impl Homeserver {
     pub async fn until<T>(&self, what: &str, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
         until(what, || self.with(&mut look)).await
     }
+}
+
+impl Drop for Homeserver {
+    /// Whatever a test is about, no call went out that isn't on the list.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            for call in self.calls() {
+                listed::assert_listed(&call);
+            }
+        }
+    }
+}
+
+/// The same for a look that takes its time.
+pub async fn until_seen(what: &str, mut look: impl AsyncFnMut() -> bool) {
+    let seen = async {
+        while !look().await {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain: {what}"));
 }
 
 /// Waits until there is what is looked for.

@@ -13,10 +13,13 @@ pub fn frames() -> Vec<Value> {
     let frames = [
         json!({ "type": "send", "n": 1, "content": {} }),
         json!({ "type": "to_device", "n": 1, "event_type": "m.room.encrypted", "messages": {} }),
+        json!({ "type": "redact", "n": 1, "event_id": "no event" }),
         json!({ "type": "keys_query", "id": 1 }),
         json!({ "type": "keys_claim", "id": 1, "devices": [] }),
         json!({ "type": "keys_upload", "id": 1, "one_time_keys": {}, "fallback_keys": {} }),
         json!({ "type": "ack", "seq": 0 }),
+        json!({ "type": "typing", "typing": false }),
+        json!({ "type": "read", "event_id": "$unheard-of" }),
         json!({ "type": "leave" }),
     ];
     // A frame that is new in the protocol must be added here: its refused cases are missing.
@@ -62,6 +65,10 @@ async fn frames_that_dont_read_close_the_connection() {
         json!({ "type": "ack", "seq": 1_000_000 }),
         json!({ "type": "ack", "seq": -1 }),
         json!({ "type": "ack" }),
+        json!({ "type": "typing" }),
+        json!({ "type": "typing", "typing": 1 }),
+        json!({ "type": "read" }),
+        json!({ "type": "read", "event_id": null }),
         json!({ "type": "send", "n": 1 }),
         json!({ "type": "send", "n": "1", "content": {} }),
         json!({ "type": "keys_claim", "id": 1, "devices": {} }),

@@ -81,6 +81,48 @@ async fn a_restored_store_keeps_what_is_new_in_it_and_counts_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_that_a_restored_store_gets_again_makes_no_second_event() {
+    let mut world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    let n = chat.guest.say("before the backup").await;
+    chat.guest.until_delivered(n).await;
+    let backup = tempfile::tempdir().unwrap();
+    world.bridge.stop().await;
+    copy(&world.bridge.store_path(), backup.path());
+    world.bridge.start().await;
+    chat.guest.open(&world.bridge).await;
+    let content = chat.guest.encrypt("once").await;
+    let frame = json!({ "type": "send", "content": content });
+    assert_eq!(chat.guest.send_numbered(frame.clone()).await["ok"], true);
+    let n = chat.guest.last_n;
+    chat.guest.until_delivered(n).await;
+    let events = |world: &World, chat: &crate::world::Chat| {
+        world
+            .homeserver
+            .with(|state| state.rooms[&chat.room].timeline.len())
+    };
+    let before = events(&world, &chat);
+
+    world.bridge.stop().await;
+    std::fs::remove_dir_all(world.bridge.store_path()).unwrap();
+    copy(backup.path(), &world.bridge.store_path());
+    world.bridge.start().await;
+    chat.guest.last_n = n - 1;
+    chat.guest.open(&world.bridge).await;
+    let acked = chat.guest.welcome["acked_seq"].as_u64().unwrap();
+    ask_anew(&world, &mut chat.guest, n - 1).await;
+    chat.guest.inbox.clear();
+    chat.guest.last_seq = acked;
+    assert_eq!(chat.guest.send_numbered(frame).await["ok"], true);
+    chat.guest.until_delivered(n).await;
+    assert_eq!(events(&world, &chat), before);
+    assert_eq!(
+        world.until_host_read(&mut chat, 2).await,
+        ["before the backup", "once"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledged_frame_is_told_in_the_welcome() {
     let world = World::start().await;
     let mut chat = world.open_chat("Alice").await;

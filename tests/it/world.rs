@@ -98,7 +98,7 @@ impl World {
         loop {
             let waiting = self
                 .homeserver
-                .with(|state| state.events.len() + state.to_device.len());
+                .with(|state| state.events.len() + state.to_device.len() + state.ephemeral.len());
             if waiting == 0 {
                 return;
             }
@@ -151,6 +151,11 @@ impl World {
     pub async fn chat(&self, host: &str) -> Chat {
         let mut host = self.host(host).await;
         let token = self.link(&mut host).await;
+        self.chat_over(host, token).await
+    }
+
+    /// The same over a link that there is already.
+    pub async fn chat_over(&self, mut host: Host, token: String) -> Chat {
         let mut guest = Guest::of_link(&self.bridge, &token, "GUESTDEVICE").await;
         host.publish_device(&self.homeserver, &guest.ghost);
         let answer = guest.join(&self.bridge, &token, "Maya").await;

@@ -45,6 +45,7 @@ function begin(): void {
     tab,
     machines,
     origin: location.origin,
+    notice: words.notice,
     digest,
     reload: () => location.reload(),
   };

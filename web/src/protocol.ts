@@ -47,7 +47,7 @@ export interface ErrorBody {
   readonly triesLeft?: number | null;
 }
 
-export const END_REASONS = ["host", "guest", "expired", "failed", "third_party"] as const;
+export const END_REASONS = ["host", "guest", "expired", "failed", "third_party", "admin"] as const;
 export type EndReason = (typeof END_REASONS)[number];
 
 /** A frame that is repeated until `ack` covers its `seq`. */
@@ -84,6 +84,11 @@ export interface WelcomeFrame {
   readonly keys: Json;
   readonly oneTimeKeys: number | null;
   readonly fallbackUnused: boolean | null;
+  /** The event up to which the host has read, as far as they tell. */
+  readonly hostRead: string | null;
+  /** Whether typing and read marks are relayed. */
+  readonly typing: boolean;
+  readonly receipts: boolean;
 }
 
 export type ResultFrame =
@@ -101,11 +106,14 @@ export type ServerFrame =
   | ResultFrame
   | { readonly type: "keys_changed" }
   | { readonly type: "one_time_keys"; readonly count: number; readonly fallbackUnused: boolean }
+  | { readonly type: "typing"; readonly typing: boolean }
+  | { readonly type: "read"; readonly eventId: string }
   | { readonly type: "error"; readonly code: string };
 
 export type NumberedFrame =
   | { readonly type: "send"; readonly n: number; readonly content: Json }
-  | { readonly type: "to_device"; readonly n: number; readonly event_type: string; readonly messages: Json };
+  | { readonly type: "to_device"; readonly n: number; readonly event_type: string; readonly messages: Json }
+  | { readonly type: "redact"; readonly n: number; readonly event_id: string };
 
 export type AskFrame =
   | { readonly type: "keys_query"; readonly id: number }
@@ -120,7 +128,13 @@ export type ClientFrame =
   | NumberedFrame
   | AskFrame
   | { readonly type: "ack"; readonly seq: number }
+  | MomentFrame
   | { readonly type: "leave" };
+
+/** Neither numbered nor answered. */
+export type MomentFrame =
+  | { readonly type: "typing"; readonly typing: boolean }
+  | { readonly type: "read"; readonly event_id: string };
 
 /** Reads one frame of the bridge; throws `ShapeError` when it is none of those in the table. */
 export function parseServerFrame(text: string): ServerFrame {
@@ -147,6 +161,10 @@ export function parseServerFrame(text: string): ServerFrame {
         count: whole(frame["count"], "one_time_keys.count"),
         fallbackUnused: boolean(frame["fallback_unused"], "one_time_keys.fallback_unused"),
       };
+    case "typing":
+      return { type, typing: boolean(frame["typing"], "typing.typing") };
+    case "read":
+      return { type, eventId: string(frame["event_id"], "read.event_id") };
     case "error":
       return { type, code: string(frame["code"], "error.code") };
     default:
@@ -206,6 +224,9 @@ function welcome(frame: Json): WelcomeFrame {
     keys: object(frame["keys"], "welcome.keys"),
     oneTimeKeys: optional(frame["one_time_keys"], "welcome.one_time_keys", whole),
     fallbackUnused: optional(frame["fallback_unused"], "welcome.fallback_unused", boolean),
+    hostRead: optional(frame["host_read"], "welcome.host_read", string),
+    typing: optional(frame["typing"], "welcome.typing", boolean) ?? false,
+    receipts: optional(frame["receipts"], "welcome.receipts", boolean) ?? false,
   };
 }
 

@@ -21,13 +21,13 @@ test("every frame of the bridge's samples is read", () => {
 test("the samples hold every type of frame that the page knows", () => {
   const known = [
     "challenge", "opening", "welcome", "event", "to_device", "delivered", "undelivered", "host", "deadline", "ended", "result",
-    "keys_changed", "one_time_keys", "error",
+    "keys_changed", "one_time_keys", "typing", "read", "error",
   ];
   assert.deepEqual([...new Set(samples.to_page.map(({ type }) => type))].sort(), known.sort());
 });
 
 /** Optional for the page: it lives without them. */
-const OPTIONAL = new Set(["challenge.store_id", "welcome.one_time_keys", "welcome.fallback_unused", "welcome.ghost", "result.deadline", "result.body", "error.message"]);
+const OPTIONAL = new Set(["challenge.store_id", "welcome.one_time_keys", "welcome.fallback_unused", "welcome.ghost", "welcome.host_read", "welcome.typing", "welcome.receipts", "result.deadline", "result.body", "error.message"]);
 
 test("a frame that lacks a member is refused", () => {
   for (const sample of samples.to_page) {

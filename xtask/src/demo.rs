@@ -15,6 +15,7 @@ use crate::setup::{self, Need};
 
 const HELP: &str = "  What you type goes to the guest. Besides:
     /invite [label]   ask the bot for another link
+    /bot COMMAND      write to the bot: help, list, end 1, block 1, …
     /chats            who is here
     /chat N           write to number N from now on
     /quit             end the demo";
@@ -148,6 +149,11 @@ impl Prompt {
             "/invite" => {
                 let room = self.management_room.clone();
                 println!("  {}", self.host.ask_again(&room, Lab::BOT, rest.trim())?);
+            }
+            "/bot" => {
+                let command = if rest.trim().is_empty() { "help" } else { rest };
+                let room = self.management_room.clone();
+                self.host.send(&room, command.trim()).map(drop)?;
             }
             "/chats" => self.list(),
             "/chat" => self.choose(rest.trim()),

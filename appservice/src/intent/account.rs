@@ -66,6 +66,14 @@ impl Intent<'_> {
         Ok(())
     }
 
+    /// Takes the user's own picture away.
+    pub async fn clear_avatar(&self) -> Result<(), CallError> {
+        let value = ProfileFieldValue::AvatarUrl("".into());
+        let request = set_profile_field::v3::Request::new(id_in_path("user id", self.user)?, value);
+        let _cleared: Done = self.ask(request).await?;
+        Ok(())
+    }
+
     /// Anybody's display name, if they have one.
     pub async fn display_name(&self, user: &str) -> Result<Option<String>, CallError> {
         let request = get_profile_field::v3::Request::new(

@@ -1,12 +1,14 @@
-//! Events, typing and receipts. Source: client-server API, "Sending events to a room",
-//! "Redactions", "Typing notifications", "Receipts".
+//! Events, typing, receipts and presence. Source: client-server API, "Sending events to a room",
+//! "Redactions", "Typing notifications", "Receipts", "Presence".
 
 use std::time::Duration;
 
 use ruma::api::client::message::send_message_event;
+use ruma::api::client::presence::{get_presence, set_presence};
 use ruma::api::client::receipt::create_receipt;
 use ruma::api::client::redact::redact_event;
 use ruma::api::client::typing::create_typing_event;
+use ruma::presence::PresenceState;
 use ruma::serde::Raw;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,6 +20,11 @@ use crate::error::CallError;
 #[derive(Deserialize)]
 pub(super) struct Sent {
     pub(super) event_id: String,
+}
+
+#[derive(Deserialize)]
+struct Presence {
+    presence: PresenceState,
 }
 
 impl Intent<'_> {
@@ -72,6 +79,21 @@ impl Intent<'_> {
             create_typing_event::v3::Request::new(user, id_in_path("room id", room)?, state);
         let _shown: Done = self.ask(request).await?;
         Ok(())
+    }
+
+    /// Shows the user as online, for as long as the homeserver keeps that up.
+    pub async fn set_online(&self) -> Result<(), CallError> {
+        let user = id_in_path("user id", self.user)?;
+        let request = set_presence::v3::Request::new(user, PresenceState::Online);
+        let _shown: Done = self.ask(request).await?;
+        Ok(())
+    }
+
+    /// Whether the user is shown as online; never on a homeserver without presence.
+    pub async fn is_online(&self) -> Result<bool, CallError> {
+        let user = id_in_path("user id", self.user)?;
+        let shown: Presence = self.ask(get_presence::v3::Request::new(user)).await?;
+        Ok(shown.presence == PresenceState::Online)
     }
 
     /// Marks everything up to this event as read, for all to see.

@@ -11,15 +11,19 @@ use ruma::api::client::sync::sync_events;
 use ruma::api::client::to_device::send_event_to_device;
 use ruma::presence::PresenceState;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::{Done, Intent, id_in_path, in_path};
 use crate::error::CallError;
-use crate::transaction::RoomEvent;
+use crate::transaction::{Ephemeral, RoomEvent};
 
 /// The one algorithm of one-time keys that is in use.
 const ONE_TIME_KEY: &str = "signed_curve25519";
+
+/// What tells how far somebody has read.
+const RECEIPT: &str = "m.receipt";
 
 /// How many of a room's latest events a reading brings.
 const TIMELINE: u32 = 20;
@@ -35,6 +39,8 @@ pub struct DeviceBatch {
     pub events: Vec<RoomEvent>,
     /// Where the room's past goes on, when it has more than `events`.
     pub earlier: Option<String>,
+    /// How far the room's members have read.
+    pub receipts: Vec<Ephemeral>,
     /// Where to go on. Given as `since`, the homeserver forgets all to-device events before it.
     pub next_batch: String,
     /// How many one-time keys the homeserver has left; none when it doesn't say.
@@ -110,6 +116,7 @@ struct Rooms {
 #[serde(default)]
 struct Room {
     timeline: Timeline,
+    ephemeral: Events,
 }
 
 #[derive(Default, Deserialize)]
@@ -142,14 +149,16 @@ impl DeviceBatch {
             .filter_map(|event| serde_json::from_str(event.get()).ok())
             .collect();
         let mut skipped = count - to_device.len();
-        let timeline = room.and_then(|room| {
+        let found = room.and_then(|room| {
             let rooms = &mut answer.rooms;
             let found = rooms.join.remove(room).or_else(|| rooms.leave.remove(room));
-            found.map(|found| (room, found.timeline))
+            found.map(|found| (room, found))
         });
-        let (mut events, mut earlier) = (Vec::new(), None);
-        if let Some((room, timeline)) = timeline {
-            events = in_room(room, &timeline.events, &mut skipped);
+        let (mut events, mut receipts, mut earlier) = (Vec::new(), Vec::new(), None);
+        if let Some((room, found)) = found {
+            events = in_room(room, &found.timeline.events, &mut skipped);
+            receipts = in_room(room, &found.ephemeral.events, &mut skipped);
+            let timeline = found.timeline;
             earlier = timeline.prev_batch.filter(|_| timeline.limited);
         }
         let left =
@@ -159,6 +168,7 @@ impl DeviceBatch {
             to_device,
             events,
             earlier,
+            receipts,
             next_batch: answer.next_batch,
             one_time_keys: answer.device_one_time_keys_count.map(left),
             fallback_unused: answer.device_unused_fallback_key_types.map(unused),
@@ -169,8 +179,12 @@ impl DeviceBatch {
 }
 
 /// Events of a known room, which `/sync` doesn't name in each of them.
-fn in_room(room: &str, events: &[Box<RawValue>], skipped: &mut usize) -> Vec<RoomEvent> {
-    let read: Vec<RoomEvent> = events
+fn in_room<T: DeserializeOwned>(
+    room: &str,
+    events: &[Box<RawValue>],
+    skipped: &mut usize,
+) -> Vec<T> {
+    let read: Vec<T> = events
         .iter()
         .filter_map(|event| {
             let mut event: Map<String, Value> = serde_json::from_str(event.get()).ok()?;
@@ -224,7 +238,7 @@ impl Intent<'_> {
             filter.room.include_leave = true;
             filter.room.timeline = self.by_others(TIMELINE)?;
             filter.room.state = RoomEventFilter::ignore_all();
-            filter.room.ephemeral = RoomEventFilter::ignore_all();
+            filter.room.ephemeral.types = Some(vec![RECEIPT.to_owned()]);
             filter.room.account_data = RoomEventFilter::ignore_all();
         }
         let mut request = sync_events::v3::Request::new();

@@ -155,10 +155,12 @@ async fn the_inbox_and_a_room() {
     let event = |id: &str| json!({ "type": "m.room.encrypted", "event_id": id, "sender": HOST, "content": {} });
     let timeline =
         json!({ "events": [event("$1"), 5, event("$2")], "limited": true, "prev_batch": "p1" });
+    let receipt =
+        json!({ "type": "m.receipt", "content": { "$1": { "m.read": { HOST: { "ts": 5 } } } } });
     for membership in ["join", "leave"] {
         let (server, homeserver) = ok(json!({
             "next_batch": "s2",
-            "rooms": { (membership): { ROOM: { "timeline": timeline }, "!other": { "timeline": timeline } } },
+            "rooms": { (membership): { ROOM: { "timeline": timeline, "ephemeral": { "events": [receipt, {}] } }, "!other": { "timeline": timeline } } },
         }))
         .await;
         let device = homeserver.as_user(GHOST).with_device("BROWSER1");
@@ -170,7 +172,9 @@ async fn the_inbox_and_a_room() {
             .collect();
         assert_eq!(ids, ["$1", "$2"]);
         assert_eq!(batch.events[0].room_id, ROOM);
-        assert_eq!((batch.skipped, batch.earlier.as_deref()), (1, Some("p1")));
+        assert_eq!((batch.skipped, batch.earlier.as_deref()), (2, Some("p1")));
+        assert_eq!(batch.receipts.len(), 1);
+        assert_eq!(batch.receipts[0].content, receipt["content"]);
         let request = only(&server).await;
         let filter = request
             .url
@@ -183,6 +187,7 @@ async fn the_inbox_and_a_room() {
         assert_eq!(filter["room"]["include_leave"], true);
         assert_eq!(filter["room"]["timeline"]["not_senders"], json!([GHOST]));
         assert_eq!(filter["room"]["state"]["types"], json!([]));
+        assert_eq!(filter["room"]["ephemeral"]["types"], json!(["m.receipt"]));
     }
     let whole = json!({ "next_batch": "s2", "rooms": { "join": { ROOM: { "timeline": { "events": [], "prev_batch": "p1" } } } } });
     let (_server, homeserver) = ok(whole).await;

@@ -1,12 +1,20 @@
 //! The client against a homeserver that answers as told.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod account;
+mod closed;
 mod events;
 mod failures;
 mod keys;
 mod rooms;
+mod sources;
+mod table;
 
 use std::time::Duration;
 

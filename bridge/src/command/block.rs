@@ -1,14 +1,11 @@
 //! `block N`: end a chat and let the guest in no more.
 
-use super::which::{Room, Which, called};
-use super::{Command, Misuse, Request, which};
+use super::scene::{Scene, Stop};
+use super::which::{Which, called};
+use super::{Command, Place, Reads};
 use crate::block::{block, same_label};
 use crate::book::{Book, Entry, Named, Standing};
-use crate::bridge::Undecided;
 use crate::draft::Draft;
-use crate::effect::Words;
-use crate::host::ManagementRoom;
-use crate::id::UserId;
 use crate::policy::Role;
 
 pub(super) const COMMAND: Command = Command {
@@ -19,50 +16,31 @@ pub(super) const COMMAND: Command = Command {
               blocked them. Their browser can't use another link of yours, as far as it can be recognised, and I \
               make no new link with the same label. You can as well ban the guest in the chat's room.",
     role: Role::Host,
-    parse,
+    place: Place::Hosts,
+    reads: Reads::Which(carry_out),
 };
 
-fn parse(arguments: &str, _role: Role) -> Result<Request, Misuse> {
-    which::parse(arguments, COMMAND.name).map(Request::Block)
-}
-
-pub(super) fn answer(
-    which: &Which,
-    room: &ManagementRoom,
-    author: &UserId,
-    draft: &mut Draft<'_>,
-) -> Result<(), Undecided> {
-    let book = Book::of(author, draft)?;
-    let speak = Room::of(room, draft.now);
-    let text = match choose(which, &book, speak) {
-        Ok(entry) => carry_out(entry, &book, speak, draft)?,
-        Err(text) => text,
-    };
-    draft.say(&room.room, Words::new(text));
-    Ok(())
-}
-
 /// A chat that goes on is meant rather than one with the same label that is over.
-fn choose<'a>(which: &Which, book: &'a Book, speak: Room) -> Result<&'a Entry, String> {
-    let goes_on = |entry: &Entry| entry.standing(speak.now) == Standing::Chat;
+fn choose<'a>(which: &Which, book: &'a Book, scene: Scene<'_>) -> Result<&'a Entry, Stop> {
+    let goes_on = |entry: &Entry| entry.standing(scene.now) == Standing::Chat;
     let known = |entry: &Entry| entry.portal.is_some();
-    match which.one(COMMAND.name, goes_on, book, speak) {
-        Ok(entry) => Ok(entry),
-        Err(_) => which.one(COMMAND.name, known, book, speak),
-    }
+    which
+        .one(COMMAND.name, goes_on, book, scene)
+        .or_else(|_| which.one(COMMAND.name, known, book, scene))
 }
 
 fn carry_out(
-    entry: &Entry,
+    which: &Which,
     book: &Book,
-    speak: Room,
+    scene: Scene<'_>,
     draft: &mut Draft<'_>,
-) -> Result<String, Undecided> {
+) -> Result<String, Stop> {
+    let entry = choose(which, book, scene)?;
     let Some(portal) = &entry.portal else {
         return Ok(String::new());
     };
     let who = called(entry);
-    let unblock = speak.command("unblock", entry.link.number);
+    let unblock = scene.command("unblock", entry.link.number);
     let known = book
         .blocks
         .iter()
@@ -79,20 +57,20 @@ fn carry_out(
         " and ended the chat. They read that it has ended, and not that you blocked them"
     };
     let mut text = format!("I blocked {who}{ended}. Write {unblock} to take that back.");
-    if let Some(other) = other_link(entry, book, speak) {
+    if let Some(other) = other_link(entry, book, scene) {
         text.push_str(&format!(
             "\nThere is still an unused link with this label. Write {} to take it back.",
-            speak.command("revoke", other)
+            scene.command("revoke", other)
         ));
     }
     Ok(text)
 }
 
 /// A link with the same label that somebody can still use: perhaps the same person has it.
-fn other_link(entry: &Entry, book: &Book, speak: Room) -> Option<u32> {
+fn other_link(entry: &Entry, book: &Book, scene: Scene<'_>) -> Option<u32> {
     let label = entry.label()?;
     let same = |other: &&Entry| {
-        other.standing(speak.now) == Standing::Unused
+        other.standing(scene.now) == Standing::Unused
             && other.label().is_some_and(|other| same_label(other, label))
     };
     book.entries.iter().find(same).map(Named::number)

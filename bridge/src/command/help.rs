@@ -1,9 +1,7 @@
 //! `help [command]`: explain the commands.
 
-use super::{Command, Misuse, Request, find, first_word, permitted, shown};
-use crate::draft::Draft;
-use crate::effect::Words;
-use crate::host::ManagementRoom;
+use super::scene::{Said, Scene, one};
+use super::{Command, Misuse, Place, Reader, Reads, Request, find, first_word, permitted, shown};
 use crate::policy::Role;
 
 pub(super) const COMMAND: Command = Command {
@@ -12,7 +10,8 @@ pub(super) const COMMAND: Command = Command {
     summary: "show what I understand, or all about one command",
     details: "",
     role: Role::Host,
-    parse,
+    place: Place::Anywhere,
+    reads: Reads::Own(parse),
 };
 
 /// Explain the commands.
@@ -22,30 +21,36 @@ pub struct Help {
     pub command: Option<&'static str>,
 }
 
-fn parse(arguments: &str, role: Role) -> Result<Request, Misuse> {
+fn parse(arguments: &str, reader: Reader) -> Result<Request, Misuse> {
     let (name, _) = first_word(arguments);
     if name.is_empty() {
         return Ok(Request::Help(Help { command: None }));
     }
-    let command = find(name.trim_start_matches(['/', '!']), role)?;
+    let command = find(name.trim_start_matches(['/', '!']), reader)?;
     Ok(Request::Help(Help {
         command: Some(command.name),
     }))
 }
 
-pub(super) fn answer(help: &Help, room: &ManagementRoom, role: Role, draft: &mut Draft<'_>) {
-    let about = permitted(role).find(|command| help.command == Some(command.name));
-    let text = about.map_or_else(
-        || overview(role, room.direct),
-        |command| explain(command, room.direct),
-    );
-    draft.say(&room.room, Words::new(text));
+pub(super) fn answer(help: &Help, scene: Scene<'_>) -> Said {
+    let reader = Reader::of(scene);
+    let direct = scene.room.direct;
+    let about = permitted(reader).find(|command| help.command == Some(command.name));
+    one(about.map_or_else(
+        || overview(reader, direct),
+        |command| explain(command, direct),
+    ))
 }
 
-fn overview(role: Role, direct: bool) -> String {
+fn overview(reader: Reader, direct: bool) -> String {
     let lines =
-        permitted(role).map(|command| format!("{}: {}", usage(command, direct), command.summary));
-    std::iter::once("I make links for guest chats. You can write:".to_owned())
+        permitted(reader).map(|command| format!("{}: {}", usage(command, direct), command.summary));
+    let first = if reader.admin_room {
+        "This is an admin room. You can write:"
+    } else {
+        "I make links for guest chats. You can write:"
+    };
+    std::iter::once(first.to_owned())
         .chain(lines)
         .collect::<Vec<_>>()
         .join("\n")

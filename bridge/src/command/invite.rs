@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::which::Room;
-use super::{Command, Misuse, Request, length, shorten};
+use super::scene::{Scene, Stop};
+use super::{Command, Misuse, Place, Reader, Reads, Request, length, shorten};
+use crate::audit::{Act, Actor, Target};
 use crate::block;
 use crate::book::Named;
 use crate::bridge::Undecided;
@@ -11,12 +12,12 @@ use crate::draft::Draft;
 use crate::effect::{Effect, Words};
 use crate::ghost;
 use crate::guest::visible_text;
-use crate::host::ManagementRoom;
-use crate::id::{LinkId, UserId};
+use crate::id::LinkId;
 use crate::link::{Link, LinkState, Token};
 use crate::notice::{whom, whom_by_number};
 use crate::passcode::Passcode;
 use crate::policy::Role;
+use crate::steering;
 use crate::words::{escape, in_words, roughly};
 
 /// How many characters a label may have.
@@ -36,7 +37,8 @@ pub(super) const COMMAND: Command = Command {
               With `--passcode` they also need six digits, which you tell them some other way: on the telephone, \
               say.",
     role: Role::Host,
-    parse,
+    place: Place::Hosts,
+    reads: Reads::Own(parse),
 };
 
 /// Make a link.
@@ -62,7 +64,7 @@ pub(super) struct Wish {
     pub replaces: Option<LinkId>,
 }
 
-fn parse(arguments: &str, _role: Role) -> Result<Request, Misuse> {
+fn parse(arguments: &str, _reader: Reader) -> Result<Request, Misuse> {
     let mut invite = Invite::default();
     let mut label = Vec::new();
     let mut words = arguments.split_whitespace().peekable();
@@ -111,12 +113,7 @@ fn option(word: &str) -> Option<&str> {
     name.starts_with(char::is_alphabetic).then_some(name)
 }
 
-pub(super) fn answer(
-    invite: Invite,
-    room: &ManagementRoom,
-    author: &UserId,
-    draft: &mut Draft<'_>,
-) -> Result<(), Undecided> {
+pub(super) fn answer(invite: Invite, scene: Scene<'_>, draft: &mut Draft<'_>) -> Result<(), Stop> {
     let lives = invite.lives.unwrap_or(draft.policy.link_lifetime);
     let shortest = draft.policy.times.shortest_link;
     let longest = draft
@@ -125,13 +122,11 @@ pub(super) fn answer(
         .longest_link
         .max(draft.policy.link_lifetime);
     if invite.lives.is_some() && !(shortest..=longest).contains(&lives) {
-        let text = format!(
+        return Err(Stop::Because(format!(
             "A link can wait for a guest from {} up to {}. Write for example `--expires 3d`.",
             in_words(shortest),
             in_words(longest)
-        );
-        draft.say(&room.room, Words::new(text));
-        return Ok(());
+        )));
     }
     let wish = Wish {
         label: invite.label,
@@ -139,26 +134,19 @@ pub(super) fn answer(
         passcode: invite.passcode,
         replaces: None,
     };
-    make(wish, room, author, draft).map(|_| ())
+    make(wish, scene, draft)
 }
 
-/// Makes a link and tells it, or says why there is none. Whether there is one.
-pub(super) fn make(
-    wish: Wish,
-    room: &ManagementRoom,
-    author: &UserId,
-    draft: &mut Draft<'_>,
-) -> Result<bool, Undecided> {
-    if let Some(text) = obstacle(&wish, room, author, draft)? {
-        draft.say(&room.room, Words::new(text));
-        return Ok(false);
-    }
+/// Makes a link and tells it.
+pub(super) fn make(wish: Wish, scene: Scene<'_>, draft: &mut Draft<'_>) -> Result<(), Stop> {
+    check(&wish, scene, draft)?;
+    let author = scene.author;
     let token = Token::random(draft.rng);
     let passcode = wish.passcode.then(|| Passcode::random(draft.rng));
     let link = Link {
         id: LinkId::random(draft.rng),
         host: author.clone(),
-        room: room.room.clone(),
+        room: scene.room.room.clone(),
         label: wish.label,
         token_hash: token.hash(),
         ghost: ghost::random(&draft.policy.server_name, draft.rng),
@@ -166,6 +154,7 @@ pub(super) fn make(
         expires_at: draft.now + wish.lives,
         state: LinkState::Open,
         number: draft.next_number(author)?,
+        serial: draft.next_serial()?,
         passcode: passcode.as_ref().map(|passcode| passcode.hash(&token)),
         wrong_passcodes: 0,
         opened_at: None,
@@ -181,25 +170,28 @@ pub(super) fn make(
     let words = sharing_words(&link, &token, passcode.as_ref(), &lives, draft);
     share(&link, words, draft);
     draft.counts()?.link_opened();
+    draft.audit(Act::LinkMade, Actor::Host, Target::link(&link))?;
     draft.put_link(link);
-    Ok(true)
+    Ok(())
 }
 
 /// What stands against a new link, and what to do then.
-fn obstacle(
-    wish: &Wish,
-    room: &ManagementRoom,
-    author: &UserId,
-    draft: &mut Draft<'_>,
-) -> Result<Option<String>, Undecided> {
-    let speak = Room::of(room, draft.now);
+fn check(wish: &Wish, scene: Scene<'_>, draft: &mut Draft<'_>) -> Result<(), Stop> {
+    let author = scene.author;
+    if draft.facts.steering()?.paused.is_some() {
+        return Err(Stop::Because(
+            "An administrator has paused this service for the moment, so I make no links. Chats go on. \
+             Please try again later."
+                .to_owned(),
+        ));
+    }
     if let Some(label) = &wish.label
         && let Some(block) = block::of_label(author, label, draft)?
     {
-        return Ok(Some(format!(
+        return Err(Stop::Because(format!(
             "You blocked {}. Write {} first, or choose another label if this is somebody else.",
             whom_by_number(block.label(), block.number),
-            speak.command("unblock", block.number)
+            scene.command("unblock", block.number)
         )));
     }
     let links = draft.facts.links_of_host(author)?;
@@ -207,16 +199,17 @@ fn obstacle(
         .iter()
         .filter(|link| link.usable(draft.now).is_ok() && wish.replaces != Some(link.id))
         .count();
-    if open >= draft.policy.open_links {
-        return Ok(Some(format!(
+    let quota = steering::host(author, draft)?.quota;
+    if open >= quota.links.unwrap_or(draft.policy.open_links) {
+        return Err(Stop::Because(format!(
             "You have {open} unused link{}, and more are not allowed. Please use one of them or take one back: \
              {} shows them.",
             if open == 1 { "" } else { "s" },
-            speak.command("list", "")
+            scene.command("list", "")
         )));
     }
     if let Some(wait) = wait_for_tomorrow(&links, draft) {
-        return Ok(Some(format!(
+        return Err(Stop::Because(format!(
             "You made {} links in 24 hours, and more are not allowed. You can make the next one in {}.",
             draft.policy.limits.links_a_day,
             roughly(wait)
@@ -225,13 +218,13 @@ fn obstacle(
     let replaced = u64::from(wish.replaces.is_some());
     let everywhere = draft.counts()?.open_links.saturating_sub(replaced);
     if everywhere >= draft.policy.limits.bridge_links {
-        return Ok(Some(
+        return Err(Stop::Because(
             "There are as many unused links here as the server allows, yours and those of others. \
              Please try again later, or ask your administrator."
                 .to_owned(),
         ));
     }
-    Ok(None)
+    Ok(())
 }
 
 /// When the host made as many links as a day allows: how long until the next.

@@ -1,13 +1,10 @@
 //! `list`: every open link and chat.
 
-use super::which::Room;
-use super::{Command, Misuse, Request};
+use super::scene::{Said, Scene, Stop, one};
+use super::{Command, Misuse, Place, Reader, Reads, Request};
 use crate::book::{Book, Entry, Standing};
-use crate::bridge::Undecided;
 use crate::draft::Draft;
 use crate::effect::Words;
-use crate::host::ManagementRoom;
-use crate::id::UserId;
 use crate::notice::whom;
 use crate::policy::Role;
 use crate::portal::{Portal, PortalState};
@@ -25,23 +22,19 @@ pub(super) const COMMAND: Command = Command {
     details: "The numbers are what the other commands take. They stay the same as long as something lasts, and are \
               never given to somebody else.",
     role: Role::Host,
-    parse,
+    place: Place::Hosts,
+    reads: Reads::Own(parse),
 };
 
-fn parse(_arguments: &str, _role: Role) -> Result<Request, Misuse> {
+fn parse(_arguments: &str, _reader: Reader) -> Result<Request, Misuse> {
     Ok(Request::List)
 }
 
-pub(super) fn answer(
-    room: &ManagementRoom,
-    author: &UserId,
-    draft: &mut Draft<'_>,
-) -> Result<(), Undecided> {
-    let book = Book::of(author, draft)?;
-    let speak = Room::of(room, draft.now);
+pub(super) fn answer(scene: Scene<'_>, draft: &mut Draft<'_>) -> Result<Said, Stop> {
+    let book = Book::of(scene.author, draft)?;
     let open = |standing| {
         let entries = book.entries.iter();
-        entries.filter(move |entry| entry.standing(speak.now) == standing)
+        entries.filter(move |entry| entry.standing(scene.now) == standing)
     };
     let chats = open(Standing::Chat).map(|entry| Line::of(entry, draft.now));
     let links = open(Standing::Unused).map(|entry| Line::of(entry, draft.now));
@@ -55,20 +48,17 @@ pub(super) fn answer(
         ("Links that nobody used yet:", links.collect()),
         ("Blocked:", blocked.collect()),
     ];
-    let nothing = parts.iter().all(|(_, lines)| lines.is_empty());
+    let mut said = Said::new();
     for (title, lines) in &parts {
-        for page in lines.chunks(LINES) {
-            draft.say(&room.room, words(title, page));
-        }
+        said.extend(lines.chunks(LINES).map(|page| words(title, page)));
     }
-    if nothing {
-        let text = format!(
+    if said.is_empty() {
+        return Ok(one(format!(
             "You have no links and no chats. Write {} for a link.",
-            speak.command("invite", "")
-        );
-        draft.say(&room.room, Words::new(text));
+            scene.command("invite", "")
+        )));
     }
-    Ok(())
+    Ok(said)
 }
 
 /// What is said of one link, chat or blocked guest.

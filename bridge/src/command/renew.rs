@@ -1,15 +1,13 @@
 //! `renew N`: make a new link with the same label.
 
 use super::invite::{self, Wish};
-use super::revoke::take_back;
-use super::which::{Found, Room, Which, called};
-use super::{Command, Misuse, Request, which};
+use super::scene::{Scene, Stop};
+use super::which::{Which, called};
+use super::{Command, Place, Reads};
+use crate::audit::Actor;
 use crate::book::{Book, Entry, Standing};
-use crate::bridge::Undecided;
 use crate::draft::Draft;
-use crate::effect::Words;
-use crate::host::ManagementRoom;
-use crate::id::UserId;
+use crate::link::take_back;
 use crate::policy::Role;
 
 pub(super) const COMMAND: Command = Command {
@@ -19,57 +17,44 @@ pub(super) const COMMAND: Command = Command {
     details: "N is a number from the list or from what I told you, or the label. The new link has a number of its \
               own, and a new passcode if the old one had one. An unused link is taken back; a chat goes on.",
     role: Role::Host,
-    parse,
+    place: Place::Hosts,
+    reads: Reads::Which(carry_out),
 };
 
-fn parse(arguments: &str, _role: Role) -> Result<Request, Misuse> {
-    which::parse(arguments, COMMAND.name).map(Request::Renew)
-}
-
-pub(super) fn answer(
+/// Says nothing itself: the link's words do, and can't be stored.
+fn carry_out(
     which: &Which,
-    room: &ManagementRoom,
-    author: &UserId,
+    book: &Book,
+    scene: Scene<'_>,
     draft: &mut Draft<'_>,
-) -> Result<(), Undecided> {
-    let book = Book::of(author, draft)?;
-    let speak = Room::of(room, draft.now);
-    let entry = match which.find(book.entries.iter()) {
-        Found::One(entry) => Some(entry),
-        // They have the same label, and that is what is asked for.
-        Found::Several(entries) => entries.last().copied(),
-        Found::None => None,
-    };
-    let Some(entry) = entry else {
-        let text = which.unknown(COMMAND.name, book.entries.iter(), speak);
-        draft.say(&room.room, Words::new(text));
-        return Ok(());
-    };
-    if let Some(text) = blocked(entry, &book, speak) {
-        draft.say(&room.room, Words::new(text));
-        return Ok(());
-    }
-    let unused = entry.standing(draft.now) == Standing::Unused;
+) -> Result<String, Stop> {
+    // Several have the same label, and that is what is asked for.
+    let entry = which.newest(book.entries.iter());
+    let entry = entry.ok_or_else(|| which.unknown(COMMAND.name, book.entries.iter(), scene))?;
+    check_block(entry, book, scene)?;
+    let unused = entry.standing(scene.now) == Standing::Unused;
     let wish = Wish {
         label: entry.link.label.clone(),
         lives: draft.policy.link_lifetime,
         passcode: entry.link.passcode.is_some(),
         replaces: unused.then_some(entry.link.id),
     };
-    let made = invite::make(wish, room, author, draft)?;
-    if made && unused {
-        take_back(&entry.link, draft)?;
+    invite::make(wish, scene, draft)?;
+    if unused {
+        take_back(&entry.link, Actor::Host, draft)?;
     }
-    Ok(())
+    Ok(String::new())
 }
 
 /// A guest without label is on the block list by number alone.
-fn blocked(entry: &Entry, book: &Book, speak: Room) -> Option<String> {
+fn check_block(entry: &Entry, book: &Book, scene: Scene<'_>) -> Result<(), Stop> {
     let number = entry.link.number;
-    let block = book.blocks.iter().find(|block| block.number == number)?;
-    Some(format!(
-        "You blocked {}. Write {} first.",
-        called(block),
-        speak.command("unblock", block.number)
-    ))
+    match book.blocks.iter().find(|block| block.number == number) {
+        None => Ok(()),
+        Some(block) => Err(Stop::Because(format!(
+            "You blocked {}. Write {} first.",
+            called(block),
+            scene.command("unblock", block.number)
+        ))),
+    }
 }

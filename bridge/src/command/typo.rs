@@ -1,14 +1,13 @@
 //! The command that was probably meant.
 
-use super::permitted;
-use crate::policy::Role;
+use super::{Reader, permitted};
 
 /// The command that is at most two typing mistakes away, or of which this is the beginning.
-pub(super) fn nearest(typed: &str, role: Role) -> Option<&'static str> {
+pub(super) fn nearest(typed: &str, reader: Reader) -> Option<&'static str> {
     const MISTAKES: usize = 2;
-    let begun = permitted(role).find(|command| command.name.starts_with(typed));
+    let begun = permitted(reader).find(|command| command.name.starts_with(typed));
     let near = || {
-        permitted(role)
+        permitted(reader)
             .map(|command| (mistakes(typed, command.name), command))
             .filter(|(mistakes, command)| {
                 *mistakes <= MISTAKES && *mistakes * 2 < command.name.len()
@@ -47,6 +46,14 @@ fn mistakes(from: &str, to: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Role;
+
+    fn host(role: Role) -> Reader {
+        Reader {
+            role,
+            admin_room: false,
+        }
+    }
 
     #[test]
     fn distances_are_those_of_levenshtein() {
@@ -61,7 +68,7 @@ mod tests {
             assert_eq!(mistakes(from, to), distance, "{from} {to}");
         }
         // A word without end is no command, and costs nothing.
-        assert_eq!(nearest(&"x".repeat(1_000_000), Role::Host), None);
+        assert_eq!(nearest(&"x".repeat(1_000_000), host(Role::Host)), None);
     }
 
     #[test]
@@ -87,8 +94,8 @@ mod tests {
             ("привет", None),
         ];
         for (typed, meant) in table {
-            assert_eq!(nearest(typed, Role::Host), meant, "{typed}");
+            assert_eq!(nearest(typed, host(Role::Host)), meant, "{typed}");
         }
-        assert_eq!(nearest("invite", Role::None), None);
+        assert_eq!(nearest("invite", host(Role::None)), None);
     }
 }

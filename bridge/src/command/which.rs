@@ -1,12 +1,11 @@
 //! Which link or chat a command means: a number of the list, or a label.
 
-use super::{Misuse, shorten, shown};
+use super::scene::{Scene, Stop};
+use super::{Misuse, shorten};
 use crate::block::same_label;
 use crate::book::{Book, Entry, Named, Standing};
 use crate::guest::visible_text;
-use crate::host::ManagementRoom;
 use crate::notice::{whom, whom_by_number};
-use crate::time::Timestamp;
 
 /// How many are named when none or several fit.
 const NAMED: usize = 10;
@@ -59,6 +58,15 @@ impl Which {
         }
     }
 
+    /// The last of those that fit.
+    pub(super) fn newest<'a, T: Named>(&self, among: impl Iterator<Item = &'a T>) -> Option<&'a T> {
+        match self.find(among) {
+            Found::One(one) => Some(one),
+            Found::Several(several) => several.last().copied(),
+            Found::None => None,
+        }
+    }
+
     /// Finds the one entry that is meant and that the command can do something with.
     ///
     /// Fails with what the host reads, which says what to write instead.
@@ -67,19 +75,15 @@ impl Which {
         command: &'static str,
         fits: impl Fn(&Entry) -> bool,
         book: &'a Book,
-        room: Room,
-    ) -> Result<&'a Entry, String> {
+        scene: Scene<'_>,
+    ) -> Result<&'a Entry, Stop> {
         let fitting = || book.entries.iter().filter(|entry| fits(entry));
         match self.find(fitting()) {
             Found::One(entry) => Ok(entry),
-            Found::Several(entries) => Err(self.several(command, &entries, room)),
-            Found::None => match self.find(book.entries.iter()) {
-                Found::One(entry) => Err(instead(entry, room)),
-                Found::Several(entries) => match entries.last() {
-                    Some(entry) => Err(instead(entry, room)),
-                    None => Err(self.unknown(command, fitting(), room)),
-                },
-                Found::None => Err(self.unknown(command, fitting(), room)),
+            Found::Several(entries) => Err(self.several(command, &entries, scene)),
+            Found::None => match self.newest(book.entries.iter()) {
+                Some(entry) => Err(instead(entry, scene)),
+                None => Err(self.unknown(command, fitting(), scene)),
             },
         }
     }
@@ -89,16 +93,16 @@ impl Which {
         &self,
         command: &'static str,
         fitting: &[&T],
-        room: Room,
-    ) -> String {
+        scene: Scene<'_>,
+    ) -> Stop {
         let numbers: Vec<String> = fitting.iter().map(|one| one.number().to_string()).collect();
         let first = numbers.first().map_or("", String::as_str);
-        format!(
+        Stop::Because(format!(
             "“{}” fits {}. Please write the number, for example {}.",
             shorten(&self.0),
             listed(&numbers),
-            room.command(command, first)
-        )
+            scene.command(command, first)
+        ))
     }
 
     /// Nothing has this number or label. `fitting` are those that the command could be used with.
@@ -106,66 +110,41 @@ impl Which {
         &self,
         command: &'static str,
         fitting: impl Iterator<Item = &'a T>,
-        room: Room,
-    ) -> String {
+        scene: Scene<'_>,
+    ) -> Stop {
         let typed = shorten(&self.0);
         let names: Vec<String> = fitting
             .map(|one| format!("{} ({})", one.number(), whom(one.label())))
             .collect();
-        if names.is_empty() {
+        Stop::Because(if names.is_empty() {
             format!(
                 "I find no “{typed}”, and nothing else to {command} either. Write {} to see what there is.",
-                room.command("list", "")
+                scene.command("list", "")
             )
         } else {
             format!("I find no “{typed}”. You can {command} {}.", listed(&names))
-        }
-    }
-}
-
-/// How the bot speaks in a room, and when.
-#[derive(Clone, Copy)]
-pub(super) struct Room {
-    /// Whether commands go without prefix.
-    pub direct: bool,
-    /// The time.
-    pub now: Timestamp,
-}
-
-impl Room {
-    /// This room, now.
-    pub(super) fn of(room: &ManagementRoom, now: Timestamp) -> Self {
-        Self {
-            direct: room.direct,
-            now,
-        }
-    }
-
-    /// A command as one has to write it here.
-    pub(super) fn command(self, name: &str, argument: impl std::fmt::Display) -> String {
-        let written = format!("{name} {argument}");
-        format!("`{}`", shown(written.trim_end(), self.direct))
+        })
     }
 }
 
 /// The entry is there, but for another command.
-fn instead(entry: &Entry, room: Room) -> String {
+fn instead(entry: &Entry, scene: Scene<'_>) -> Stop {
     let number = entry.link.number;
     let who = capitalised_number(entry);
-    match entry.standing(room.now) {
+    Stop::Because(match entry.standing(scene.now) {
         Standing::Unused => format!(
             "{who} is a link that nobody used yet. Write {} to take it back.",
-            room.command("revoke", number)
+            scene.command("revoke", number)
         ),
         Standing::Chat => format!(
             "{who} is a chat that goes on. Write {} to end it.",
-            room.command("end", number)
+            scene.command("end", number)
         ),
         Standing::Over => format!(
             "{who} is over already. Write {} for a new link.",
-            room.command("renew", number)
+            scene.command("renew", number)
         ),
-    }
+    })
 }
 
 fn capitalised_number(entry: &Entry) -> String {

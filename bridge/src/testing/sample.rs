@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::guest::GuestName;
 use crate::id::{DeviceId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, LinkState, TokenHash};
-use crate::policy::{GuestRate, Limits, Permissions, Policy, Role, Times};
+use crate::policy::{GuestRate, Limits, Moments, Permissions, Policy, Role, Times};
 use crate::portal::{Portal, PortalState, Told};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -54,6 +54,7 @@ pub fn policy() -> Policy {
         permissions: Permissions(BTreeMap::from([(SERVER.to_owned(), Role::Host)])),
         times: Times::default(),
         limits: Limits::default(),
+        moments: Moments::default(),
     }
 }
 
@@ -75,6 +76,7 @@ pub fn link(number: u64, host: &UserId) -> Link {
         expires_at: Timestamp(2_000),
         state: LinkState::Open,
         number: 0,
+        serial: 0,
         passcode: None,
         wrong_passcodes: 0,
         opened_at: None,
@@ -110,5 +112,7 @@ pub fn portal(number: u64, host: &UserId, ends_at: Timestamp) -> Result<Portal, 
         last_seq: 0,
         told: Told::default(),
         alarm_at: None,
+        host_read: None,
+        put_back: None,
     })
 }

@@ -61,6 +61,7 @@ fn inbox() -> Vec<InboxFrame> {
         EndReason::Expired,
         EndReason::Failed,
         EndReason::ThirdParty,
+        EndReason::Admin,
     ];
     let mut frames = vec![
         InboxFrame::Host { joined: true },
@@ -130,10 +131,16 @@ fn of_the_moment() -> Vec<ServerFrame> {
         keys: json!({"device_keys": {alice().as_str(): {}}, "master_keys": {}, "self_signing_keys": {}}),
         one_time_keys: Some(50),
         fallback_unused: Some(true),
+        host_read: Some(EventId::new("$143273582443PhrSn")),
+        typing: true,
+        receipts: true,
     };
     let silent = Welcome {
         one_time_keys: None,
         fallback_unused: None,
+        host_read: None,
+        typing: false,
+        receipts: false,
         ..welcome.clone()
     };
     let ok = ResultFrame {
@@ -176,6 +183,11 @@ fn of_the_moment() -> Vec<ServerFrame> {
             count: 24,
             fallback_unused: false,
         },
+        ServerFrame::Typing { typing: true },
+        ServerFrame::Typing { typing: false },
+        ServerFrame::Read {
+            event_id: EventId::new("$143273582443PhrSn"),
+        },
         ServerFrame::Error {
             code: "bad_signature",
             message: "This browser could not prove which one it is.".to_owned(),
@@ -210,6 +222,10 @@ fn from_the_page() -> Vec<ClientFrame> {
             event_type: "m.room_key.withheld".to_owned(),
             messages: BTreeMap::from([(device.clone(), withheld(&sealed(1)))]),
         },
+        ClientFrame::Redact {
+            n: 3,
+            event_id: EventId::new("$143273582443PhrSn"),
+        },
         ClientFrame::KeysQuery { id: 5 },
         ClientFrame::KeysClaim {
             id: 6,
@@ -221,6 +237,11 @@ fn from_the_page() -> Vec<ClientFrame> {
             fallback_keys: json!({}),
         },
         ClientFrame::Ack { seq: 4 },
+        ClientFrame::Typing { typing: true },
+        ClientFrame::Typing { typing: false },
+        ClientFrame::Read {
+            event_id: EventId::new("$OLdRy2gYAcWn7mQxC1yVTxiOzMN"),
+        },
         ClientFrame::Leave {},
     ]
 }
@@ -273,6 +294,8 @@ fn strange_frames_of_the_page_are_refused() {
         r#"{"type":"ack"}"#,
         r#"{"type":"ack","seq":-1}"#,
         r#"{"type":"ack","seq":1,"more":true}"#,
+        r#"{"type":"redact","n":1}"#,
+        r#"{"type":"redact","n":1,"event_id":"$x","reason":"words in the clear"}"#,
         r#"{"type":"send","n":"1","content":{}}"#,
         r#"{"type":"hello","portal":"x","device":"A","signature":"","last_seq":0}"#,
     ];
@@ -317,6 +340,7 @@ fn every_refusal_has_a_documented_code() {
         Refusal::PasscodeWrong { left: 4 },
         Refusal::TooManyTries,
         Refusal::BadName,
+        Refusal::NameOfHost,
         Refusal::BadKeys,
         Refusal::UnknownChat,
         Refusal::NotOpen,

@@ -256,6 +256,16 @@ fn keys_of_another_ghost_and_strange_devices_are_refused() {
         }),
         Err(Refusal::BadName)
     );
+    for name in ["Alice", "\u{0410}lice", "alice"] {
+        let name = name.to_owned();
+        assert_eq!(
+            world.join_with(Join {
+                name,
+                ..sound.clone()
+            }),
+            Err(Refusal::NameOfHost)
+        );
+    }
     assert_eq!(world.link(&token).state, LinkState::Open);
     assert!(world.join_with(sound).is_ok());
 }

@@ -223,6 +223,24 @@ fn member(case: &mut Case<PortalId>, who: &str, membership: Membership) -> bool 
     true
 }
 
+/// The room is looked at again, and this is what is found.
+fn found(case: &mut Case<PortalId>, found: Outcome) -> bool {
+    let portal = case.it;
+    case.world.submit(Input::Doubted { portal }).unwrap();
+    let open = chat_state(case) == "open";
+    open && outcome(case, "verify_seal", found)
+}
+
+/// The homeserver has the ghost leave, as if by itself.
+fn taken_out(case: &mut Case<PortalId>) -> bool {
+    let portal = case.world.portal(case.it);
+    portal.room().is_some_and(|room| {
+        case.world
+            .member(room, &portal.ghost, &portal.ghost, Membership::Leave);
+        true
+    })
+}
+
 fn input(case: &mut Case<PortalId>, input: fn(PortalId) -> Input) -> bool {
     let _refused = case.world.submit(input(case.it));
     true
@@ -271,6 +289,22 @@ fn chats() -> String {
             ("the seal doesn't hold", |case| {
                 outcome(case, "verify_seal", Outcome::SealBroken)
             }),
+            ("the room is found to be changed", |case| {
+                found(case, Outcome::SealBroken)
+            }),
+            ("the room is found to have a third", |case| {
+                found(case, Outcome::ThirdParty)
+            }),
+            ("the guest is found to be out", |case| {
+                found(case, Outcome::NotThere)
+            }),
+            ("the homeserver can't read it", |case| {
+                found(case, refused())
+            }),
+            ("the homeserver takes the guest out", taken_out),
+            ("the guest's device is gone", |case| {
+                input(case, |portal| Input::CutOff { portal })
+            }),
             ("the host joins", |case| {
                 member(case, "alice", Membership::Join)
             }),
@@ -316,7 +350,7 @@ fn chats() -> String {
 
 /// What both sides read at each end.
 fn ends() -> String {
-    let ends: [(&str, Happening<PortalId>); 8] = [
+    let ends: [(&str, Happening<PortalId>); 9] = [
         ("the guest ends it", |case| {
             input(case, |portal| Input::Leave { portal })
         }),
@@ -334,6 +368,7 @@ fn ends() -> String {
         ("somebody else comes", |case| {
             member(case, "eve", Membership::Join)
         }),
+        ("the homeserver takes the guest out", taken_out),
         ("nobody wrote", |case| {
             case.world.pass(10 * DAY);
             case.world.submit(tick()).is_ok()

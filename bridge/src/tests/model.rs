@@ -215,6 +215,10 @@ impl Model {
         let stored = self.world.store.portal(portal).unwrap();
         let last = stored.map_or(0, |stored| stored.visit.last_n);
         let n = (last + u64::from(how % 4)).saturating_sub(1);
+        if how >= 208 {
+            let event = EventId::new(format!("$sent{}", how % 32));
+            return Some(Input::Redact { portal, n, event });
+        }
         Some(match how / 4 % 4 {
             0 => Input::SendToDevice {
                 portal,
@@ -267,7 +271,9 @@ impl Model {
                     host_joined: how.is_multiple_of(2),
                 }
             }
-            Effect::SendEvent { .. } => Outcome::Sent(EventId::new(format!("$sent{how}"))),
+            Effect::SendEvent { .. } | Effect::Redact { .. } => {
+                Outcome::Sent(EventId::new(format!("$sent{how}")))
+            }
             _ => Outcome::Done,
         }
     }

@@ -61,6 +61,7 @@ fn what_leads_to_nothing_takes_no_place_in_the_memory() {
         host: alice(),
         direct: false,
         encrypted: false,
+        admin: false,
     });
     let talk = event("$talk", sample::room(8), text("good morning everybody"));
     assert!(world.submit(talk).unwrap().changes.is_empty());

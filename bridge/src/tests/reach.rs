@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::world::*;
 use crate::effect::Effect;
-use crate::id::{DeviceId, PortalId, UserId};
-use crate::input::Input;
+use crate::id::{DeviceId, EventId, PortalId, UserId};
+use crate::input::{Input, Outcome};
 use crate::portal::Portal;
 use crate::store::{Change, Changes, Facts};
 
@@ -34,6 +34,7 @@ pub fn cause(effect: &Effect) -> Cause {
         | Effect::GiveUpPower(_)
         | Effect::VerifySeal(_)
         | Effect::SendEvent { .. }
+        | Effect::Redact { .. }
         | Effect::SendToDevice { .. }
         | Effect::GhostLeaves { .. }
         | Effect::BotLeavesUnused { .. }
@@ -41,9 +42,11 @@ pub fn cause(effect: &Effect) -> Cause {
         | Effect::Deactivate { .. }
         // The bot tells the host that a link was opened, and how a chat ended.
         | Effect::Notice { .. } => Cause::Guest,
-        Effect::BotJoins { .. }
+        Effect::RestoreProfile { .. }
+        | Effect::BotJoins { .. }
         | Effect::BotDeclines { .. }
         | Effect::FetchHostName { .. }
+        | Effect::Report { .. }
         | Effect::ShareLink { .. } => Cause::Host,
     }
 }
@@ -57,6 +60,7 @@ fn assert_own(effect: &Effect, portal: &Portal) {
     match effect {
         Effect::RegisterGhost { ghost, .. }
         | Effect::NameGhost { ghost, .. }
+        | Effect::RestoreProfile { ghost, .. }
         | Effect::UploadCrossSigning { ghost, .. }
         | Effect::Deactivate { ghost, .. } => ghost_is(ghost),
         Effect::PutDevice { ghost, device, .. }
@@ -99,7 +103,7 @@ fn assert_own(effect: &Effect, portal: &Portal) {
             device_is(device);
             assert_eq!(*host, portal.host);
         }
-        Effect::GhostLeaves { ghost, room, .. } => {
+        Effect::GhostLeaves { ghost, room, .. } | Effect::Redact { ghost, room, .. } => {
             ghost_is(ghost);
             assert_eq!(Some(room), portal.room());
         }
@@ -108,6 +112,7 @@ fn assert_own(effect: &Effect, portal: &Portal) {
         | Effect::BotDeclines { .. }
         | Effect::FetchHostName { .. }
         | Effect::Notice { .. }
+        | Effect::Report { .. }
         | Effect::ShareLink { .. } => panic!("{} is no effect of a portal", effect.name()),
     }
 }
@@ -157,16 +162,27 @@ fn each_input_of_a_guest_causes_what_its_table_says() {
 
     let mut world = World::new();
     let portal = world.open(1);
-    let table: [(Input, &[&str]); 5] = [
+    let own = EventId::new("$own");
+    world.send(portal, 1).unwrap();
+    world.perform("send_event", Outcome::Sent(own.clone()));
+    let table: [(Input, &[&str]); 6] = [
         (
             Input::Send {
                 portal,
-                n: 1,
+                n: 2,
                 content: megolm("x"),
             },
             &["send_event"],
         ),
-        (to_device(portal, 2), &["send_to_device"]),
+        (to_device(portal, 3), &["send_to_device"]),
+        (
+            Input::Redact {
+                portal,
+                n: 4,
+                event: own,
+            },
+            &["redact"],
+        ),
         (Input::Ack { portal, seq: 0 }, &[]),
         (Input::Recount { portal, last_n: 9 }, &[]),
         (

@@ -29,6 +29,7 @@ fn world_with_group() -> World {
         host: alice(),
         direct: false,
         encrypted: false,
+        admin: false,
     });
     world
 }
@@ -78,6 +79,7 @@ fn the_greeting_fits_the_room() {
             host: alice(),
             direct,
             encrypted,
+            admin: false,
         };
         assert_eq!(stored(&world, &new_room()), Some(room));
         let said = world.said();

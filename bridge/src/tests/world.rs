@@ -16,7 +16,7 @@ use crate::input::{
     Input, Join, JoinKeys, Membership, Outcome, RoomEvent, RoomEventKind, ToDevice,
 };
 use crate::link::{Link, Token};
-use crate::policy::{GuestRate, Limits, Permissions, Policy, Role, Times};
+use crate::policy::{GuestRate, Limits, Moments, Permissions, Policy, Role, Times};
 use crate::portal::Portal;
 use crate::refusal::Refusal;
 use crate::store::{Change, Changes, Facts, Store, StoreTransaction};
@@ -61,6 +61,7 @@ pub fn policy() -> Policy {
         permissions: Permissions(BTreeMap::from([(sample::SERVER.to_owned(), Role::Host)])),
         times: Times::default(),
         limits: Limits::default(),
+        moments: Moments::default(),
     }
 }
 
@@ -105,6 +106,7 @@ impl World {
             host: alice(),
             direct: true,
             encrypted: false,
+            admin: false,
         });
         world
     }

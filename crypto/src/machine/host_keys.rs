@@ -71,11 +71,13 @@ impl Machine {
     /// [`Prepare::KeysClaim`]: super::Prepare::KeysClaim
     ///
     /// # Errors
-    /// [`CryptoError::Unencodable`] if the state couldn't be written down.
+    /// [`CryptoError::Unencodable`] if the state couldn't be written down, [`CryptoError::BadKey`] if
+    /// a new session can't encrypt.
     pub fn receive_claim(&mut self, response: &Value, now: u64) -> Result<Step<()>, CryptoError> {
         for device_id in std::mem::take(&mut self.claiming) {
             if self.make_session(response, &device_id, now) {
                 self.host.claim_succeeded(&device_id);
+                self.greet_healed(&device_id, now)?;
             } else {
                 self.host.claim_failed(&device_id, now);
             }
@@ -89,7 +91,8 @@ impl Machine {
             return false;
         };
         let device = device_key.to_base64();
-        self.olm.has(&device)
+        // With a wedged device there is a session, which is of no use to it.
+        self.olm.has(&device) && !self.healing.is_wedged(device_id)
             || self.olm.create(
                 &self.me.account,
                 device_key,

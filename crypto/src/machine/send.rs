@@ -1,4 +1,4 @@
-//! What leaves: room keys for the host's devices, and encrypted texts.
+//! What leaves: room keys for the host's devices, and encrypted messages.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{Blocked, Machine, Prepare};
 use crate::error::CryptoError;
+use crate::message::Message;
 use crate::object::Object;
 use crate::outbound::{Outbound, Shared, Withheld};
 use crate::records::Step;
@@ -18,10 +19,6 @@ const KEYS_PER_FRAME: usize = 10;
 const NOTICES_PER_FRAME: usize = 50;
 /// The largest content of an encrypted event that the bridge takes, as JSON.
 const MAX_CONTENT_BYTES: usize = 16 * 1024;
-/// Ciphertexts come in few sizes, so that their length tells little about the text.
-const SMALLEST_STEP: usize = 256;
-const DOUBLING_UP_TO: usize = 4096;
-const STEP_ABOVE: usize = 512;
 
 /// The next thing to do for a room; found without changing anything.
 enum Plan {
@@ -36,9 +33,9 @@ enum Plan {
 }
 
 #[derive(Serialize)]
-struct OlmPayload<'a> {
+struct OlmPayload<'a, C> {
     r#type: &'a str,
-    content: RoomKeyContent<'a>,
+    content: &'a C,
     sender: &'a str,
     recipient: &'a str,
     recipient_keys: Ed25519Key<'a>,
@@ -58,21 +55,6 @@ struct RoomKeyContent<'a> {
 #[derive(Serialize)]
 struct Ed25519Key<'a> {
     ed25519: &'a str,
-}
-
-#[derive(Serialize)]
-struct MessagePayload<'a> {
-    r#type: &'a str,
-    room_id: &'a str,
-    content: MessageContent<'a>,
-    #[serde(rename = "vestibule.padding")]
-    padding: &'a str,
-}
-
-#[derive(Serialize)]
-struct MessageContent<'a> {
-    msgtype: &'a str,
-    body: &'a str,
 }
 
 impl Machine {
@@ -115,18 +97,21 @@ impl Machine {
     /// [`CryptoError::Unencodable`] if the state couldn't be written down.
     pub fn to_device_stored(&mut self, id: &str) -> Result<Step<()>, CryptoError> {
         self.outbound.stored(id, &mut self.changes);
+        if self.healing.stored(id) {
+            self.healing.save(&mut self.changes);
+        }
         self.step(())
     }
 
-    /// Encrypts a text message and gives the content of its `m.room.encrypted` event.
+    /// Encrypts a message and gives the content of its `m.room.encrypted` event.
     ///
     /// # Errors
     /// [`CryptoError::NotReady`] unless [`Machine::prepare`] says ready; [`CryptoError::TooLong`]
     /// if the content would be larger than 16 KiB.
-    pub fn encrypt_text(
+    pub fn encrypt(
         &mut self,
         room_id: &str,
-        body: &str,
+        message: &Message<'_>,
         now: u64,
     ) -> Result<Step<Value>, CryptoError> {
         if !matches!(self.plan(room_id, now), Plan::Ready) {
@@ -136,7 +121,7 @@ impl Machine {
             .outbound
             .get_mut(room_id)
             .ok_or(CryptoError::NotReady)?;
-        let plaintext = padded_payload(room_id, body)?;
+        let plaintext = message.payload(room_id, &self.me.device_id)?;
         // The envelope around the ciphertext stays below 512 bytes, base64 adds a third.
         if (plaintext.len() + 96) / 3 * 4 + 512 > MAX_CONTENT_BYTES {
             return Err(CryptoError::TooLong);
@@ -152,6 +137,19 @@ impl Machine {
             .text("device_id", &self.me.device_id)
             .into_value();
         self.step(content)
+    }
+
+    /// [`Machine::encrypt`] of a [`Message::Text`].
+    ///
+    /// # Errors
+    /// As [`Machine::encrypt`].
+    pub fn encrypt_text(
+        &mut self,
+        room_id: &str,
+        body: &str,
+        now: u64,
+    ) -> Result<Step<Value>, CryptoError> {
+        self.encrypt(room_id, &Message::Text { body }, now)
     }
 
     fn plan(&self, room_id: &str, now: u64) -> Plan {
@@ -234,59 +232,73 @@ impl Machine {
 
     /// Encrypts the room key for these devices, and keeps the ciphertexts until they are stored.
     fn share(&mut self, room_id: &str, device_ids: &[String]) -> Result<(), CryptoError> {
-        let outbound = self
+        let session = &self
             .outbound
-            .get_mut(room_id)
-            .ok_or(CryptoError::NotReady)?;
-        let sender_key = self.me.curve25519();
-        let own_ed25519 = self.me.ed25519();
-        let session_id = outbound.session.session_id();
-        let session_key = Zeroizing::new(outbound.session.session_key().to_base64());
+            .get(room_id)
+            .ok_or(CryptoError::NotReady)?
+            .session;
+        let session_id = session.session_id();
+        let session_key = Zeroizing::new(session.session_key().to_base64());
+        let room_key = RoomKeyContent {
+            algorithm: MEGOLM,
+            room_id,
+            session_id: &session_id,
+            session_key: &session_key,
+        };
         let mut messages = Map::new();
         let mut shared_with = Vec::new();
         for device_id in device_ids {
-            let device = self
-                .host
-                .trusted_device(device_id)
-                .ok_or(CryptoError::NotReady)?;
-            let payload = OlmPayload {
-                r#type: "m.room_key",
-                content: RoomKeyContent {
-                    algorithm: MEGOLM,
-                    room_id,
-                    session_id: &session_id,
-                    session_key: &session_key,
-                },
-                sender: &self.me.user_id,
-                recipient: &self.host.user_id,
-                recipient_keys: Ed25519Key {
-                    ed25519: &device.ed25519,
-                },
-                keys: Ed25519Key {
-                    ed25519: &own_ed25519,
-                },
-                sender_device_keys: &self.me.device_keys,
-            };
-            let plaintext =
-                Zeroizing::new(serde_json::to_vec(&payload).map_err(|_| CryptoError::Unencodable)?);
-            let message = self
-                .olm
-                .encrypt(&device.curve25519, &plaintext, &mut self.changes)
-                .ok_or(CryptoError::NotReady)?
-                .map_err(|_| CryptoError::BadKey)?;
-            messages.insert(
-                device_id.clone(),
-                olm_content(&sender_key, &device.curve25519, &message),
-            );
-            let curve25519 = device.curve25519.clone();
+            let (curve25519, message) = self.encrypt_olm(device_id, "m.room_key", &room_key)?;
+            messages.insert(device_id.clone(), message);
             shared_with.push(Shared {
                 device_id: device_id.clone(),
                 curve25519,
             });
         }
+        let outbound = self
+            .outbound
+            .get_mut(room_id)
+            .ok_or(CryptoError::NotReady)?;
         outbound.share(messages, shared_with);
         outbound.save(&mut self.changes);
         Ok(())
+    }
+
+    /// Encrypts for a trusted device of the host with its newest Olm session. Gives the
+    /// Curve25519 key of the device, and the content of the to-device event.
+    pub(super) fn encrypt_olm(
+        &mut self,
+        device_id: &str,
+        event_type: &str,
+        content: &impl Serialize,
+    ) -> Result<(String, Value), CryptoError> {
+        let device = self
+            .host
+            .trusted_device(device_id)
+            .ok_or(CryptoError::NotReady)?;
+        let payload = OlmPayload {
+            r#type: event_type,
+            content,
+            sender: &self.me.user_id,
+            recipient: &self.host.user_id,
+            recipient_keys: Ed25519Key {
+                ed25519: &device.ed25519,
+            },
+            keys: Ed25519Key {
+                ed25519: &self.me.ed25519(),
+            },
+            sender_device_keys: &self.me.device_keys,
+        };
+        let plaintext =
+            Zeroizing::new(serde_json::to_vec(&payload).map_err(|_| CryptoError::Unencodable)?);
+        let curve25519 = device.curve25519.clone();
+        let message = self
+            .olm
+            .encrypt(&curve25519, &plaintext, &mut self.changes)
+            .ok_or(CryptoError::NotReady)?
+            .map_err(|_| CryptoError::BadKey)?;
+        let content = olm_content(&self.me.curve25519(), &curve25519, &message);
+        Ok((curve25519, content))
     }
 
     /// Tells devices that they get no key, and why.
@@ -328,51 +340,4 @@ fn olm_content(sender_key: &str, recipient_key: &str, message: &OlmMessage) -> V
             Object::default().object(recipient_key, for_device),
         )
         .into_value()
-}
-
-/// The payload of a text message, padded by a member that clients ignore.
-fn padded_payload(room_id: &str, body: &str) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-    let write = |padding: &str| {
-        let payload = MessagePayload {
-            r#type: "m.room.message",
-            room_id,
-            content: MessageContent {
-                msgtype: "m.text",
-                body,
-            },
-            padding,
-        };
-        serde_json::to_vec(&payload)
-            .map(Zeroizing::new)
-            .map_err(|_| CryptoError::Unencodable)
-    };
-    let bare = write("")?.len();
-    write(&" ".repeat(padded_len(bare) - bare))
-}
-
-/// The next size step: doubling at first, so that short texts look alike, then closer, so that
-/// long ones still fit.
-fn padded_len(len: usize) -> usize {
-    if len <= DOUBLING_UP_TO {
-        len.next_power_of_two().max(SMALLEST_STEP)
-    } else {
-        len.next_multiple_of(STEP_ABOVE)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    #[test]
-    fn payloads_have_few_sizes() {
-        for (body, expected) in [(0, 256), (1, 256), (100, 256), (200, 512), (3000, 4096)] {
-            let payload = padded_payload("!r:b", &"x".repeat(body)).unwrap();
-            assert_eq!(payload.len(), expected, "{body}");
-        }
-        assert_eq!(padded_len(4096), 4096);
-        assert_eq!(padded_len(4097), 4608);
-        assert_eq!(padded_len(10_000), 10_240);
-    }
 }

@@ -11,7 +11,7 @@ use vestibule_bridge::count::Counts;
 use vestibule_bridge::frame::InboxFrame;
 use vestibule_bridge::id::{EventId, PortalId};
 use vestibule_bridge::input::{Input, Outcome, RoomEvent, RoomEventKind};
-use vestibule_bridge::policy::{GuestRate, Limits, Permissions, Policy, Times};
+use vestibule_bridge::policy::{GuestRate, Limits, Moments, Permissions, Policy, Times};
 use vestibule_bridge::refusal::Refusal;
 use vestibule_bridge::time::Timestamp;
 
@@ -38,6 +38,7 @@ pub fn policy() -> Policy {
         permissions: Permissions::default(),
         times: Times::default(),
         limits: Limits::default(),
+        moments: Moments::default(),
     }
 }
 
@@ -133,6 +134,8 @@ async fn one_damaged_chat_is_set_aside_and_all_others_of_its_transaction_are_sto
 const TWO_OPEN: Counts = Counts {
     open_links: 0,
     open_chats: 2,
+    last_serial: 0,
+    audited: 0,
 };
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! A guest: somebody in front of the page.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use base64::Engine as _;
 use serde::Deserialize;
 
 use crate::Browser;
 use crate::webdriver::Element;
+
+mod messages;
 
 /// How long the page may take for what normally takes a moment.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Bubble {
     /// `me` or `host`.
     pub from: String,
-    /// Of one's own: `waiting`, `sent`, `delivered` or `failed`.
+    /// Of one's own: `waiting`, `sent`, `delivered`, `read` or `failed`.
     pub state: Option<String>,
-    /// Of the host's: `text`, `removed`, `undecryptable` or `unsupported`.
+    /// Of the host's: `text`, `removed`, `undecryptable` or `unsupported`; of one's own `removed`.
     #[serde(default)]
     pub says: Option<String>,
     /// The text.
@@ -234,32 +234,6 @@ impl Guest {
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
-    /// The messages in the element with the role `log`, from top to bottom.
-    ///
-    /// # Errors
-    /// When the page is gone.
-    pub fn bubbles(&self) -> Result<Vec<Bubble>> {
-        let script = "return [...document.querySelectorAll('[role=log] [data-from]')].map(b => ({
-            from: b.dataset.from,
-            state: b.dataset.state ?? null,
-            says: b.dataset.says ?? null,
-            body: b.querySelector('.body')?.textContent ?? '',
-        }))";
-        Ok(serde_json::from_value(self.browser.session().run(script)?)?)
-    }
-
-    /// The texts of one side, from top to bottom.
-    ///
-    /// # Errors
-    /// When the page is gone.
-    pub fn texts(&self, from: &str) -> Result<Vec<String>> {
-        let bubbles = self
-            .bubbles()?
-            .into_iter()
-            .filter(|bubble| bubble.from == from);
-        Ok(bubbles.map(|bubble| bubble.body).collect())
-    }
-
     /// Waits until exactly these messages of one side stand there, then looks again after a moment:
     /// a duplicate would come late.
     ///
@@ -273,24 +247,6 @@ impl Guest {
         let texts = self.texts(from)?;
         ensure!(same(&texts), "there is more than {what}: {texts:?}");
         Ok(())
-    }
-
-    /// Waits until all messages of the guest are delivered.
-    ///
-    /// # Errors
-    /// When one is not.
-    pub fn wait_delivered(&self) -> Result<()> {
-        self.until("all messages to be delivered", || {
-            let own = self
-                .bubbles()?
-                .into_iter()
-                .filter(|bubble| bubble.from == "me");
-            let states: Vec<Option<String>> = own.map(|bubble| bubble.state).collect();
-            Ok(states
-                .iter()
-                .all(|state| state.as_deref() == Some("delivered"))
-                .then_some(()))
-        })
     }
 
     /// Waits until a message of the host stands in the page; the time of day it was seen at, in
@@ -334,16 +290,6 @@ impl Guest {
         let texts = ours.filter_map(|entry| entry.get("message")?.as_str());
         let texts = texts.filter(|text| !text.contains("WebSocket connection to"));
         Ok(texts.map(str::to_owned).collect())
-    }
-
-    /// Writes a picture of the window as PNG.
-    ///
-    /// # Errors
-    /// When it can't be made or written.
-    pub fn picture(&self, file: &Path) -> Result<()> {
-        let png = self.browser.session().screenshot()?;
-        std::fs::write(file, base64::engine::general_purpose::STANDARD.decode(png)?)?;
-        Ok(())
     }
 
     /// The visible element with a role and a name, as a screen reader would find it.

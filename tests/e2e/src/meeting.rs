@@ -24,8 +24,16 @@ impl<H: Host> Meeting<H> {
     ///
     /// # Errors
     /// When any of it does not happen.
-    pub fn arrange(mut host: H, name: &str) -> Result<Self> {
-        let (management_room, link) = host.ask_for_link(Lab::BOT, name)?;
+    pub fn arrange(host: H, name: &str) -> Result<Self> {
+        Self::arrange_with(host, Lab::BOT, name)
+    }
+
+    /// The same with a bot of another name.
+    ///
+    /// # Errors
+    /// When any of it does not happen.
+    pub fn arrange_with(mut host: H, bot: &str, name: &str) -> Result<Self> {
+        let (management_room, link) = host.ask_for_link(bot, name)?;
         let guest = Guest::open(&link)?;
         guest.start_chat(name)?;
         let invite = host.next_invite()?;

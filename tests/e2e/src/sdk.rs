@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use matrix_sdk::config::SyncSettings;
 use matrix_sdk::deserialized_responses::EncryptionInfo;
 use matrix_sdk::encryption::EncryptionSettings;
+use matrix_sdk::ruma::events::AnySyncTimelineEvent;
 use matrix_sdk::ruma::events::room::encrypted::OriginalSyncRoomEncryptedEvent;
 use matrix_sdk::ruma::events::room::member::{
     MembershipState, StrippedRoomMemberEvent, SyncRoomMemberEvent,
@@ -156,6 +157,12 @@ impl Host for SdkHost {
         Ok(sent.response.event_id.to_string())
     }
 
+    fn send_event(&mut self, room_id: &str, event_type: &str, content: Value) -> Result<String> {
+        let room = self.room(room_id)?;
+        let sent = runtime()?.block_on(async { room.send_raw(event_type, content).await })?;
+        Ok(sent.response.event_id.to_string())
+    }
+
     fn request(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
         let answer = self.api.call(method, path, body)?;
         Ok((answer.status, answer.json()))
@@ -206,6 +213,23 @@ fn listen(client: &Client, events: Sender<HostEvent>) {
             });
         },
     );
+    let sender = events.clone();
+    client.add_event_handler(async move |event: AnySyncTimelineEvent, room: Room| {
+        let AnySyncTimelineEvent::MessageLike(event) = event else {
+            return;
+        };
+        // These have a class of their own.
+        let event_type = event.event_type().to_string();
+        if ["m.room.message", "m.room.encrypted"].contains(&event_type.as_str()) {
+            return;
+        }
+        let _ = sender.send(HostEvent::Other {
+            room_id: room.room_id().to_string(),
+            event_id: event.event_id().to_string(),
+            sender: event.sender().to_string(),
+            event_type,
+        });
+    });
     let sender = events.clone();
     client.add_event_handler(async move |event: SyncRoomMemberEvent, room: Room| {
         let _ = sender.send(HostEvent::Member {

@@ -87,6 +87,26 @@ impl Session {
             .map(drop)
     }
 
+    /// Has the page look as on another screen; commands of Chromium's own.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub fn look_as(&self, width: u32, height: u32, dark: bool) -> Result<()> {
+        let scheme = if dark { "dark" } else { "light" };
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        let phone = width < 600;
+        let size =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone});
+        for (command, parameters) in [
+            ("Emulation.setDeviceMetricsOverride", size),
+            ("Emulation.setEmulatedMedia", json!({"features": features})),
+        ] {
+            let body = json!({"cmd": command, "params": parameters});
+            self.call("POST", "/goog/cdp/execute", Some(&body))?;
+        }
+        Ok(())
+    }
+
     /// All elements that a CSS selector finds.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub struct Call {
     /// Which of the calls that this homeserver knows, `unknown` for all others.
     pub name: &'static str,
     pub method: String,
+    /// The whole path, as it came.
+    pub url: String,
     /// The path below `/_matrix/client`, decoded.
     pub path: Vec<String>,
     pub query: BTreeMap<String, String>,
@@ -37,6 +39,7 @@ impl Call {
         let mut call = Self {
             name: "unknown",
             method: request.method.to_string(),
+            url: request.url.path().to_owned(),
             path,
             query: request.url.query_pairs().into_owned().collect(),
             body: serde_json::from_slice(&request.body).unwrap_or(Value::Null),
@@ -44,6 +47,9 @@ impl Call {
             status: 0,
             authorized: authorization == Some(&format!("Bearer {AS_TOKEN}")),
         };
+        if request.url.path() == "/_synapse/admin/v1/server_version" {
+            call.name = "server_version";
+        }
         if request.url.path() == "/_matrix/media/v3/upload" {
             call.name = "upload_media";
             call.file = request.body.clone();
@@ -73,7 +79,12 @@ impl Call {
 
     /// Does what the call asks for.
     pub fn act(&self, state: &mut State) -> (u16, Value) {
-        let acted = self.admit(state).and_then(|()| self.perform(state));
+        let acted = match self.name {
+            // What anybody may read.
+            "versions" => Ok(json!({ "versions": ["v1.11"] })),
+            "server_version" => Ok(json!({ "server_version": "1.163.2" })),
+            _ => self.admit(state).and_then(|()| self.perform(state)),
+        };
         match acted {
             Ok(body) => (if self.name == "put_device" { 201 } else { 200 }, body),
             Err(Refused(status, errcode)) => (
@@ -119,9 +130,22 @@ impl Call {
                 None => Err(Refused(404, "M_NOT_FOUND")),
             },
             ("set_name", [.., of, _]) if *of == user => {
-                state.user(user)?.display_name =
-                    self.body["displayname"].as_str().map(str::to_owned);
+                let name = self.body["displayname"].as_str().map(str::to_owned);
+                state.change_profile(user, |kept| kept.display_name = name)
+            }
+            ("set_presence", [.., of, _]) if *of == user => {
+                let online = self.body["presence"] == "online" && state.presence;
+                state.user(user)?.online = online;
                 Ok(json!({}))
+            }
+            ("get_presence", [.., of, _]) => {
+                let online = state.user(of)?.online;
+                Ok(json!({ "presence": if online { "online" } else { "offline" } }))
+            }
+            ("set_avatar", [.., of, _]) if *of == user => {
+                let url = self.body["avatar_url"].as_str().unwrap_or_default();
+                let avatar = Some(url.to_owned()).filter(|url| !url.is_empty());
+                state.change_profile(user, |kept| kept.avatar = avatar)
             }
             ("put_device", [.., device]) => {
                 let name = self.body["display_name"]
@@ -185,10 +209,19 @@ impl Call {
                     .filter(|(_, room)| room.membership(user) == "join");
                 Ok(json!({ "joined_rooms": rooms.map(|(id, _)| id).collect::<Vec<_>>() }))
             }
+            ("join_list", [.., room]) => state.set_member(room, user, user, "join"),
             ("join", [_, _, room, _]) => state.set_member(room, user, user, "join"),
             ("leave", [_, _, room, _]) => state.set_member(room, user, user, "leave"),
             ("send" | "wake", [_, _, room, _, event_type, txn]) => {
                 state.send(room, user, event_type, txn, self.body.clone())
+            }
+            ("typing", [_, _, room, _, of]) if *of == user => {
+                state.set_typing(room, user, self.body["typing"] == true)
+            }
+            ("receipt", [_, _, room, _, _, event]) => state.mark_read(room, user, event),
+            ("redact", [_, _, room, _, event, txn]) => {
+                let content = json!({ "redacts": event });
+                state.send(room, user, "m.room.redaction", txn, content)
             }
             ("messages", [_, _, room, _]) => {
                 let filter = json_in(&self.query, "filter");
@@ -248,6 +281,7 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("POST", ["v3", "register"]) => "register",
         ("GET", ["v3", "profile", _, "displayname"]) => "get_name",
         ("PUT", ["v3", "profile", _, "displayname"]) => "set_name",
+        ("PUT", ["v3", "profile", _, "avatar_url"]) => "set_avatar",
         ("PUT", ["v3", "devices", _]) => "put_device",
         ("DELETE", ["v3", "devices", _]) => "delete_device",
         ("POST", ["v3", "keys", "upload"]) => "upload_keys",
@@ -263,8 +297,15 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("POST", ["v3", "createRoom"]) => "create_room",
         ("GET", ["v3", "joined_rooms"]) => "joined_rooms",
         ("POST", ["v3", "rooms", _, "join"]) => "join",
+        ("POST", ["v3", "join", _]) => "join_list",
+        ("GET", ["versions"]) => "versions",
         ("POST", ["v3", "rooms", _, "leave"]) => "leave",
         ("PUT", ["v3", "rooms", _, "send", _, _]) => "send",
+        ("PUT", ["v3", "presence", _, "status"]) => "set_presence",
+        ("GET", ["v3", "presence", _, "status"]) => "get_presence",
+        ("PUT", ["v3", "rooms", _, "redact", _, _]) => "redact",
+        ("PUT", ["v3", "rooms", _, "typing", _]) => "typing",
+        ("POST", ["v3", "rooms", _, "receipt", "m.read", _]) => "receipt",
         ("GET", ["v3", "rooms", _, "messages"]) => "messages",
         ("GET", ["v3", "rooms", _, "state"]) => "get_state",
         ("GET", ["v3", "rooms", _, "state", _] | ["v3", "rooms", _, "state", _, _]) => {

@@ -1,6 +1,7 @@
 //! How the homeserver fails when it is told to.
 
 use super::call::Call;
+use super::state::GHOSTS;
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ enum Which {
 pub struct Faults {
     /// Nothing is answered at all.
     pub down: bool,
+    /// The registration doesn't claim the ghosts any more.
+    pub foreign: bool,
     planned: Vec<(Which, Fault, usize)>,
     /// How many faults came true.
     pub hits: usize,
@@ -69,6 +72,9 @@ impl Faults {
     pub fn planned(&self, call: &Call) -> Option<Fault> {
         if self.down {
             return Some(Fault::Broken);
+        }
+        if self.foreign && call.user().starts_with(GHOSTS) {
+            return Some(Fault::Status(403, "M_FORBIDDEN"));
         }
         self.place(call).map(|place| self.planned[place].1)
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::room::Event;
+use super::room::{Event, receipt};
 use super::state::{Answer, Refused, State};
 
 /// How many events `/sync` brings of a room, and `/messages` at most; small, so that tests page.
@@ -27,7 +27,18 @@ impl State {
                 .filter(|event| by_others(event, timeline))
                 .collect();
             let earlier = events.len().saturating_sub(PAGE);
-            let timeline = json!({ "timeline": {
+            let receipts: Vec<Value> = kept
+                .receipts
+                .iter()
+                .map(|(user, (event, at))| json!({ "type": "m.receipt", "content": receipt(event, user, *at) }))
+                .collect();
+            let ephemeral = &filter["room"]["ephemeral"]["types"];
+            assert_eq!(
+                *ephemeral,
+                json!(["m.receipt"]),
+                "nothing else of the moment is read"
+            );
+            let timeline = json!({ "ephemeral": { "events": receipts }, "timeline": {
                 "events": events[earlier..].iter().map(|event| event.to_json(room)).collect::<Vec<_>>(),
                 "limited": earlier > 0,
                 "prev_batch": format!("p{earlier}"),

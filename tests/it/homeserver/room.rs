@@ -1,10 +1,10 @@
 //! A room of version 12: state, power and membership, as far as the sealed room needs them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::state::{Answer, BOT, GHOSTS, Refused, State};
+use super::state::{Answer, BOT, GHOSTS, Refused, State, User};
 
 /// One event.
 #[derive(Clone, Debug)]
@@ -40,6 +40,10 @@ impl Event {
 pub struct Room {
     pub state: BTreeMap<(String, String), Event>,
     pub timeline: Vec<Event>,
+    /// Who is typing.
+    pub typing: BTreeSet<String>,
+    /// How far each has read: the event, and when.
+    pub receipts: BTreeMap<String, (String, u64)>,
     /// Event ids by sender and the path of a sending.
     sent: BTreeMap<(String, String), String>,
 }
@@ -244,14 +248,38 @@ impl State {
         target: &str,
         membership: &str,
     ) -> Answer {
-        self.set_state(
-            room,
-            sender,
-            "m.room.member",
-            target,
-            json!({ "membership": membership }),
-        )?;
+        let mut content = json!({ "membership": membership });
+        if membership == "join" {
+            content = self.joined(target);
+        }
+        self.set_state(room, sender, "m.room.member", target, content)?;
         Ok(json!({ "room_id": room }))
+    }
+
+    /// The content of a joined user's membership: their profile stands in it.
+    fn joined(&self, user: &str) -> Value {
+        let profile = self.users.get(user).cloned().unwrap_or_default();
+        let mut content = json!({ "membership": "join" });
+        if let Some(name) = profile.display_name {
+            content["displayname"] = json!(name);
+        }
+        if let Some(avatar) = profile.avatar {
+            content["avatar_url"] = json!(avatar);
+        }
+        content
+    }
+
+    /// Changes a profile, which is written into every room the user is in.
+    pub fn change_profile(&mut self, user: &str, change: impl FnOnce(&mut User)) -> Answer {
+        change(self.user(user)?);
+        let content = self.joined(user);
+        let joined =
+            |(id, room): (&String, &Room)| (room.membership(user) == "join").then(|| id.clone());
+        let rooms: Vec<String> = self.rooms.iter().filter_map(joined).collect();
+        for room in rooms {
+            self.set_state(&room, user, "m.room.member", user, content.clone())?;
+        }
+        Ok(json!({}))
     }
 
     fn put(
@@ -300,6 +328,44 @@ impl State {
         id
     }
 
+    /// `PUT /rooms/{room}/typing/{user}`. Whoever is in the room is told, the typing one too.
+    pub fn set_typing(&mut self, room: &str, user: &str, typing: bool) -> Answer {
+        let kept = self.room(room)?;
+        if kept.membership(user) != "join" {
+            return Err(Refused(403, "M_FORBIDDEN"));
+        }
+        let changed = if typing {
+            kept.typing.insert(user.to_owned())
+        } else {
+            kept.typing.remove(user)
+        };
+        let content = json!({ "user_ids": kept.typing });
+        if changed {
+            self.ephemeral
+                .push(json!({ "type": "m.typing", "room_id": room, "content": content }));
+        }
+        Ok(json!({}))
+    }
+
+    /// `POST /rooms/{room}/receipt/m.read/{event}`; one that lies before the last changes nothing.
+    pub fn mark_read(&mut self, room: &str, user: &str, event: &str) -> Answer {
+        let at = 1_700_000_000_000 + self.next();
+        let kept = self.room(room)?;
+        if kept.membership(user) != "join" {
+            return Err(Refused(403, "M_FORBIDDEN"));
+        }
+        let place = |id: &str| kept.timeline.iter().position(|event| event.event_id == id);
+        let known = kept.receipts.get(user).and_then(|(id, _)| place(id));
+        if place(event) > known {
+            kept.receipts
+                .insert(user.to_owned(), (event.to_owned(), at));
+            let receipt = receipt(event, user, at);
+            self.ephemeral
+                .push(json!({ "type": "m.receipt", "room_id": room, "content": receipt }));
+        }
+        Ok(json!({}))
+    }
+
     /// `PUT /rooms/{room}/send/{type}/{txn}`; the same path again gives the same event.
     pub fn send(
         &mut self,
@@ -327,4 +393,9 @@ impl State {
         self.room(room)?.sent.insert(path, event_id.clone());
         Ok(json!({ "event_id": event_id }))
     }
+}
+
+/// The content of an `m.receipt`.
+pub fn receipt(event: &str, user: &str, at: u64) -> Value {
+    json!({ event: { "m.read": { user: { "ts": at } } } })
 }

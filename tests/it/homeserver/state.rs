@@ -41,6 +41,8 @@ pub struct Device {
 #[derive(Clone, Default)]
 pub struct User {
     pub display_name: Option<String>,
+    pub avatar: Option<String>,
+    pub online: bool,
     pub devices: BTreeMap<String, Device>,
     pub cross_signing: Map<String, Value>,
     pub deactivated: bool,
@@ -55,6 +57,8 @@ pub struct State {
     pub events: Vec<Value>,
     /// To-device events that the appservice has not been told of.
     pub to_device: Vec<Value>,
+    /// Typing and receipts that the appservice has not been told of.
+    pub ephemeral: Vec<Value>,
     /// Changes every room state that is read as a whole, for a homeserver that breaks its word.
     pub tamper: Option<fn(&mut Room)>,
     /// To-device sendings by user and transaction id.
@@ -65,13 +69,18 @@ pub struct State {
     pub account_data: BTreeMap<(String, String), Value>,
     /// Uploaded files by their `mxc://` URI.
     pub media: BTreeMap<String, Vec<u8>>,
+    /// Whether presence is kept at all.
+    pub presence: bool,
     stream: u64,
 }
 
 impl State {
     /// A homeserver with its bot and one ordinary user besides the hosts.
     pub fn new() -> Self {
-        let mut state = Self::default();
+        let mut state = Self {
+            presence: true,
+            ..Self::default()
+        };
         state.users.insert(BOT.to_owned(), User::default());
         state
     }
@@ -330,7 +339,7 @@ impl State {
         }
         json!({
             "events": events,
-            "ephemeral": [],
+            "ephemeral": self.ephemeral.drain(..).collect::<Vec<_>>(),
             "de.sorunome.msc2409.to_device": to_device,
             "org.matrix.msc3202.device_one_time_keys_count": counts,
             "org.matrix.msc3202.device_unused_fallback_key_types": fallback,

@@ -117,11 +117,15 @@ impl Bridge {
     pub fn wait_ready(&mut self, limit: Duration) -> Result<()> {
         let ready = format!("{}/ready", self.ops);
         let process = &mut self.process;
+        let mut said = String::new();
         wait_for("the bridge to be ready", limit, || {
             process.check()?;
-            Ok(crate::get(&ready).as_ref().is_ok_and(Answer::is_success))
+            let answer = crate::get(&ready);
+            let is_ready = answer.as_ref().is_ok_and(Answer::is_success);
+            said = answer.map(|answer| answer.text).unwrap_or_default();
+            Ok(is_ready)
         })
-        .with_context(|| format!("see {}", self.log.display()))
+        .with_context(|| format!("it says “{said}”, see {}", self.log.display()))
     }
 
     /// What it wrote so far.

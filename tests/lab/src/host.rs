@@ -181,6 +181,12 @@ pub trait Host {
     /// When the client or the homeserver refuses.
     fn send(&mut self, room_id: &str, text: &str) -> Result<String>;
 
+    /// Sends an event of any type, encrypted if the room is and the client encrypts such; its id.
+    ///
+    /// # Errors
+    /// When the client or the homeserver refuses.
+    fn send_event(&mut self, room_id: &str, event_type: &str, content: Value) -> Result<String>;
+
     /// Any call of the client-server API with the host's own token; status and body.
     ///
     /// # Errors
@@ -193,13 +199,13 @@ pub trait Host {
     /// When no link comes.
     fn ask_for_link(&mut self, bot: &str, label: &str) -> Result<(String, String)> {
         let room = self.create_dm(bot)?;
+        // A host on another server sees the bot come before the bot knows it, and what is written in
+        // between is not heard. Its first words say that it listens.
         self.events()
-            .wait("the bot to come", PATIENCE, |event| match event {
-                HostEvent::Member {
-                    room_id,
-                    member,
-                    membership,
-                } => (*room_id == room && member == bot && membership == "join").then_some(()),
+            .wait("the bot's greeting", PATIENCE, |event| match event {
+                HostEvent::Message(message) => {
+                    (message.room_id == room && message.sender == bot).then_some(())
+                }
                 _ => None,
             })?;
         let link = self.ask_again(&room, bot, label)?;

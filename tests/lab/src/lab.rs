@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{Account, Api, Bridge, NioHost, Synapse, Venv, free_port};
+use crate::{Account, Api, Bridge, Neighbour, NioHost, Site, Synapse, Venv, free_port};
 
 /// The ports of one lab, all on 127.0.0.1.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,11 @@ pub struct Options {
     pub small_store_mib: Option<u32>,
     /// A path prefix of the page, such as `/chat`.
     pub public_path: String,
+    /// Lets the homeserver federate with others on this machine, under a name that they can
+    /// reach; see [`Lab::domain`] and [`Lab::neighbour`].
+    pub federated: bool,
+    /// More entries of the bridge's permissions, by domain or user id.
+    pub permissions: Vec<(String, &'static str)>,
     /// More of the bridge's configuration, as the environment gives it: for example
     /// `VESTIBULE__TELEMETRY__FILTER` and `debug`.
     pub environment: Vec<(&'static str, &'static str)>,
@@ -61,6 +66,7 @@ pub struct Lab {
     venv: Venv,
     binary: PathBuf,
     ports: Ports,
+    site: Site,
     as_token: String,
     hs_token: String,
     public_url: String,
@@ -71,9 +77,9 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// The domain of every lab's homeserver.
+    /// The domain of every lab's homeserver that doesn't federate.
     pub const DOMAIN: &str = "vestibule.test";
-    /// The bot.
+    /// The bot there.
     pub const BOT: &str = "@guestbot:vestibule.test";
 
     /// Picks the ports, writes the bridge's configuration and has `binary` write its registration.
@@ -90,6 +96,18 @@ impl Lab {
             guests: options.guests_port.map_or_else(free_port, Ok)?,
             ops: free_port()?,
         };
+        let site = Site {
+            port: ports.homeserver,
+            ..if options.federated {
+                Site::federated()?
+            } else {
+                Site {
+                    domain: Self::DOMAIN.to_owned(),
+                    port: ports.homeserver,
+                    federation: None,
+                }
+            }
+        };
         let guests = match &options.guests_address {
             Some(address) => address.clone(),
             None => format!("http://127.0.0.1:{}", ports.guests),
@@ -100,6 +118,7 @@ impl Lab {
             venv,
             binary: binary.to_owned(),
             ports,
+            site,
             as_token: secret()?,
             hs_token: secret()?,
             public_url: format!("{guests}{}", options.public_path),
@@ -131,8 +150,7 @@ impl Lab {
     pub fn start_synapse(&mut self) -> Result<&mut Synapse> {
         let registration = self.registration();
         let dir = self.dir.path().join("synapse");
-        let port = self.ports.homeserver;
-        let synapse = Synapse::start(&self.venv, &dir, Self::DOMAIN, port, &[&registration])?;
+        let synapse = Synapse::start(&self.venv, &dir, &self.site, &[&registration])?;
         Ok(self.synapse.insert(synapse))
     }
 
@@ -196,6 +214,27 @@ impl Lab {
         let account = synapse.register(localpart)?;
         synapse.set_display_name(&account, display_name)?;
         Ok(account)
+    }
+
+    /// Another homeserver beside this one, which must be [`Options::federated`].
+    ///
+    /// # Errors
+    /// As [`Synapse::start`].
+    pub fn neighbour(&self, site: &Site) -> Result<Neighbour> {
+        let name = site.domain.replace(':', "-");
+        Neighbour::start(&self.venv, self.dir.path().join(name), site)
+    }
+
+    /// The homeserver's name.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        &self.site.domain
+    }
+
+    /// The bot.
+    #[must_use]
+    pub fn bot(&self) -> String {
+        format!("@guestbot:{}", self.site.domain)
     }
 
     /// The homeserver's own address, whatever the bridge was told.
@@ -282,8 +321,17 @@ impl Lab {
             .appservice_address
             .clone()
             .unwrap_or_else(|| format!("http://{}", here(self.ports.appservice)));
+        let mut permissions = json!({
+            "*": "none",
+            (self.site.domain.as_str()): "host",
+            (format!("@admin:{}", self.site.domain)): "admin",
+        });
+        if let Some(permissions) = permissions.as_object_mut() {
+            let more = options.permissions.iter();
+            permissions.extend(more.map(|(whom, role)| (whom.clone(), json!(role))));
+        }
         let config = json!({
-            "homeserver": {"address": homeserver, "domain": Self::DOMAIN},
+            "homeserver": {"address": homeserver, "domain": self.site.domain},
             "appservice": {
                 "id": "vestibule",
                 "listen": here(self.ports.appservice),
@@ -295,11 +343,7 @@ impl Lab {
             "guests": {"listen": here(self.ports.guests), "public_url": self.public_url},
             "ops": {"listen": here(self.ports.ops)},
             "store": {"path": self.store()},
-            "permissions": {
-                "*": "none",
-                (Self::DOMAIN): "host",
-                (format!("@admin:{}", Self::DOMAIN)): "admin",
-            },
+            "permissions": permissions,
         });
         fs::write(self.config(), serde_json::to_string_pretty(&config)?)?;
         Ok(())

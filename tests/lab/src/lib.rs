@@ -9,6 +9,7 @@ mod bridge;
 mod host;
 mod http;
 mod lab;
+mod neighbour;
 mod nio;
 mod process;
 mod synapse;
@@ -18,9 +19,10 @@ pub use bridge::Bridge;
 pub use host::{Events, Host, HostEvent, Invite, Message, PATIENCE};
 pub use http::{Answer, Api, get};
 pub use lab::{Lab, Options, Ports};
+pub use neighbour::Neighbour;
 pub use nio::{NioHost, Refused};
 pub use process::{Process, free_port, wait_for};
-pub use synapse::{Account, Synapse};
+pub use synapse::{Account, Site, Synapse};
 pub use venv::Venv;
 
 /// Where everything that should outlive one run is kept: `$HOME/.cache/vestibule`.

@@ -157,6 +157,13 @@ impl Host for NioHost {
             .to_owned())
     }
 
+    fn send_event(&mut self, room_id: &str, event_type: &str, content: Value) -> Result<String> {
+        let arguments = json!({"room_id": room_id, "type": event_type, "content": content});
+        let said = self.command("send_event", arguments)?;
+        let id = said.get("event_id").and_then(Value::as_str);
+        Ok(id.context("no event id")?.to_owned())
+    }
+
     fn request(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
         let arguments = json!({"method": method, "path": path, "body": body});
         let mut said = self.command("request", arguments)?;

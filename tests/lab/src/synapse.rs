@@ -1,5 +1,7 @@
 //! One Synapse on this machine.
 
+mod admin;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::lab::secret;
-use crate::{Answer, Api, Process, Venv, wait_for};
+use crate::{Answer, Api, Process, Venv, free_port, wait_for};
 
 /// An account of the homeserver.
 #[derive(Debug, Clone)]
@@ -21,6 +23,33 @@ pub struct Account {
     pub password: String,
 }
 
+/// Where a homeserver is found.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Its name: the part of user ids after the colon.
+    pub domain: String,
+    /// The port of its clients, on 127.0.0.1.
+    pub port: u16,
+    /// The port of other homeservers, by TLS; none when it keeps to itself.
+    pub federation: Option<u16>,
+}
+
+impl Site {
+    /// One that other homeservers on this machine reach: a name with a port needs neither DNS nor
+    /// anything else to be looked up.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn federated() -> Result<Self> {
+        let federation = free_port()?;
+        Ok(Self {
+            domain: format!("localhost:{federation}"),
+            port: free_port()?,
+            federation: Some(federation),
+        })
+    }
+}
+
 /// A running Synapse with its database in a folder of its own.
 #[derive(Debug)]
 pub struct Synapse {
@@ -31,26 +60,23 @@ pub struct Synapse {
 }
 
 impl Synapse {
-    /// Writes the configuration into `dir`, starts Synapse on `port` of 127.0.0.1 and waits for its
-    /// first answer. `registrations` are the files of its application services, read once at start.
+    /// Writes the configuration into `dir`, starts Synapse and waits for its first answer.
+    /// `registrations` are the files of its application services, read once at start.
     ///
     /// # Errors
     /// When it can't be started or does not answer within a minute; its log is in `dir`.
-    pub fn start(
-        venv: &Venv,
-        dir: &Path,
-        domain: &str,
-        port: u16,
-        registrations: &[&Path],
-    ) -> Result<Self> {
+    pub fn start(venv: &Venv, dir: &Path, site: &Site, registrations: &[&Path]) -> Result<Self> {
         fs::create_dir_all(dir)?;
-        write_config(dir, domain, port, registrations)?;
+        if site.federation.is_some() {
+            venv.write_certificate(&dir.join("tls.crt"), &dir.join("tls.key"))?;
+        }
+        write_config(dir, site, registrations)?;
         let python = venv.python();
         let process = launch(&python, dir)?;
         let mut synapse = Self {
             python,
             dir: dir.to_owned(),
-            address: format!("http://127.0.0.1:{port}"),
+            address: format!("http://127.0.0.1:{}", site.port),
             process,
         };
         synapse.wait()?;
@@ -174,7 +200,7 @@ fn launch(python: &Path, dir: &Path) -> Result<Process> {
 }
 
 /// JSON is YAML, so the configuration needs no YAML writer.
-fn write_config(dir: &Path, domain: &str, port: u16, registrations: &[&Path]) -> Result<()> {
+fn write_config(dir: &Path, site: &Site, registrations: &[&Path]) -> Result<()> {
     // A new signing key, in the form of `ed25519 <id> <base64 of 32 bytes>`: hexadecimal digits are
     // base64 too, and `A` at the end keeps the unused bits zero.
     let seed: String = secret()?.chars().take(42).collect();
@@ -192,12 +218,12 @@ fn write_config(dir: &Path, domain: &str, port: u16, registrations: &[&Path]) ->
     });
     fs::write(dir.join("log.yaml"), serde_json::to_string_pretty(&log)?)?;
     let plenty = json!({"per_second": 1000, "burst_count": 1000});
-    let config = json!({
-        "server_name": domain,
-        "public_baseurl": format!("http://127.0.0.1:{port}/"),
+    let mut config = json!({
+        "server_name": site.domain,
+        "public_baseurl": format!("http://127.0.0.1:{}/", site.port),
         "pid_file": dir.join("synapse.pid"),
         "listeners": [{
-            "port": port, "bind_addresses": ["127.0.0.1"], "type": "http", "tls": false,
+            "port": site.port, "bind_addresses": ["127.0.0.1"], "type": "http", "tls": false,
             "resources": [{"names": ["client"], "compress": false}],
         }],
         "database": {"name": "sqlite3", "args": {"database": dir.join("homeserver.db")}},
@@ -206,6 +232,7 @@ fn write_config(dir: &Path, domain: &str, port: u16, registrations: &[&Path]) ->
         "signing_key_path": dir.join("signing.key"),
         "macaroon_secret_key": secret()?,
         "form_secret": secret()?,
+        "registration_shared_secret": secret()?,
         "report_stats": false,
         // Only this machine reaches it, and it lives for one run.
         "enable_registration": true,
@@ -227,9 +254,48 @@ fn write_config(dir: &Path, domain: &str, port: u16, registrations: &[&Path]) ->
         "rc_room_creation": plenty,
         "rc_key_requests": plenty,
     });
+    if let Some(port) = site.federation {
+        federate(&mut config, dir, port);
+    }
     fs::write(
         dir.join("homeserver.yaml"),
         serde_json::to_string_pretty(&config)?,
     )?;
     Ok(())
+}
+
+/// Has it speak with other homeservers on this machine, whose certificates nobody signed.
+fn federate(config: &mut Value, dir: &Path, port: u16) {
+    let more = json!({
+        "tls_certificate_path": dir.join("tls.crt"),
+        "tls_private_key_path": dir.join("tls.key"),
+        "federation_verify_certificates": false,
+        // Addresses of this machine are refused otherwise.
+        "ip_range_blacklist": [],
+        "federation_ip_range_blacklist": [],
+        // A server that was down is tried again after ten minutes otherwise, and calls that need
+        // it are tried for most of one.
+        "federation": {
+            "destination_min_retry_interval": "1s",
+            "destination_max_retry_interval": "2s",
+            "max_short_retries": 1,
+            "max_short_retry_delay": "1s",
+            "max_long_retries": 1,
+            "max_long_retry_delay": "1s",
+        },
+        "rc_federation": {
+            "window_size": 1000, "sleep_limit": 1000, "sleep_delay": 1, "reject_limit": 1000,
+            "concurrent": 100,
+        },
+    });
+    let listener = json!({
+        "port": port, "bind_addresses": ["127.0.0.1"], "type": "http", "tls": true,
+        "resources": [{"names": ["federation"], "compress": false}],
+    });
+    if let (Some(config), Value::Object(more)) = (config.as_object_mut(), more) {
+        config.extend(more);
+        if let Some(listeners) = config.get_mut("listeners").and_then(Value::as_array_mut) {
+            listeners.push(listener);
+        }
+    }
 }

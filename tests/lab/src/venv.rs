@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
+const CERTIFICATE: &str = include_str!("../certificate.py");
 
 /// A Python virtual environment with what `requirements.txt` names.
 #[derive(Debug, Clone)]
@@ -57,6 +58,16 @@ impl Venv {
     #[must_use]
     pub fn python(&self) -> PathBuf {
         self.dir.join("bin/python")
+    }
+
+    /// Writes a certificate for `localhost` and its key, good for a month.
+    ///
+    /// # Errors
+    /// When the script fails.
+    pub fn write_certificate(&self, certificate: &Path, key: &Path) -> Result<()> {
+        run(Command::new(self.python())
+            .args(["-c", CERTIFICATE])
+            .args([certificate, key]))
     }
 
     fn marker(&self) -> PathBuf {

@@ -3,7 +3,8 @@
 import type { ClientFrame, ServerFrame, WelcomeFrame } from "../protocol.ts";
 import { Connection } from "./connection.ts";
 import type { Line } from "./connection.ts";
-import { Inbox, applyItems } from "./inbox.ts";
+import { Inbox } from "./inbox.ts";
+import { applyItems, takeBack } from "./items.ts";
 import { Journal } from "./journal.ts";
 import type { Draft } from "./journal.ts";
 import { KeySupply } from "./keys.ts";
@@ -16,7 +17,10 @@ import type { Cancel } from "./observe.ts";
 import { Outbox } from "./outbox.ts";
 import { StoreError } from "./ports.ts";
 import type { ChatStore, StoreFault, World } from "./ports.ts";
-import type { Entry, JoinedChat, Snapshot } from "./records.ts";
+import { Presence } from "./presence.ts";
+import { applyRead } from "./receipts.ts";
+import { isShown } from "./records.ts";
+import type { Entry, JoinedChat, Mine, Snapshot, Theirs } from "./records.ts";
 import { Requests } from "./requests.ts";
 import { isTooLong } from "./text.ts";
 
@@ -46,6 +50,7 @@ export class Chat implements ChatModel {
   private readonly inbox: Inbox;
   private readonly outbox: Outbox;
   private readonly keys: KeySupply;
+  private readonly presence: Presence;
   private status: Status = "connecting";
   private quiet: Cancel | null = null;
   private halt: Halt | null = null;
@@ -69,27 +74,44 @@ export class Chat implements ChatModel {
       missing: () => this.stopFor("set_back"),
       ended: () => this.onEnded(),
     });
-    this.outbox = new Outbox(this.journal, this.requests, world.clock, {
+    this.outbox = new Outbox(this.journal, this.requests, world.clock, world.notice, {
       outOfStep: () => this.stopFor("out_of_step"),
       reconnect: () => this.connection.restart(),
     });
     this.keys = new KeySupply(this.journal, this.requests, world.clock);
-    this.view = new Value<ChatView>({ chat, status: this.status, blocked: null, halt: null });
+    const send = (frame: ClientFrame): boolean => this.connection.line.get() === "open" && this.connection.send(frame);
+    this.presence = new Presence(world.clock, send, () => this.journal.newestOfHost());
+    this.view = new Value<ChatView>({ chat, status: this.status, blocked: null, halt: null, typing: false });
     this.journal.gone.subscribe((places) => this.gone.emit(places));
     this.journal.written.subscribe((entries) => {
-      this.entries.emit(entries);
+      const shown = entries.filter(isShown);
+      if (shown.some(({ kind }) => kind === "theirs")) this.presence.hear(false);
+      this.entries.emit(shown);
       // A message that was taken moved the deadline.
       this.show();
     });
     this.journal.broken.subscribe((fault) => this.leaveTab({ kind: "store", fault }));
     this.outbox.blocked.bind(() => this.show());
+    this.presence.typing.bind(() => this.show());
     this.connection.line.bind((line) => this.onLine(line));
     this.connection.frames.subscribe((frame) => this.onFrame(frame));
     this.connection.otherProtocol.subscribe((theirs) => this.leaveTab({ kind: "other_protocol", theirs }));
   }
 
   history(): readonly Entry[] {
-    return this.journal.entries();
+    return this.journal.entries().filter(isShown);
+  }
+
+  answered(eventId: string): Mine | Theirs | null {
+    return this.journal.byEvent(eventId);
+  }
+
+  compose(typing: boolean): void {
+    this.presence.compose(typing);
+  }
+
+  looking(isLooking: boolean): void {
+    this.presence.looking(isLooking);
   }
 
   start(): void {
@@ -126,16 +148,17 @@ export class Chat implements ChatModel {
   }
 
   async remove(pos: number): Promise<void> {
-    await this.write((draft) => {
-      if (draft.mine(pos)?.state === "failed") draft.remove(pos);
-    });
+    const now = this.world.clock.now();
+    await this.write((draft) => takeBack(draft, pos, now));
+    this.outbox.nudge();
   }
 
   async acceptIdentity(): Promise<void> {
     await this.write((draft) => {
       const items = readItems(draft.machine.acceptIdentity());
-      draft.add({ kind: "note", what: "identity_accepted", ts: this.world.clock.now() });
-      applyItems(draft, items);
+      const now = this.world.clock.now();
+      draft.add({ kind: "note", what: "identity_accepted", ts: now });
+      applyItems(draft, items, now);
     });
     this.outbox.blocked.set(null);
     this.outbox.nudge();
@@ -167,6 +190,7 @@ export class Chat implements ChatModel {
       this.outbox.disconnected();
       this.requests.dropAll();
       this.keys.disconnected();
+      this.presence.disconnected();
       this.inbox.disconnected();
       if (line !== "stopped") this.lookOfflineSoon();
     }
@@ -189,6 +213,12 @@ export class Chat implements ChatModel {
         return;
       case "one_time_keys":
         this.keys.report(frame.count, frame.fallbackUnused);
+        return;
+      case "typing":
+        this.presence.hear(frame.typing);
+        return;
+      case "read":
+        void this.unlessBroken(this.write((draft) => applyRead(draft, frame.eventId)));
         return;
       case "error":
         this.onError(frame.code);
@@ -221,6 +251,7 @@ export class Chat implements ChatModel {
     const { lastSeq } = this.journal.chat;
     if (lastSeq !== null && lastSeq > frame.ackedSeq) this.connection.send({ type: "ack", seq: lastSeq });
     this.outbox.connected(frame.lastN);
+    this.presence.connected(frame);
     if (frame.oneTimeKeys !== null) this.keys.report(frame.oneTimeKeys, frame.fallbackUnused ?? true);
   }
 
@@ -306,6 +337,6 @@ export class Chat implements ChatModel {
 
   private show(): void {
     const { status, halt } = this;
-    this.view.set({ chat: this.journal.chat, status, blocked: this.outbox.blocked.get(), halt });
+    this.view.set({ chat: this.journal.chat, status, blocked: this.outbox.blocked.get(), halt, typing: this.presence.typing.get() });
   }
 }

@@ -1,12 +1,13 @@
 /** What comes from the other side: stored first, then shown and acknowledged. */
 
 import type { EndReason, InboxFrame } from "../protocol.ts";
+import { addTheirs, applyItems } from "./items.ts";
 import type { Draft, Journal } from "./journal.ts";
 import { readItems } from "./machine.ts";
 import type { Item } from "./machine.ts";
 import { StoreError } from "./ports.ts";
 import type { Clock } from "./ports.ts";
-import type { Mine, Says } from "./records.ts";
+import { delivered, fail, undelivered } from "./receipts.ts";
 
 export interface InboxEvents {
   /** Everything up to here is on disk. */
@@ -122,13 +123,13 @@ function applyFrame(draft: Draft, frame: InboxFrame, now: number): void {
       applyEvent(draft, frame, now);
       return;
     case "to_device":
-      applyItems(draft, orNothing(() => draft.machine.receiveToDevice(JSON.stringify(frame.event), now)) ?? []);
+      applyItems(draft, orNothing(() => draft.machine.receiveToDevice(JSON.stringify(frame.event), now)) ?? [], now);
       return;
     case "delivered":
-      settle(draft, frame.n, { state: "delivered", eventId: frame.eventId });
+      delivered(draft, frame.n, frame.eventId);
       return;
     case "undelivered":
-      settle(draft, frame.n, { state: "failed", why: "undelivered" });
+      undelivered(draft, frame.n);
       return;
     case "host":
       if (frame.joined && !draft.chat.hostJoined) draft.add({ kind: "note", what: "host_joined", ts: now });
@@ -150,11 +151,10 @@ function applyEvent(draft: Draft, frame: Extract<InboxFrame, { type: "event" }>,
   // One that was found in the room's past stands where it was written.
   const before = event.late ? draft.placeBefore(event.origin_server_ts) : undefined;
   if (items !== null) {
-    applyItems(draft, items, before);
+    applyItems(draft, items, now, before);
   } else if (draft.theirsByEvent(event.event_id) === null) {
     // Never silently lost: something came, even though the machine could make nothing of it.
-    const says: Says = { kind: "undecryptable", reason: "malformed" };
-    draft.add({ kind: "theirs", eventId: event.event_id, ts: event.origin_server_ts, says, ...(before === undefined ? {} : { before }) });
+    addTheirs(draft, event.event_id, event.origin_server_ts, { kind: "undecryptable", reason: "malformed" }, before);
   }
 }
 
@@ -167,54 +167,11 @@ function orNothing(call: () => string): readonly Item[] | null {
   }
 }
 
-/** Puts what the machine made readable into the history. */
-export function applyItems(draft: Draft, items: readonly Item[], before?: number): void {
-  for (const item of items) {
-    if (item.kind === "redaction") redact(draft, item.redacts);
-    else show(draft, item, before);
-  }
-}
-
-function show(draft: Draft, item: Exclude<Item, { kind: "redaction" }>, before: number | undefined): void {
-  const says = read(item);
-  const known = draft.theirsByEvent(item.event_id);
-  if (known === null) {
-    draft.add({ kind: "theirs", eventId: item.event_id, ts: item.ts, says, ...(before === undefined ? {} : { before }) });
-  } else if (known.says.kind === "undecryptable") {
-    // Its key came late. What was readable or removed already stays as it is.
-    draft.put({ ...known, says });
-  }
-}
-
-function read(item: Exclude<Item, { kind: "redaction" }>): Says {
-  switch (item.kind) {
-    case "text":
-      return { kind: "text", style: item.msgtype, body: item.body };
-    case "unsupported":
-      return { kind: "unsupported", what: item.what };
-    case "undecryptable":
-      return { kind: "undecryptable", reason: item.reason };
-  }
-}
-
-/** Only the host's own messages can be meant: the homeserver lets nobody here remove another's. */
-function redact(draft: Draft, eventId: string): void {
-  const entry = draft.theirsByEvent(eventId);
-  if (entry !== null) draft.put({ ...entry, says: { kind: "removed" } });
-}
-
-/** The bridge performs one after the other, so with this frame all before it are done. */
-function settle(draft: Draft, n: number, change: Pick<Mine, "state"> & Partial<Mine>): void {
-  draft.settle(n);
-  const entry = draft.mineByNumber(n);
-  if (entry !== null) draft.put({ ...entry, ...change });
-}
-
 /** Ends a chat for good: what never left is marked so, and its keys are thrown away. */
 export function end(draft: Draft, reason: EndReason): void {
   draft.update({ ending: { kind: "ended", reason } });
   draft.stage(null);
   draft.settle(draft.chat.lastN);
-  for (const entry of draft.allWaiting()) draft.put({ ...entry, state: "failed", why: "ended" });
+  for (const entry of draft.allWaiting()) fail(draft, entry, "ended");
   draft.dropRecords();
 }

@@ -77,14 +77,41 @@ export class Journal {
   /** The oldest message that is not encrypted yet. */
   nextWaiting(): Mine | null {
     for (const entry of this.byPos.values()) {
-      if (entry.kind === "mine" && entry.state === "waiting" && entry.n === null) return entry;
+      if (entry.kind === "mine" && entry.state === "waiting" && entry.n === null && !this.isEarly(entry)) return entry;
     }
     return null;
+  }
+
+  /** A message that is on its way can be taken back only once its event is known. */
+  private isEarly({ errand }: Mine): boolean {
+    const message = errand?.kind === "redact" ? this.byPos.get(errand.pos) : undefined;
+    return message?.kind === "mine" && message.eventId === null;
+  }
+
+  byEvent(eventId: string): Mine | Theirs | null {
+    for (const entry of this.byPos.values()) {
+      if (entry.kind !== "note" && entry.eventId === eventId) return entry;
+    }
+    return null;
+  }
+
+  /** The host's newest event, as far as the order of their coming tells. */
+  newestOfHost(): string | null {
+    let newest: string | null = null;
+    for (const entry of this.byPos.values()) {
+      if (entry.kind === "theirs" && entry.before === undefined) newest = entry.eventId;
+    }
+    return newest;
   }
 
   /** Whether the machine waits for the host's device keys. */
   wantsKeys(): boolean {
     return !this.shut && this.machine.wantsKeys();
+  }
+
+  /** Whether a device of the host needs a new Olm session. */
+  wantsHealing(now: number): boolean {
+    return !this.shut && this.machine.wantsHealing(now);
   }
 
   /**
@@ -223,14 +250,17 @@ export class Draft {
     return this.find((entry): entry is Mine => entry.kind === "mine" && entry.n === n);
   }
 
+  mineByEvent(eventId: string): Mine | null {
+    return this.find((entry): entry is Mine => entry.kind === "mine" && entry.eventId === eventId);
+  }
+
   theirsByEvent(eventId: string): Theirs | null {
     return this.find((entry): entry is Theirs => entry.kind === "theirs" && entry.eventId === eventId);
   }
 
   /** Before which of the host's messages one belongs that was written at this time: the first of all the last ones that are younger. */
   placeBefore(ts: number): number | undefined {
-    const all = inOrder([...new Map([...this.stored, ...this.changed]).values()]);
-    const theirs = all.filter((entry) => entry.kind === "theirs" && !this.gone.has(entry.pos));
+    const theirs = inOrder(this.all()).filter((entry) => entry.kind === "theirs");
     let place: number | undefined;
     for (const entry of theirs.reverse()) {
       if (entry.ts <= ts) break;
@@ -241,8 +271,19 @@ export class Draft {
 
   /** What no answer came for yet. */
   allWaiting(): readonly Mine[] {
-    const all = [...new Map([...this.stored, ...this.changed]).values()];
-    return all.filter((entry): entry is Mine => entry.kind === "mine" && entry.state === "waiting");
+    return this.all().filter((entry): entry is Mine => entry.kind === "mine" && entry.state === "waiting");
+  }
+
+  /** Every entry as the job has it now. */
+  all(): readonly Entry[] {
+    return [...new Map([...this.stored, ...this.changed]).values()].filter(({ pos }) => !this.gone.has(pos));
+  }
+
+  /** The next number of `order`. */
+  tell(): number {
+    const told = (this.chatNow.told ?? 0) + 1;
+    this.update({ told });
+    return told;
   }
 
   /** The keys of a chat that is over serve nobody. */
@@ -271,7 +312,7 @@ export class Draft {
   private find<E extends Entry>(is: (entry: Entry) => entry is E): E | null {
     for (const entry of this.changed.values()) if (is(entry)) return entry;
     for (const entry of this.stored.values()) {
-      if (!this.changed.has(entry.pos) && is(entry)) return entry;
+      if (!this.changed.has(entry.pos) && !this.gone.has(entry.pos) && is(entry)) return entry;
     }
     return null;
   }

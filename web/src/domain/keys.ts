@@ -1,6 +1,6 @@
 /** Keys that are fetched and published apart from any message. */
 
-import { applyItems } from "./inbox.ts";
+import { applyItems } from "./items.ts";
 import type { Draft, Journal } from "./journal.ts";
 import { readKeysReport, readUpload } from "./machine.ts";
 import type { Upload } from "./machine.ts";
@@ -14,7 +14,7 @@ import type { Json } from "../shape.ts";
 /** Takes in a `/keys/query` answer. `changed`: the host is not who they were. Throws what the machine throws. */
 export function learnHostKeys(draft: Draft, body: Json, now: number): { readonly changed: boolean } {
   const report = readKeysReport(draft.machine.receiveKeys(JSON.stringify(body), now));
-  applyItems(draft, report.items);
+  applyItems(draft, report.items, now);
   return { changed: report.identity === "changed" };
 }
 

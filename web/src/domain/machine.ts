@@ -26,14 +26,18 @@ export interface CryptoMachine {
   keysChanged(): void;
   /** Whether a room key waits for a `/keys/query` answer, so that one should be asked for at once. */
   wantsKeys(): boolean;
-  /** Gives `Need`: what must happen before the next `encryptText`. */
+  /** Whether `heal` has something to do now. */
+  wantsHealing(nowMs: number): boolean;
+  /** Gives `Need`: what must happen so that a device of the host whose messages can't be read begins anew. */
+  heal(nowMs: number): string;
+  /** Gives `Need`: what must happen before the next `encrypt`. */
   prepare(roomId: string, nowMs: number): string;
   /** Takes a `/keys/claim` answer. */
   receiveClaim(response: string, nowMs: number): void;
   /** The bridge has the to-device frame with this id of `prepare`. */
   toDeviceStored(id: string): void;
-  /** Gives the content of one `m.room.encrypted` event. */
-  encryptText(roomId: string, body: string, nowMs: number): string;
+  /** Takes an `Outgoing`, gives the content of one `m.room.encrypted` event. */
+  encrypt(roomId: string, message: string, nowMs: number): string;
   /** Gives the keys to upload, or `null`; the same ones again until `markPublished`. */
   oneTimeKeys(count: number, fallbackUnused: boolean, nowMs: number): string;
   /** When keys are due that are wanted but were made moments ago; nothing if none are wanted. */
@@ -51,9 +55,16 @@ export interface Machines {
 
 /** What can't be shown, by its kind. */
 export const UNSUPPORTED = [
-  "image", "file", "audio", "video", "sticker", "location", "poll", "reaction", "edit", "call", "unencrypted", "other",
+  "image", "file", "audio", "voice", "video", "sticker", "location", "poll", "reaction", "edit", "call", "verification", "unencrypted", "other",
 ] as const;
 export type UnsupportedKind = (typeof UNSUPPORTED)[number];
+
+/** A call that rings: until when, and what an answer names. Without an id, its event is named. */
+export interface Ring {
+  readonly call_id?: string;
+  readonly hangup: boolean;
+  readonly until: number;
+}
 
 interface ItemBase {
   readonly event_id: string;
@@ -64,11 +75,18 @@ interface ItemBase {
 /** What the machine makes of an event. A later item with the same `event_id` replaces it. */
 export type Item = ItemBase &
   (
-    | { readonly kind: "text"; readonly msgtype: "m.text" | "m.emote" | "m.notice"; readonly body: string }
+    | { readonly kind: "text"; readonly msgtype: "m.text" | "m.emote" | "m.notice"; readonly body: string; readonly reply_to?: string }
     | { readonly kind: "redaction"; readonly redacts: string }
-    | { readonly kind: "unsupported"; readonly what: UnsupportedKind }
+    /** `part`: of something that has its line already. */
+    | { readonly kind: "unsupported"; readonly what: UnsupportedKind | "part"; readonly ring?: Ring }
     | { readonly kind: "undecryptable"; readonly reason: "no_key" | "replay" | "malformed" | "mismatch" }
   );
+
+/** All that the machine can say. */
+export type Outgoing =
+  | { readonly kind: "text" | "notice"; readonly body: string }
+  | { readonly kind: "reject"; readonly call_id: string; readonly hangup: boolean }
+  | { readonly kind: "decline"; readonly event_id: string };
 
 export type Need =
   | { readonly kind: "ready" }

@@ -11,6 +11,7 @@ import type { WelcomeFrame } from "../protocol.ts";
 import type { Draft } from "./journal.ts";
 import { learnHostKeys } from "./keys.ts";
 import type { Halt } from "./model.ts";
+import { applyRead } from "./receipts.ts";
 import type { JoinedChat, Staged } from "./records.ts";
 
 /** What a hello says of the counts. */
@@ -56,6 +57,7 @@ export function compare(draft: Draft, frame: WelcomeFrame, asked: boolean): Verd
 export function takeOver(draft: Draft, frame: WelcomeFrame, now: number): boolean {
   const { roomId, name, host, hostJoined, deadline, idleLimitMs } = frame;
   draft.update({ roomId, name, host, hostJoined, deadline, idleLimitMs });
+  if (frame.hostRead !== null) applyRead(draft, frame.hostRead);
   try {
     return learnHostKeys(draft, frame.keys, now).changed;
   } catch {
@@ -78,6 +80,6 @@ function settledN(draft: Draft): number {
 
 /** Its tick must not say more than is true. */
 function waitAgain(draft: Draft, frame: Staged): void {
-  const entry = frame.kind === "send" ? draft.mine(frame.pos) : null;
+  const entry = frame.kind === "to_device" ? null : draft.mine(frame.pos);
   if (entry?.state === "sent") draft.put({ ...entry, state: "waiting" });
 }

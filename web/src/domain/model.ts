@@ -2,8 +2,8 @@
 
 import type { Blocked } from "./machine.ts";
 import { Signal, Value } from "./observe.ts";
-import { inOrder } from "./records.ts";
-import type { Entry, JoinedChat } from "./records.ts";
+import { inOrder, isShown } from "./records.ts";
+import type { Entry, JoinedChat, Mine, Theirs } from "./records.ts";
 
 /** How the way to the other side stands. `opening`: the room is being made. */
 export type Status = "connecting" | "opening" | "open" | "offline";
@@ -23,6 +23,8 @@ export interface ChatView {
   readonly status: Status;
   readonly blocked: Blocked | null;
   readonly halt: Halt | null;
+  /** The host is typing. */
+  readonly typing: boolean;
 }
 
 export interface ChatModel {
@@ -37,8 +39,14 @@ export interface ChatModel {
   say(text: string): Promise<boolean>;
   /** Sends a message again that could not be sent; it moves to the end. */
   retry(pos: number): Promise<void>;
-  /** Forgets a message that could not be sent. */
+  /** Takes a message back: here, and at the host's if it is on its way there. */
   remove(pos: number): Promise<void>;
+  /** What is known of an event that a message answers. */
+  answered(eventId: string): Mine | Theirs | null;
+  /** After each key stroke: whether something stands in the field. False too when it was sent or left. */
+  compose(typing: boolean): void;
+  /** Whether the guest sees the end of the messages. */
+  looking(isLooking: boolean): void;
   /** The guest was told that the host's identity changed, and goes on. */
   acceptIdentity(): Promise<void>;
   /** Erases the history here and now, and ends the chat as soon as the bridge can be told. */
@@ -49,10 +57,13 @@ export interface ChatModel {
 export function closedChat(chat: JoinedChat, entries: readonly Entry[]): ChatModel {
   const nothing = (): Promise<void> => Promise.resolve();
   return {
-    view: new Value<ChatView>({ chat, status: "offline", blocked: null, halt: null }),
+    view: new Value<ChatView>({ chat, status: "offline", blocked: null, halt: null, typing: false }),
     entries: new Signal(),
     gone: new Signal(),
-    history: () => inOrder(entries),
+    history: () => inOrder(entries).filter(isShown),
+    answered: (eventId) => entries.find((entry) => entry.kind !== "note" && entry.eventId === eventId) as Mine | Theirs | undefined ?? null,
+    compose: () => undefined,
+    looking: () => undefined,
     say: () => Promise.resolve(false),
     retry: nothing,
     remove: nothing,

@@ -7,6 +7,8 @@
  */
 
 import type { NumberedFrame } from "../protocol.ts";
+import { outgoing } from "./errands.ts";
+import type { NoticeWords } from "./errands.ts";
 import type { Draft, Journal } from "./journal.ts";
 import { learnHostKeys } from "./keys.ts";
 import { readNeed, readObject } from "./machine.ts";
@@ -15,7 +17,8 @@ import { Value } from "./observe.ts";
 import type { Cancel } from "./observe.ts";
 import { StoreError } from "./ports.ts";
 import type { Clock } from "./ports.ts";
-import type { Staged, Why } from "./records.ts";
+import { fail } from "./receipts.ts";
+import type { Mine, Staged, Why } from "./records.ts";
 import { Disconnected, Refused } from "./requests.ts";
 import type { Answer, Question, Requests } from "./requests.ts";
 import type { Json } from "../shape.ts";
@@ -30,6 +33,8 @@ export interface OutboxEvents {
 type Turn = "again" | "idle" | { readonly againAfterMs: number };
 
 const RETRY_MS = 5_000;
+/** How the machine names what begins a device's new session. */
+const CURE = "heal.";
 
 export class Outbox {
   /** Why nothing can be encrypted, or `null`. */
@@ -46,6 +51,7 @@ export class Outbox {
     private readonly journal: Journal,
     private readonly requests: Requests,
     private readonly clock: Clock,
+    private readonly words: NoticeWords,
     private readonly events: OutboxEvents,
   ) {}
 
@@ -104,7 +110,7 @@ export class Outbox {
       const frame = this.journal.frameAfter(this.counted);
       if (frame !== null) return await this.deliver(frame);
       if (this.journal.wantsKeys()) return await this.askKeys();
-      if (this.journal.nextWaiting() === null) return "idle";
+      if (this.journal.nextWaiting() === null && !this.journal.wantsHealing(this.clock.now())) return "idle";
       return await this.advance();
     } catch (error) {
       if (error instanceof Disconnected) return "idle";
@@ -156,19 +162,22 @@ export class Outbox {
   /** `idle`: there is nothing to encrypt any more. `again`: that message can't be, so on to the next. */
   private encryptNext(draft: Draft): Need | "idle" | "again" {
     const { chat, machine } = draft;
-    const waiting = this.journal.nextWaiting();
-    if (waiting === null || draft.staged !== null || chat.ending !== null || chat.roomId === null) return "idle";
+    if (draft.staged !== null || chat.ending !== null || chat.roomId === null) return "idle";
     const now = this.clock.now();
-    const need = readNeed(machine.prepare(chat.roomId, now));
     const n = chat.lastN + 1;
-    if (need.kind === "to_device") {
-      draft.update({ lastN: n });
-      draft.stage({ kind: "to_device", n, eventType: need.event_type, messages: need.messages, id: need.id });
-    }
+    const cure = readNeed(machine.heal(now));
+    if (cure.kind === "to_device") stageKeys(draft, cure, n);
+    if (cure.kind !== "ready") return cure;
+    const waiting = this.journal.nextWaiting();
+    if (waiting === null) return "idle";
+    const message = outgoing(waiting, chat.name, this.words);
+    if (message === null) return stageRemoval(draft, waiting, n);
+    const need = readNeed(machine.prepare(chat.roomId, now));
+    if (need.kind === "to_device") stageKeys(draft, need, n);
     if (need.kind === "ready") {
-      const content = encrypt(() => machine.encryptText(chat.roomId ?? "", waiting.body, now));
+      const content = encrypt(() => machine.encrypt(chat.roomId ?? "", JSON.stringify(message), now));
       if (content === null) {
-        draft.put({ ...waiting, state: "failed", why: "too_large" });
+        fail(draft, waiting, "too_large");
         return "again";
       }
       draft.update({ lastN: n });
@@ -244,9 +253,33 @@ function accepted(draft: Draft, frame: Staged, deadline: number | null): void {
 function giveUp(draft: Draft, frame: Staged, why: Why): void {
   draft.stage(null);
   draft.update({ lastN: frame.n - 1 });
+  // No message waits for a device's new session.
+  if (frame.kind === "to_device" && frame.id.startsWith(CURE)) {
+    draft.machine.toDeviceStored(frame.id);
+    return;
+  }
   // Without its room key nobody could read the message that the key was for.
-  const entry = frame.kind === "send" ? draft.mine(frame.pos) : (draft.allWaiting()[0] ?? null);
-  if (entry !== null) draft.put({ ...entry, state: "failed", why, n: null });
+  const entry = frame.kind === "to_device" ? (draft.allWaiting()[0] ?? null) : draft.mine(frame.pos);
+  if (entry !== null) fail(draft, { ...entry, n: null }, why);
+}
+
+function stageKeys(draft: Draft, need: Extract<Need, { kind: "to_device" }>, n: number): void {
+  draft.update({ lastN: n });
+  draft.stage({ kind: "to_device", n, eventType: need.event_type, messages: need.messages, id: need.id });
+}
+
+/** A removal says nothing that would have to be encrypted. */
+function stageRemoval(draft: Draft, waiting: Mine, n: number): "again" {
+  const eventId = waiting.errand?.kind === "redact" ? draft.mine(waiting.errand.pos)?.eventId : null;
+  if (typeof eventId !== "string") {
+    // The message never came to anybody, so there is nothing left to take back.
+    draft.remove(waiting.pos);
+    return "again";
+  }
+  draft.update({ lastN: n });
+  draft.stage({ kind: "redact", n, eventId, pos: waiting.pos });
+  draft.put({ ...waiting, n });
+  return "again";
 }
 
 function encrypt(call: () => string): Json | null {
@@ -258,7 +291,13 @@ function encrypt(call: () => string): Json | null {
 }
 
 function onWire(staged: Staged): NumberedFrame {
-  return staged.kind === "send"
-    ? { type: "send", n: staged.n, content: staged.content }
-    : { type: "to_device", n: staged.n, event_type: staged.eventType, messages: staged.messages };
+  const { n } = staged;
+  switch (staged.kind) {
+    case "send":
+      return { type: "send", n, content: staged.content };
+    case "to_device":
+      return { type: "to_device", n, event_type: staged.eventType, messages: staged.messages };
+    case "redact":
+      return { type: "redact", n, event_id: staged.eventId };
+  }
 }

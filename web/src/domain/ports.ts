@@ -1,6 +1,7 @@
 /** What the view models need of the world. `platform/` has the real ones, the tests have others. */
 
 import type { ErrorBody, JoinAnswer, JoinRequest, LinkInfo } from "../protocol.ts";
+import type { NoticeWords } from "./errands.ts";
 import type { Batch, Chat, Snapshot } from "./records.ts";
 import type { Changes, Machines } from "./machine.ts";
 import type { Cancel } from "./observe.ts";
@@ -116,6 +117,8 @@ export interface World {
   readonly locks: Locks;
   readonly tab: TabMemory;
   readonly machines: Machines;
+  /** What the host reads when something came that the guest can't see. */
+  readonly notice: NoticeWords;
   /** Of the page, as it stands in the hello's signature. */
   readonly origin: string;
   /** SHA-256 in hexadecimal digits. */

@@ -43,6 +43,14 @@ export interface JoinedChat extends ChatBase {
   readonly deadline: number | null;
   /** The deadline that the bridge warned of. It says nothing any more once a message moved the deadline. */
   readonly warnedOf?: number;
+  /** How many messages of either side were told of by the bridge: the last `order`. */
+  readonly told?: number;
+  /** The event up to which the host has read. */
+  readonly hostRead?: string;
+  /** When the host was last told that something could not be seen. */
+  readonly noticedAt?: number;
+  /** The last calls that were turned down. */
+  readonly calls?: readonly string[];
   readonly ending: Ending | null;
 }
 
@@ -51,8 +59,11 @@ export type Ending = { readonly kind: "leaving" } | { readonly kind: "ended"; re
 
 export type Chat = JoiningChat | JoinedChat;
 
-/** `waiting`: not accepted by the bridge yet. `sent`: it is. `delivered`: the homeserver has it. */
-export type SendState = "waiting" | "sent" | "delivered" | "failed";
+/**
+ * `waiting`: not accepted by the bridge yet. `sent`: it is. `delivered`: the homeserver has it.
+ * `read`: the host has seen it.
+ */
+export type SendState = "waiting" | "sent" | "delivered" | "read" | "failed";
 
 /**
  * Why a message failed. `refused`: by the bridge. `undelivered`: by the homeserver. `ended`: the
@@ -65,6 +76,11 @@ interface EntryBase {
   readonly pos: number;
   /** Milliseconds since the epoch: of this browser for one's own, of the homeserver for the host's. */
   readonly ts: number;
+  /**
+   * When the bridge told of it, counted over both sides: whoever has read one message has read those
+   * before it. Not of what was found in the room's past, whose moment is unknown.
+   */
+  readonly order?: number;
 }
 
 export interface Mine extends EntryBase {
@@ -76,7 +92,20 @@ export interface Mine extends EntryBase {
   /** The number of the frame that carries it, once it is encrypted. */
   readonly n: number | null;
   readonly eventId: string | null;
+  /** The guest or the host took it back, and its text is gone. `asked`: the homeserver doesn't know yet. */
+  readonly removal?: "asked" | "done" | "failed";
+  /** It was not written by the guest and is never shown. */
+  readonly errand?: Errand;
 }
+
+/** What the page sends by itself. */
+export type Errand =
+  /** The host is told that the guest could not see this; `null`: several things. */
+  | { readonly kind: "notice"; readonly what: UnsupportedKind | null }
+  | { readonly kind: "reject"; readonly callId: string; readonly hangup: boolean }
+  | { readonly kind: "decline"; readonly eventId: string }
+  /** Takes back the guest's message of this place. */
+  | { readonly kind: "redact"; readonly pos: number };
 
 export interface Theirs extends EntryBase {
   readonly kind: "theirs";
@@ -87,7 +116,13 @@ export interface Theirs extends EntryBase {
 }
 
 export type Says =
-  | { readonly kind: "text"; readonly style: "m.text" | "m.emote" | "m.notice"; readonly body: string }
+  | {
+      readonly kind: "text"; readonly style: "m.text" | "m.emote" | "m.notice"; readonly body: string;
+      /** The event that it answers. */
+      readonly replyTo?: string;
+      /** What its author quoted of it, where it isn't known here. */
+      readonly quote?: string;
+    }
   | { readonly kind: "removed" }
   | { readonly kind: "unsupported"; readonly what: UnsupportedKind }
   | { readonly kind: "undecryptable"; readonly reason: "no_key" | "replay" | "malformed" | "mismatch" };
@@ -103,7 +138,8 @@ export type Entry = Mine | Theirs | Note;
 /** A numbered frame, as it was stored before it left: it never changes. */
 export type Staged =
   | { readonly kind: "send"; readonly n: number; readonly content: Json; readonly pos: number }
-  | { readonly kind: "to_device"; readonly n: number; readonly eventType: string; readonly messages: Json; readonly id: string };
+  | { readonly kind: "to_device"; readonly n: number; readonly eventType: string; readonly messages: Json; readonly id: string }
+  | { readonly kind: "redact"; readonly n: number; readonly eventId: string; readonly pos: number };
 
 /** What is written together. Absent means unchanged. */
 export interface Batch {
@@ -131,6 +167,11 @@ export interface Snapshot {
   readonly staged: Staged | null;
   /** Frames that the bridge took, but of which nobody has said what became of them. */
   readonly sent: readonly Staged[];
+}
+
+/** Whether it is for people. */
+export function isShown(entry: Entry): boolean {
+  return entry.kind !== "mine" || entry.errand === undefined;
 }
 
 /** As they are read: by place, except that what came late stands where it was written. */

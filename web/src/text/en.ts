@@ -50,6 +50,7 @@ const endings: Record<EndReason | Halt, (host: string) => Words> = {
   guest: () => ({ title: "You ended this chat", text: "To talk again, ask for a new link." }),
   expired: () => ({ title: "This chat has ended", text: "Nobody had written for a while, so it closed by itself. To talk again, ask for a new link." }),
   failed: () => ({ title: "The chat could not be started", text: "A safe room for it could not be made. Please ask for a new link." }),
+  admin: () => ({ title: "This chat was closed", text: "An administrator of this service ended it." }),
   third_party: () => ({ title: "This chat was closed", text: "Somebody else appeared in it, so it was closed to keep it private. Please ask for a new link." }),
   unknown: () => ({ title: "This chat has ended", text: "The chat service doesn't have it any more. To talk again, ask for a new link." }),
   damaged: () => ({ title: "This chat can't go on", text: "Part of it can't be read any more. Please ask for a new link." }),
@@ -57,25 +58,51 @@ const endings: Record<EndReason | Halt, (host: string) => Words> = {
   out_of_step: () => ({ title: "This chat can't go on", text: "The chat service lost part of it, perhaps in a repair. To be safe, nothing more is sent. Please ask for a new link." }),
 };
 
-const unsupported: Record<UnsupportedKind, string> = {
-  image: "a picture",
-  file: "a file",
-  audio: "a voice message",
-  video: "a video",
-  sticker: "a sticker",
-  location: "a location",
-  poll: "a poll",
-  reaction: "a reaction",
-  edit: "a changed message",
-  call: "a call",
-  unencrypted: "an unencrypted message",
-  other: "something this chat can't show",
+const TEXT_ONLY = "Guest chats carry text only.";
+
+/** What the host did, once and several times (`#`), and what follows from it. */
+const unsupported: Record<UnsupportedKind, readonly [string, string, string?]> = {
+  image: ["sent a photo", "sent # photos"],
+  file: ["sent a file", "sent # files"],
+  audio: ["sent an audio file", "sent # audio files"],
+  voice: ["sent a voice message", "sent # voice messages"],
+  video: ["sent a video", "sent # videos"],
+  sticker: ["sent a sticker", "sent # stickers"],
+  location: ["shared a location", "shared # locations"],
+  poll: ["started a poll", "started # polls"],
+  reaction: ["reacted to a message", "reacted to # messages"],
+  edit: ["edited a message", "edited # messages", "This chat shows messages as they were first sent."],
+  call: ["tried to call", "tried to call # times"],
+  verification: ["asked to compare emoji", "asked # times to compare emoji", "This page can't do that yet."],
+  unencrypted: ["sent a message without encryption", "sent # messages without encryption", "It is not shown."],
+  other: ["sent something this page can't show", "sent # things this page can't show"],
 };
+
+/** What the guest could not do with it; the host reads it. */
+const missed: Partial<Record<UnsupportedKind, string>> = {
+  image: "see your photo",
+  file: "get your file",
+  audio: "hear your audio file",
+  voice: "hear your voice message",
+  video: "see your video",
+  sticker: "see your sticker",
+  location: "see your location",
+  poll: "see your poll",
+  reaction: "see your reaction",
+  call: "take your call",
+};
+
+function notice(what: UnsupportedKind | null, guest: string): string {
+  if (what === "edit") return `Guest chats don't show edits, so ${guest} still reads the message as it was. Please send the new text as a message of its own.`;
+  if (what === "verification") return `Guest chats can't compare emoji yet, so ${guest} could not answer your request.`;
+  return `${TEXT_ONLY.slice(0, -1)}, so ${guest} could not ${(what === null ? null : missed[what]) ?? "see all of what you sent"}.`;
+}
 
 const states: Record<SendState, string> = {
   waiting: "Waiting to be sent",
   sent: "Sent",
   delivered: "Delivered",
+  read: "Read",
   failed: "Not sent",
 };
 
@@ -104,7 +131,7 @@ export const english = {
     promise: (host: string) => `Private chat. Only you and ${host} can read it.`,
     name: "Your name",
     nameHelp: (host: string) => `This is how ${host} sees you.`,
-    nameRefused: "Please type a name of 1 to 40 characters.",
+    nameRefused: "Please type your own name, in 1 to 40 characters.",
     passcode: "Passcode",
     passcodeHelp: (host: string) => `Six digits that ${host} tells you.`,
     passcodeNeeded: "Please type the six digits of the passcode.",
@@ -150,9 +177,18 @@ export const english = {
       host_joined: (host: string) => `${host} is here now`,
       identity_accepted: (host: string) => `You went on with ${host}'s new security identity`,
     },
-    unsupported: (host: string, what: UnsupportedKind) => `${host} sent ${unsupported[what]}. This chat is for text only.`,
-    unencrypted: (host: string) => `${host} sent a message without encryption. It is not shown.`,
+    unsupported: (host: string, what: UnsupportedKind, times: number) => {
+      const [once, often, then = TEXT_ONLY] = unsupported[what];
+      return `${host} ${times === 1 ? once : often.replace("#", String(times))}. ${then}`;
+    },
     removed: "This message was removed",
+    removing: "This message is being removed…",
+    removedHere: (host: string) => `Removed here. It could not be taken back from ${host}.`,
+    earlier: "An earlier message",
+    answers: "In reply to",
+    typing: (host: string) => `${host} is typing…`,
+    more: "Options for this message",
+    takeBack: "Remove for both",
     noKey: "This message can't be read yet: its key has not arrived.",
     noKeyStill: (host: string) => `A message could not be read: its key has not come. You can ask ${host} to send it again.`,
     unreadable: "A message arrived that can't be read. It is not shown, to be safe.",
@@ -166,6 +202,7 @@ export const english = {
     leaving: { title: "Erased", text: "Your messages are gone from this browser. Keep this page open for a moment, until the chat service knows it too." },
   },
   endings,
+  notice,
   choice: { title: "Your chats in this browser", with: (host: string) => `Chat with ${host}`, over: "Ended", begun: "Not started yet", since: (date: string) => `Ends on ${date} if nobody writes` },
 };
 

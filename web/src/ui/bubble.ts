@@ -3,6 +3,7 @@
 import type { ChatModel } from "../domain/model.ts";
 import type { Cancel } from "../domain/observe.ts";
 import type { Entry, Mine, Note, Says, Theirs } from "../domain/records.ts";
+import { shorten } from "../domain/reply.ts";
 import type { Context } from "./context.ts";
 import { h, name, sentence, setAttribute } from "./dom.ts";
 import { icon } from "./icons.ts";
@@ -11,14 +12,18 @@ export interface Bubble {
   readonly element: HTMLElement;
   /** The same entry, changed. */
   show(entry: Entry): void;
+  /** So many of the same kind, one after the other, are said in this one line. */
+  times(count: number): void;
 }
+
+const once = (): void => undefined;
 
 export function bubble(context: Context, chat: ChatModel, entry: Entry): Bubble {
   switch (entry.kind) {
     case "mine":
       return mine(context, chat, entry);
     case "theirs":
-      return theirs(context, chat.view.get().chat.host.displayName, entry);
+      return theirs(context, chat, entry);
     case "note":
       return note(context, chat.view.get().chat.host.displayName, entry);
   }
@@ -40,9 +45,14 @@ function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
   element.querySelector(".meta")?.append(tick);
   const button = (label: string, run: (pos: number) => Promise<void>): HTMLElement => {
     const made = h("button", { type: "button", class: "again" }, label);
-    made.addEventListener("click", () => void run(first.pos));
+    made.addEventListener("click", () => {
+      // The button goes with what it did; who came by keyboard stays among the messages.
+      element.closest<HTMLElement>("[role=log]")?.focus({ preventScroll: true });
+      void run(first.pos);
+    });
     return made;
   };
+  const options = more(context, [button(words.chat.takeBack, (pos) => chat.remove(pos))]);
   const why = h("p", {});
   const remedies = [button(words.chat.again, (pos) => chat.retry(pos)), button(words.chat.remove, (pos) => chat.remove(pos))];
   const failure = h("div", { class: "failure" }, why, ...remedies);
@@ -52,41 +62,96 @@ function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
     element.dataset["state"] = entry.state;
     setAttribute(element, "data-n", entry.n === null ? false : String(entry.n));
     setAttribute(element, "data-event-id", entry.eventId ?? false);
+    const { chat: now, halt } = chat.view.get();
+    const { removal } = entry;
+    setAttribute(element, "data-says", removal === undefined ? false : "removed");
+    element.classList.toggle("line", removal !== undefined);
+    body.replaceChildren(removal === undefined ? entry.body : gone(context, now.host.displayName, removal));
     tick.setAttribute("aria-label", words.chat.states[entry.state]);
     tick.replaceChildren(icon(entry.state));
-    const { chat: now, halt } = chat.view.get();
+    tick.hidden = removal !== undefined;
     why.textContent = words.chat.failures[entry.why ?? "refused"];
-    remedies.forEach((remedy) => (remedy.hidden = now.ending !== null || halt !== null));
+    const isOver = now.ending !== null || halt !== null;
+    remedies.forEach((remedy) => (remedy.hidden = isOver));
     if (entry.state === "failed") element.append(failure);
     else failure.remove();
+    if (isOver || entry.state === "failed" || removal !== undefined) options.remove();
+    else element.append(options);
   };
   show(first);
-  return { element, show };
+  return { element, show, times: once };
+}
+
+function gone({ words }: Context, host: string, removal: NonNullable<Mine["removal"]>): Node | string {
+  if (removal === "failed") return sentence(words.chat.removedHere, host);
+  return removal === "asked" ? words.chat.removing : words.chat.removed;
+}
+
+/** A button that shows what can be done with a message. */
+function more({ words }: Context, actions: readonly HTMLElement[]): HTMLElement {
+  const row = h("div", { class: "choices", hidden: true }, ...actions);
+  const button = h("button", { type: "button", class: "more", "aria-label": words.chat.more, "aria-expanded": "false" }, icon("more"));
+  button.addEventListener("click", () => {
+    row.hidden = !row.hidden;
+    button.setAttribute("aria-expanded", String(!row.hidden));
+  });
+  return h("div", {}, button, row);
 }
 
 /** Keys come before their messages; one that is so much behind is most likely lost. */
 const KEY_PATIENCE_MS = 60_000;
 
-function theirs(context: Context, host: string, first: Theirs): Bubble {
+function theirs(context: Context, chat: ChatModel, first: Theirs): Bubble {
+  const host = chat.view.get().chat.host.displayName;
   const body = h("span", { class: "body", dir: "auto" });
-  const element = frame(context, "host", context.words.chat.from.host(host), first.ts, body);
+  const quote = h("blockquote", { class: "quote", dir: "auto", hidden: true });
+  const element = frame(context, "host", context.words.chat.from.host(host), first.ts, quote, body);
   element.dataset["eventId"] = first.eventId;
   let cancel: Cancel = () => undefined;
+  let count = 1;
+  let shown: Entry = first;
   const show = (entry: Entry): void => {
     if (entry.kind !== "theirs") return;
     const { says } = entry;
+    shown = entry;
     cancel();
     // A line of the page must not look like words of the host, nor the other way round.
     element.classList.toggle("line", says.kind !== "text");
     element.dataset["says"] = says.kind;
+    setAttribute(element, "data-what", says.kind === "unsupported" && says.what);
+    const answered = says.kind === "text" ? says.replyTo : undefined;
+    quote.hidden = answered === undefined;
+    if (says.kind === "text" && answered !== undefined) quote.replaceChildren(...quoted(context, chat, answered, says.quote));
     body.classList.toggle("soft", says.kind === "text" && says.style !== "m.text");
     const left = entry.ts + KEY_PATIENCE_MS - context.clock.now();
-    body.replaceChildren(spoken(context, host, says, left <= 0));
+    body.replaceChildren(spoken(context, host, says, left <= 0, count));
     // The host's clock may be ahead of ours.
     if (isKeyless(says) && left > 0) cancel = context.clock.after(Math.min(left, KEY_PATIENCE_MS), () => show(entry));
   };
   show(first);
-  return { element, show };
+  const times = (now: number): void => {
+    if (now === count) return;
+    count = now;
+    show(shown);
+  };
+  return { element, show, times };
+}
+
+/** Whom a message answers, and in which words. */
+function quoted(context: Context, chat: ChatModel, eventId: string, claimed: string | undefined): Node[] {
+  const { words } = context;
+  const { host, name: guest } = chat.view.get().chat;
+  const heading = (speaker: string): Node => h("strong", {}, h("span", { class: "spoken" }, words.chat.answers, " "), name(speaker));
+  const answered = chat.answered(eventId);
+  if (answered === null) return [h("span", {}, shorten(claimed ?? words.chat.earlier))];
+  if (answered.kind === "theirs") {
+    const { says } = answered;
+    const text = says.kind === "text" ? shorten(says.body) : spoken(context, host.displayName, says, true, 1);
+    return [heading(host.displayName), h("span", {}, text)];
+  }
+  const { removal, errand, body } = answered;
+  const text = errand?.kind === "notice" ? words.notice(errand.what, guest) : body;
+  return [heading(words.chat.from.mine), h("span", {}, removal === undefined ? shorten(text) : words.chat.removed)];
 }
 
 function isKeyless(says: Says): boolean {
@@ -94,11 +159,11 @@ function isKeyless(says: Says): boolean {
 }
 
 /** `late`: a key that was to come would have come. */
-function spoken({ words }: Context, host: string, says: Says, late: boolean): Node {
+function spoken({ words }: Context, host: string, says: Says, late: boolean, times: number): Node {
   const { chat } = words;
   switch (says.kind) {
     case "text":
-      return document.createTextNode(says.body);
+      return says.style === "m.emote" ? sentence((person) => `* ${person} ${says.body}`, host) : document.createTextNode(says.body);
     case "removed":
       return document.createTextNode(chat.removed);
     case "undecryptable":
@@ -106,13 +171,12 @@ function spoken({ words }: Context, host: string, says: Says, late: boolean): No
       return document.createTextNode(isKeyless(says) ? chat.noKey : chat.unreadable);
     case "unsupported": {
       const { what } = says;
-      if (what === "unencrypted") return sentence(chat.unencrypted, host);
-      return sentence((person) => chat.unsupported(person, what), host);
+      return sentence((person) => chat.unsupported(person, what, times), host);
     }
   }
 }
 
 function note({ words }: Context, host: string, { what }: Note): Bubble {
   const element = h("div", { class: "note" }, sentence(words.chat.notes[what], host));
-  return { element, show: () => undefined };
+  return { element, show: () => undefined, times: once };
 }

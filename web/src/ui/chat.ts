@@ -77,14 +77,20 @@ function guest({ words }: Context, { chat }: ChatView): (Node | string)[] {
   return [h("span", {}, sentence(words.chat.you, chat.name)), " ", h("span", {}, words.chat.idle(chat.idleLimitMs))];
 }
 
+/** So long after it was said aloud that the host is typing it is not said again. */
+const QUIET_MS = 60_000;
+
 interface Header extends View {
   show(view: ChatView): void;
 }
 
 function header(context: Context, first: ChatView, end: () => void): Header {
-  const { words, dates } = context;
+  const { words, dates, clock } = context;
   const who = h("h2", { class: "who" });
   const promise = h("p", { class: "promise" });
+  const typing = h("p", { class: "typing", hidden: true });
+  const said = h("p", { class: "spoken", role: "status" });
+  const under = h("div", { class: "under" }, promise, typing);
   const terms = h("p", { class: "terms" });
   const options = menu(words.chat.menu, [terms], { label: words.end.item, run: end });
   const initial = h("div", { class: "avatar", "aria-hidden": "true" });
@@ -92,17 +98,28 @@ function header(context: Context, first: ChatView, end: () => void): Header {
     "header",
     { class: "head" },
     initial,
-    h("div", { class: "titles" }, who, promise),
+    h("div", { class: "titles" }, who, under, said),
     options.element,
   );
 
   let host = "";
-  const show = ({ chat, halt }: ChatView): void => {
+  let saidAt = -Infinity;
+  const show = ({ chat, halt, typing: isTyping }: ChatView): void => {
     if (chat.host.displayName !== host) {
       host = chat.host.displayName;
       setText(initial, [...host][0]?.toLocaleUpperCase() ?? "");
       who.replaceChildren(name(host));
       promise.replaceChildren(icon("lock"), h("span", {}, sentence(words.chat.promise, host)));
+      typing.replaceChildren(sentence(words.chat.typing, host));
+    }
+    if (typing.hidden === isTyping) {
+      typing.hidden = !isTyping;
+      under.classList.toggle("busy", isTyping);
+      // Aloud now and then only: somebody who thinks about their words starts and stops all the time.
+      const now = clock.now();
+      const isNews = isTyping && now - saidAt > QUIET_MS;
+      if (isNews) saidAt = now;
+      setText(said, isNews ? words.chat.typing(host) : "");
     }
     setText(
       terms,

@@ -47,6 +47,7 @@ export function composer({ words }: Context, chat: ChatModel, said: () => void):
       keeping = false;
       // Emptied only now: what is in the field is not lost. Meanwhile somebody may have typed on.
       if (kept) field.value = field.value.startsWith(text) ? field.value.slice(text.length) : field.value;
+      if (field.value.trim() === "") chat.compose(false);
       check();
     }
     const more = again;
@@ -56,7 +57,11 @@ export function composer({ words }: Context, chat: ChatModel, said: () => void):
     // Pressed twice with nothing typed in between means once.
     if (more) void send();
   };
-  field.addEventListener("input", check);
+  field.addEventListener("input", () => {
+    check();
+    chat.compose(field.value.trim() !== "");
+  });
+  field.addEventListener("blur", () => chat.compose(false));
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || touch) return;
     event.preventDefault();

@@ -43,11 +43,15 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
     if (list.clientHeight !== height) return;
     following = list.scrollHeight - list.scrollTop - height < NEAR_PX;
     if (following) newer.hidden = true;
+    report();
   };
   const resized = new ResizeObserver(() => {
     height = list.clientHeight;
     if (following) toEnd();
   });
+
+  // What the guest has before their eyes counts as read.
+  const report = (): void => chat.looking(following && document.visibilityState === "visible" && document.hasFocus());
 
   const put = (entry: Entry): void => {
     const known = bubbles.get(entry.pos);
@@ -56,6 +60,7 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
       return;
     }
     const made = bubble(context, chat, entry);
+    made.element.dataset["pos"] = String(entry.pos);
     bubbles.set(entry.pos, made);
     const younger = entry.kind === "theirs" && entry.before !== undefined ? bubbles.get(entry.before) : undefined;
     if (younger !== undefined) {
@@ -69,12 +74,32 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
     }
     list.append(made.element);
   };
+  /** Ten photos in a row are one line. */
+  const fold = (): void => {
+    let what = "";
+    let line: Bubble | undefined;
+    let count = 0;
+    for (const child of list.children) {
+      const { what: own = "", pos } = (child as HTMLElement).dataset;
+      const again = own !== "" && own === what;
+      (child as HTMLElement).hidden = again;
+      if (!again) {
+        what = own;
+        line = own === "" ? undefined : bubbles.get(Number(pos));
+        count = 0;
+      }
+      count += 1;
+      line?.times(count);
+    }
+  };
   const show = (entries: readonly Entry[]): void => {
     const theirs = entries.some((entry) => entry.kind === "theirs" && !bubbles.has(entry.pos));
     entries.forEach(put);
+    fold();
     hello.hidden = bubbles.size > 0 || chat.view.get().chat.ending !== null;
     if (following) toEnd();
     else if (theirs) newer.hidden = false;
+    report();
   };
   const refresh = (): void => {
     const history = chat.history();
@@ -88,7 +113,13 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
   };
 
   list.addEventListener("scroll", scrolled, { passive: true });
-  newer.addEventListener("click", toEnd);
+  newer.addEventListener("click", () => {
+    toEnd();
+    report();
+  });
+  document.addEventListener("visibilitychange", report);
+  addEventListener("focus", report);
+  addEventListener("blur", report);
   resized.observe(list);
 
   show(chat.history());
@@ -97,11 +128,16 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
       bubbles.get(pos)?.element.remove();
       bubbles.delete(pos);
     }
+    fold();
   };
   const cancels = [chat.entries.subscribe(show), chat.gone.subscribe(forget)];
   const close = (): void => {
     cancels.forEach((cancel) => cancel());
     resized.disconnect();
+    document.removeEventListener("visibilitychange", report);
+    removeEventListener("focus", report);
+    removeEventListener("blur", report);
+    chat.looking(false);
   };
   return { element, toEnd, refresh, close };
 }

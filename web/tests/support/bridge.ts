@@ -28,6 +28,8 @@ export class FakeBridge implements Sockets, Api {
   opening = false;
   /** `null`: the bridge could not ask. */
   oneTimeKeys: number | null = 50;
+  /** What a welcome says of marks: the host's last one, and what is relayed. */
+  marks = { host_read: null as string | null, typing: true, receipts: true };
   /** Frames that get no answer, as when the connection dies right after them. */
   deaf: (frame: ClientFrame) => boolean = () => false;
   /** The error of the next numbered frame. */
@@ -128,6 +130,7 @@ export class FakeBridge implements Sockets, Api {
       host: { user_id: HOST, display_name: "Alice" }, host_joined: true, last_n: this.lastN, acked_seq: this.acked,
       last_seq: this.seq, deadline: this.deadline,
       idle_limit_ms: 864_000_000, keys: this.hostKeys(), one_time_keys: this.oneTimeKeys, fallback_unused: true,
+      ...this.marks,
     });
   }
 
@@ -154,7 +157,11 @@ export class FakeBridge implements Sockets, Api {
         return;
       case "send":
       case "to_device":
+      case "redact":
         this.count(frame);
+        return;
+      case "typing":
+      case "read":
         return;
       case "keys_upload":
         if (this.refuseUpload === null) this.say({ type: "result", id: frame.id, ok: true, body: { one_time_keys: this.publish(frame) } });

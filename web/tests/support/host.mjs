@@ -55,7 +55,7 @@ export class Host {
         this.machine.toDeviceStored(need.id);
       } else throw new Error(JSON.stringify(need));
     }
-    return { toDevice, content: JSON.parse(this.machine.encryptText(this.room, text, Date.now())) };
+    return { toDevice, content: JSON.parse(this.machine.encrypt(this.room, JSON.stringify({ kind: "text", body: text }), Date.now())) };
   }
 }
 

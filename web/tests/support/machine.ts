@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { CryptoMachine, Item, Machines, Need } from "../../src/domain/machine.ts";
+import type { CryptoMachine, Item, Machines, Need, Outgoing } from "../../src/domain/machine.ts";
 import type { Json } from "../../src/shape.ts";
 
 interface State {
@@ -35,7 +35,8 @@ export class Ledger {
 
 /**
  * Stands for the WebAssembly: same calls, no secrets. A "ciphertext" is `index:body`; an incoming one
- * is `key:body` and is readable once the to-device event with that key came.
+ * is `key:body` and is readable once the to-device event with that key came. A body in braces is the
+ * item that the real machine would make of it.
  */
 export class FakeMachine implements CryptoMachine {
   private dirty = true;
@@ -85,7 +86,8 @@ export class FakeMachine implements CryptoMachine {
     if (event.type === "m.room.redaction") return JSON.stringify([{ ...base, kind: "redaction", redacts: event["redacts"] }]);
     const ciphertext = (event["content"] as { ciphertext?: string }).ciphertext;
     if (ciphertext === undefined) throw Object.assign(new Error("junk"), { name: "bad_input" });
-    const [key = "", body = ""] = ciphertext.split(":");
+    const place = ciphertext.indexOf(":");
+    const [key, body] = [ciphertext.slice(0, place), ciphertext.slice(place + 1)];
     this.dirty = true;
     if (this.state.keys.includes(key)) return JSON.stringify([text(event, body)]);
     this.waiting.set(event.event_id, { event, key, body });
@@ -111,6 +113,14 @@ export class FakeMachine implements CryptoMachine {
     return false;
   }
 
+  wantsHealing(): boolean {
+    return false;
+  }
+
+  heal(): string {
+    return JSON.stringify({ kind: "ready" });
+  }
+
   prepare(): string {
     this.alive();
     return JSON.stringify(this.need());
@@ -125,7 +135,9 @@ export class FakeMachine implements CryptoMachine {
     this.change({ shared: true });
   }
 
-  encryptText(_roomId: string, body: string): string {
+  encrypt(_roomId: string, json: string): string {
+    const message = JSON.parse(json) as Outgoing;
+    const body = message.kind === "text" ? message.body : `(${Object.values(message).join(" ")})`;
     assert.equal(this.need().kind, "ready");
     const index = this.state.index;
     this.change({ index: index + 1 });
@@ -183,6 +195,7 @@ function text(event: Record<string, unknown>, body: string): Json {
     ts: event["origin_server_ts"],
     msgtype: "m.text",
     body,
+    ...(body.startsWith("{") ? (JSON.parse(body) as Json) : {}),
   };
 }
 

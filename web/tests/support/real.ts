@@ -135,7 +135,7 @@ export class RealBridge extends FakeBridge {
   protected override took(frame: Numbered): void {
     if (frame.type === "to_device") {
       for (const content of Object.values(frame.messages)) this.host.takesKey(content);
-    } else {
+    } else if (frame.type === "send") {
       this.hostRead.push(this.host.reads(frame.content, `$guest${frame.n}`));
     }
   }

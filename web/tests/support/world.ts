@@ -159,7 +159,7 @@ export class Tab<M extends Machines = FakeMachines> {
   /** `body/state` of one's own, `text` or `<kind>` of the host's. */
   reads(): string[] {
     return this.history().map((entry) => {
-      if (entry.kind === "mine") return `${entry.body}/${entry.state}`;
+      if (entry.kind === "mine") return entry.removal === undefined ? `${entry.body}/${entry.state}` : `removal ${entry.removal}`;
       if (entry.kind === "note") return `(${entry.what})`;
       return entry.says.kind === "text" ? entry.says.body : `<${entry.says.kind}>`;
     });
@@ -239,6 +239,7 @@ export class Tab<M extends Machines = FakeMachines> {
         set: (key, value) => void (value === null ? this.memory.delete(key) : this.memory.set(key, value)),
       },
       machines: browser.machines,
+      notice: (what, guest) => `${guest} missed ${what ?? "several"}`,
       origin: "https://chat.example.org",
       digest: (text) => Promise.resolve(`hash(${text})`),
       reload: () => {

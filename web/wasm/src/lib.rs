@@ -9,7 +9,7 @@ use std::fmt::Display;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use vestibule_crypto::{
-    Changes, CryptoError, Machine as Inner, OpenError, Step, decode_base64, encode_base64,
+    Changes, CryptoError, Machine as Inner, Message, OpenError, Step, decode_base64, encode_base64,
 };
 use wasm_bindgen::prelude::*;
 
@@ -185,10 +185,24 @@ impl Machine {
         self.inner.wants_keys()
     }
 
-    /// What must happen before the next text can be encrypted, JSON.
+    /// What must happen before the next message can be encrypted, JSON.
     #[wasm_bindgen(js_name = prepare)]
     pub fn prepare(&mut self, room_id: &str, now_ms: f64) -> Result<String, Failure> {
         let step = self.inner.prepare(room_id, millis(now_ms))?;
+        json(&self.keep(step))
+    }
+
+    /// Whether `heal` has something to do now.
+    #[wasm_bindgen(js_name = wantsHealing)]
+    pub fn wants_healing(&self, now_ms: f64) -> bool {
+        self.inner.wants_healing(millis(now_ms))
+    }
+
+    /// What must happen so that devices whose messages can't be read begin a new session, in the
+    /// shape of `prepare`, JSON.
+    #[wasm_bindgen(js_name = heal)]
+    pub fn heal(&mut self, now_ms: f64) -> Result<String, Failure> {
+        let step = self.inner.heal(millis(now_ms))?;
         json(&self.keep(step))
     }
 
@@ -210,15 +224,17 @@ impl Machine {
         Ok(())
     }
 
-    /// Encrypts a text; gives the content of the event, JSON.
-    #[wasm_bindgen(js_name = encryptText)]
-    pub fn encrypt_text(
+    /// Encrypts one of the messages that the machine knows, JSON; gives the content of the event, JSON.
+    #[wasm_bindgen(js_name = encrypt)]
+    pub fn encrypt(
         &mut self,
         room_id: &str,
-        body: &str,
+        message: &str,
         now_ms: f64,
     ) -> Result<String, Failure> {
-        let step = self.inner.encrypt_text(room_id, body, millis(now_ms))?;
+        let message = parse(message)?;
+        let message = Message::from_json(&message)?;
+        let step = self.inner.encrypt(room_id, &message, millis(now_ms))?;
         json(&self.keep(step))
     }
 

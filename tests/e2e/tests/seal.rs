@@ -1,0 +1,438 @@
+//! What nobody can do in a portal's room, tried at a real homeserver with the bridge left out of it:
+//! by the host with their own token, and in the ghost's name, which is more than any guest has.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::{Value, json};
+use vestibule_e2e::{Meeting, lab};
+use vestibule_lab::{Api, Host as _, Lab, NioHost};
+
+/// Message-like events that no portal takes. Those of the second half are what clients made of
+/// calls, polls and locations before they were specified.
+const MESSAGES: [&str; 42] = [
+    "m.sticker",
+    "m.reaction",
+    "m.call.invite",
+    "m.call.candidates",
+    "m.call.answer",
+    "m.call.select_answer",
+    "m.call.negotiate",
+    "m.call.reject",
+    "m.call.hangup",
+    "m.call.sdp_stream_metadata_changed",
+    "m.call.notify",
+    "m.rtc.notification",
+    "m.rtc.decline",
+    "m.poll.start",
+    "m.poll.response",
+    "m.poll.end",
+    "m.beacon",
+    "m.location",
+    "m.image",
+    "m.file",
+    "m.audio",
+    "m.voice",
+    "m.video",
+    "m.emote",
+    "m.message",
+    "m.encrypted",
+    "m.room.message.feedback",
+    "m.key.verification.ready",
+    "m.key.verification.start",
+    "m.key.verification.accept",
+    "m.key.verification.key",
+    "m.key.verification.mac",
+    "m.key.verification.cancel",
+    "m.key.verification.done",
+    "org.matrix.msc3381.poll.start",
+    "org.matrix.msc3381.poll.response",
+    "org.matrix.msc3381.poll.end",
+    "org.matrix.msc3672.beacon",
+    "org.matrix.msc4075.rtc.notification",
+    "org.matrix.msc4310.rtc.decline",
+    "io.element.call.encryption_keys",
+    "org.example.custom",
+];
+
+/// State that nobody sets, with what would do harm.
+fn states(own: &str) -> Vec<(&'static str, String, Value)> {
+    let plain = |event_type, content| (event_type, String::new(), content);
+    let call = json!({"application": "m.call", "call_id": "", "device_id": "D"});
+    vec![
+        plain("m.room.name", json!({"name": "x"})),
+        plain("m.room.topic", json!({"topic": "x"})),
+        plain("m.room.avatar", json!({"url": "mxc://a/b"})),
+        plain("m.room.power_levels", json!({"users": {own: 100}})),
+        plain("m.room.power_levels", json!({})),
+        plain("m.room.join_rules", json!({"join_rule": "public"})),
+        plain("m.room.join_rules", json!({"join_rule": "knock"})),
+        plain(
+            "m.room.join_rules",
+            json!({"join_rule": "restricted", "allow": []}),
+        ),
+        plain("m.room.guest_access", json!({"guest_access": "can_join"})),
+        plain(
+            "m.room.history_visibility",
+            json!({"history_visibility": "world_readable"}),
+        ),
+        plain(
+            "m.room.encryption",
+            json!({"algorithm": "m.megolm.v1.aes-sha2", "rotation_period_msgs": 1_000_000}),
+        ),
+        plain(
+            "m.room.tombstone",
+            json!({"body": "x", "replacement_room": "!x:example.org"}),
+        ),
+        plain("m.room.canonical_alias", json!({})),
+        plain(
+            "m.room.server_acl",
+            json!({"allow": ["*"], "deny": ["evil.example"]}),
+        ),
+        plain("m.room.pinned_events", json!({"pinned": []})),
+        plain("m.room.create", json!({"room_version": "12"})),
+        plain("m.room.policy", json!({"via": "example.org"})),
+        (
+            "m.room.third_party_invite",
+            "t".to_owned(),
+            json!({"display_name": "x"}),
+        ),
+        (
+            "m.space.parent",
+            "!x:example.org".to_owned(),
+            json!({"via": ["example.org"]}),
+        ),
+        (
+            "m.space.child",
+            "!x:example.org".to_owned(),
+            json!({"via": ["example.org"]}),
+        ),
+        ("m.policy.rule.user", "r".to_owned(), json!({})),
+        ("m.policy.rule.room", "r".to_owned(), json!({})),
+        ("m.policy.rule.server", "r".to_owned(), json!({})),
+        (
+            "m.widget",
+            "w".to_owned(),
+            json!({"type": "jitsi", "url": "https://example.org"}),
+        ),
+        (
+            "im.vector.modular.widgets",
+            "w".to_owned(),
+            json!({"type": "jitsi", "url": "https://example.org"}),
+        ),
+        plain("org.matrix.msc3401.call", json!({"m.intent": "m.ring"})),
+        (
+            "org.matrix.msc3401.call.member",
+            own.to_owned(),
+            call.clone(),
+        ),
+        (
+            "org.matrix.msc3401.call.member",
+            format!("_{own}_D"),
+            call.clone(),
+        ),
+        ("m.call.member", own.to_owned(), call.clone()),
+        ("m.rtc.member", own.to_owned(), call),
+        ("m.beacon_info", own.to_owned(), json!({"live": true})),
+        (
+            "org.matrix.msc3672.beacon_info",
+            own.to_owned(),
+            json!({"live": true}),
+        ),
+        ("m.image_pack", String::new(), json!({})),
+        ("org.example.custom", String::new(), json!({})),
+        ("org.example.custom", own.to_owned(), json!({})),
+    ]
+}
+
+/// One of those who try.
+struct Trier {
+    name: &'static str,
+    user: String,
+    api: Api,
+    /// What goes behind each path.
+    identity: String,
+}
+
+impl Trier {
+    fn call(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
+        let sign = if path.contains('?') { '&' } else { '?' };
+        let path = match self.identity.as_str() {
+            "" => path.to_owned(),
+            identity => format!("{path}{sign}{identity}"),
+        };
+        let body = (method != "GET").then_some(body);
+        let answer = self.api.call(method, &path, body).unwrap();
+        (answer.status, answer.text)
+    }
+
+    fn refused(&self, what: &str, method: &str, path: &str, body: &Value) {
+        let (status, said) = self.call(method, path, body);
+        // 404: there is nothing for who isn't there, or nobody left who could let them in. Any other
+        // refusal could be one of a call that was not well-formed, and would say nothing.
+        let right = status == 403
+            || (status == 404 && !said.contains("M_UNRECOGNIZED"))
+            || said.contains("Cannot resend m.room.create event");
+        assert!(right, "{} may {what}: {status} {said}", self.name);
+    }
+
+    fn allowed(&self, what: &str, method: &str, path: &str, body: &Value) -> Value {
+        let (status, said) = self.call(method, path, body);
+        assert_eq!(status, 200, "{} may not {what}: {said}", self.name);
+        serde_json::from_str(&said).unwrap()
+    }
+}
+
+struct Room {
+    base: String,
+    host: Trier,
+    ghost: Trier,
+    bot: Trier,
+    stranger: Trier,
+}
+
+impl Room {
+    fn of(lab: &mut Lab, meeting: &Meeting<NioHost>, host_api: Api) -> Self {
+        let stranger = lab.account("mallory", "Mallory").unwrap();
+        let (api, _) = Api::login(&lab.homeserver(), "mallory", &stranger.password).unwrap();
+        let masked = |name, user: &str| Trier {
+            name,
+            user: user.to_owned(),
+            api: lab.as_appservice(),
+            identity: format!("user_id={user}"),
+        };
+        let own = |name, user: &str, api| Trier {
+            name,
+            user: user.to_owned(),
+            api,
+            identity: String::new(),
+        };
+        Self {
+            base: format!("/_matrix/client/v3/rooms/{}", meeting.room()),
+            host: own("the host", meeting.host.user_id(), host_api),
+            ghost: masked("the ghost", &meeting.invite.inviter),
+            bot: masked("the bot", Lab::BOT),
+            stranger: own("a stranger", &stranger.user_id, api),
+        }
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.base)
+    }
+
+    fn id(&self) -> &str {
+        self.base.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// All that neither of the two may.
+    fn assert_sealed_for(&self, trier: &Trier, other: &Trier) {
+        for event_type in MESSAGES {
+            let path = self.path(&format!(
+                "send/{event_type}/{}-{event_type}",
+                trier.name.len()
+            ));
+            trier.refused(event_type, "PUT", &path, &json!({"body": "x"}));
+        }
+        for (event_type, key, content) in states(&trier.user) {
+            let path = self.path(&format!("state/{event_type}/{key}"));
+            trier.refused(&format!("{event_type} {content}"), "PUT", &path, &content);
+        }
+        let (stranger, own) = (&self.stranger.user, &trier.user);
+        for user in [stranger, &self.bot.user] {
+            let body = json!({ "user_id": user });
+            trier.refused("invite", "POST", &self.path("invite"), &body);
+            for membership in ["invite", "join", "knock"] {
+                let path = self.path(&format!("state/m.room.member/{user}"));
+                trier.refused("forge", "PUT", &path, &json!({"membership": membership}));
+            }
+        }
+        let path = self.path(&format!("state/m.room.member/{}", other.user));
+        let content = json!({"membership": "join", "displayname": "Somebody else"});
+        trier.refused("rename the other", "PUT", &path, &content);
+        let body = json!({"id_server": "example.org", "id_access_token": "x", "medium": "email", "address": "a@example.org"});
+        let (status, said) = trier.call("POST", &self.path("invite"), &body);
+        assert!(status >= 400, "{} may invite by mail: {said}", trier.name);
+        let upgrade = json!({"new_version": "12"});
+        trier.refused("upgrade", "POST", &self.path("upgrade"), &upgrade);
+        let listed = format!("/_matrix/client/v3/directory/list/room/{}", self.id());
+        trier.refused("publish", "PUT", &listed, &json!({"visibility": "public"}));
+        let alias = format!("state/m.room.canonical_alias/{own}");
+        trier.refused("name an alias", "PUT", &self.path(&alias), &json!({}));
+    }
+
+    /// What nobody from outside may, the bot that made the room included.
+    fn assert_closed_to(&self, outsider: &Trier) {
+        let id = self.id();
+        for (method, path) in [
+            ("POST", self.path("join")),
+            ("POST", format!("/_matrix/client/v3/join/{id}")),
+            ("POST", format!("/_matrix/client/v3/knock/{id}")),
+            ("GET", self.path("event/$none")),
+            ("GET", self.path("context/$none")),
+        ] {
+            outsider.refused("get in", method, &path, &json!({}));
+        }
+        // To an application service Synapse tells who is in a room as soon as one of its users is.
+        if outsider.identity.is_empty() {
+            let members = self.path("joined_members");
+            outsider.refused("see who is in", "GET", &members, &Value::Null);
+        }
+        let invite = json!({ "user_id": outsider.user });
+        outsider.refused("invite", "POST", &self.path("invite"), &invite);
+        let send = self.path("send/m.room.encrypted/out");
+        outsider.refused("write", "PUT", &send, &json!({"algorithm": "none"}));
+        let state = self.path("state/m.room.power_levels");
+        let levels = json!({"users": {(outsider.user.as_str()): 100}});
+        outsider.refused("rule", "PUT", &state, &levels);
+        let typing = self.path(&format!("typing/{}", outsider.user));
+        outsider.refused(
+            "type",
+            "PUT",
+            &typing,
+            &json!({"typing": true, "timeout": 1000}),
+        );
+    }
+
+    fn content_of(&self, event: &str) -> Value {
+        let path = self.path(&format!("event/{event}"));
+        let event = self.host.allowed("read", "GET", &path, &Value::Null);
+        event.get("content").cloned().unwrap_or_default()
+    }
+}
+
+#[test]
+fn the_room_is_closed_on_every_side() {
+    let mut lab = lab().unwrap();
+    let account = lab.account("alice", "Alice").unwrap();
+    let host = lab.nio_device(&account, "alice").unwrap();
+    let (host_api, _) = Api::login(&lab.homeserver(), "alice", &account.password).unwrap();
+    let mut meeting = Meeting::arrange(host, "Maya").unwrap();
+    let room = Room::of(&mut lab, &meeting, host_api);
+    meeting.guest.say("before").unwrap();
+    let before = meeting.host_hears(1).unwrap().remove(0).event_id;
+
+    room.assert_sealed_for(&room.host, &room.ghost);
+    room.assert_sealed_for(&room.ghost, &room.host);
+    room.assert_closed_to(&room.stranger);
+    room.assert_closed_to(&room.bot);
+    for how in ["kick", "ban", "unban"] {
+        let body = json!({ "user_id": room.host.user });
+        room.ghost.refused(how, "POST", &room.path(how), &body);
+    }
+    let through_alias = alias(&room);
+    room.stranger
+        .refused("join by an alias", "POST", &through_alias, &json!({}));
+
+    // The guest may redact what is theirs only. The homeserver takes the event, but it does nothing.
+    let own = meeting.host_says("of the host").unwrap();
+    let redact = |event: &str, txn| room.path(&format!("redact/{event}/{txn}"));
+    let (status, said) = room.ghost.call("PUT", &redact(&own, "g"), &json!({}));
+    assert!(matches!(status, 200 | 403), "{status} {said}");
+    assert_ne!(room.content_of(&own), json!({}));
+    room.host
+        .allowed("redact", "PUT", &redact(&before, "h"), &json!({}));
+    assert_eq!(room.content_of(&before), json!({}));
+
+    // The measure is good only if the same calls can succeed.
+    let send = |what: &str| room.path(&format!("send/m.room.encrypted/{what}"));
+    for trier in [&room.host, &room.ghost] {
+        trier.allowed(
+            "write",
+            "PUT",
+            &send(&trier.user),
+            &json!({"algorithm": "none"}),
+        );
+    }
+    let ban = json!({ "user_id": room.stranger.user });
+    room.host
+        .allowed("ban a stranger", "POST", &room.path("ban"), &ban);
+    assert_eq!(meeting.guest.screen().unwrap(), "chat");
+    meeting.guest.say("after").unwrap();
+    assert_eq!(meeting.host_hears(1).unwrap().remove(0).body, "after");
+}
+
+/// The path by which somebody would join over an alias that the host made for the room.
+fn alias(room: &Room) -> String {
+    let alias = format!("%23open:{}", Lab::DOMAIN);
+    let path = format!("/_matrix/client/v3/directory/room/{alias}");
+    // The homeserver lets any member have one; it opens nothing.
+    room.host
+        .call("PUT", &path, &json!({ "room_id": room.id() }));
+    format!("/_matrix/client/v3/join/{alias}")
+}
+
+#[test]
+fn who_is_out_stays_out_and_a_ghost_is_nobody_elses() {
+    let mut lab = lab().unwrap();
+    let account = lab.account("alice", "Alice").unwrap();
+    let host = lab.nio_device(&account, "alice").unwrap();
+    let (host_api, _) = Api::login(&lab.homeserver(), "alice", &account.password).unwrap();
+    let meeting = Meeting::arrange(host, "Maya").unwrap();
+    let room = Room::of(&mut lab, &meeting, host_api);
+    assert_ghost_is_ours(&lab, &room);
+
+    // The host puts the guest out, and takes that back.
+    let ghost = json!({ "user_id": room.ghost.user });
+    room.host.allowed("ban", "POST", &room.path("ban"), &ghost);
+    meeting.guest.wait_screen("ended").unwrap();
+    room.host
+        .allowed("unban", "POST", &room.path("unban"), &ghost);
+    room.host
+        .refused("invite again", "POST", &room.path("invite"), &ghost);
+    room.assert_closed_to(&room.ghost);
+    room.assert_closed_to(&room.bot);
+    // Nor does anybody come back to a room in which the host is alone, or who left it.
+    room.host
+        .allowed("leave", "POST", &room.path("leave"), &json!({}));
+    room.host
+        .refused("come back", "POST", &room.path("join"), &json!({}));
+    room.assert_closed_to(&room.ghost);
+}
+
+/// Nobody gets hold of a ghost without the bridge's own token.
+fn assert_ghost_is_ours(lab: &Lab, room: &Room) {
+    let ghost = &room.ghost.user;
+    let localpart = ghost.split([':', '@']).nth(1).unwrap();
+    let nobody = Api::new(&lab.homeserver(), None);
+    let id = json!({"type": "m.id.user", "user": localpart});
+    let logins = [
+        json!({"type": "m.login.password", "identifier": id, "password": ""}),
+        json!({"type": "m.login.application_service", "identifier": id}),
+    ];
+    for login in logins {
+        let answer = nobody
+            .call("POST", "/_matrix/client/v3/login", Some(&login))
+            .unwrap();
+        assert!((400..500).contains(&answer.status), "{}", answer.text);
+    }
+    let taken = json!({
+        "auth": {"type": "m.login.dummy"},
+        "username": "_vestibule_mine",
+        "password": "long enough to be taken",
+    });
+    let answer = nobody
+        .call("POST", "/_matrix/client/v3/register", Some(&taken))
+        .unwrap();
+    // Exclusive to the bridge, and Synapse gives nobody else a name with a `_` before it anyway.
+    assert_eq!(answer.status, 400, "{}", answer.text);
+    for trier in [&room.host, &room.stranger] {
+        let whoami = format!("/_matrix/client/v3/account/whoami?user_id={ghost}");
+        let said = trier.allowed("ask who it is", "GET", &whoami, &Value::Null);
+        assert_eq!(said.get("user_id"), Some(&json!(trier.user)));
+        let name = format!("/_matrix/client/v3/profile/{ghost}/displayname");
+        let body = json!({"displayname": "Alice"});
+        let (status, said) = trier.call("PUT", &name, &body);
+        assert!(
+            (400..500).contains(&status),
+            "{} renames: {said}",
+            trier.name
+        );
+    }
+    // The guests' listener has nothing of the homeserver's.
+    for path in [
+        "/_matrix/client/v3/account/whoami",
+        "/_matrix/client/versions",
+    ] {
+        let answer = lab.guests().call("GET", path, None).unwrap();
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text);
+    }
+}
