@@ -8,6 +8,7 @@
 )]
 
 mod bridge;
+mod flood;
 mod guest;
 mod homeserver;
 mod host;
