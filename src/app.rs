@@ -10,11 +10,15 @@ use vestibule_bridge::policy::Policy;
 
 use crate::catchup::CatchUp;
 use crate::clock::Clock;
+use crate::deny::Lists;
+use crate::doctor::Probe;
 use crate::drive::{Driver, News, Wake};
 use crate::homeserver::Homeserver;
 use crate::http::GuestSide;
 use crate::http::asked::Asked;
 use crate::http::assets::Assets;
+use crate::http::crowd::Crowd;
+use crate::http::visitor::Proxies;
 use crate::hub::Hub;
 use crate::listener::Admission;
 use crate::moments::Moments;
@@ -22,7 +26,7 @@ use crate::outbox::Outbox;
 use crate::presence::Presence;
 use crate::store::RocksStore;
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use crate::watch::Watch;
 
 /// Everything that requests share.
@@ -45,6 +49,10 @@ pub struct App {
     pub presence: Presence,
     /// Sets right what a gap may have left.
     pub watch: Watch,
+    /// The deny lists that are followed.
+    pub lists: Lists,
+    /// What a doctor waits to see.
+    pub probe: Probe,
     /// The open sockets.
     pub hub: Arc<Hub>,
     /// The time.
@@ -57,6 +65,10 @@ pub struct App {
     pub asked: Asked,
     /// How often browsers connected, by the time since the start.
     pub greetings: Asked,
+    /// How much comes from one address.
+    pub crowd: Arc<Crowd>,
+    /// Who is believed when they say from which.
+    pub proxies: Proxies,
     /// The public side.
     pub guests: GuestSide,
     /// What is counted.
@@ -112,6 +124,7 @@ impl Wake for Wakeup {
         if !news.effects.is_empty() {
             self.outbox.push(news.effects, news.unstored);
         }
+        news.audit.iter().for_each(telemetry::log_audit);
         self.metrics.messages("host", news.from_hosts);
         self.metrics.messages("guest", news.from_guests);
     }

@@ -34,6 +34,13 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Look what is wrong with the set-up, of the homeserver above all. Works while the bridge runs,
+    /// and before it ran for the first time.
+    Doctor {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Look at the configuration.
     Config {
         /// What about it.

@@ -2,9 +2,9 @@
 //! `VESTIBULE__SECTION__KEY`, and secrets also from files (`…_file`).
 
 mod guests;
+mod permissions;
 mod secret;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,9 +12,10 @@ use std::time::Duration;
 use config::{Environment, File, FileFormat};
 use serde::Deserialize;
 use vestibule_bridge::id::UserId;
-use vestibule_bridge::policy::{Permissions, Policy, Role};
+use vestibule_bridge::policy::{Permissions, Policy, Times};
 
 pub use guests::Guests;
+pub use permissions::PermissionsSection;
 pub use secret::Secret;
 
 /// Why the configuration can't be used. `Display` is written for the person who edits it.
@@ -61,12 +62,29 @@ pub struct Config {
     pub ops: Ops,
     /// Where the rows are kept.
     pub store: StoreSection,
-    /// Who may do what: `"*"`, a server name or a user id to `none`, `host` or `admin`.
+    /// Who may do what.
     #[serde(default)]
-    pub permissions: BTreeMap<String, Role>,
+    pub permissions: PermissionsSection,
+    /// What admins are given.
+    #[serde(default)]
+    pub admin: Admin,
     /// What is logged, and how.
     #[serde(default)]
     pub telemetry: Telemetry,
+}
+
+/// Section `admin`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// How many days the audit trail is kept.
+    pub audit_days: f64,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { audit_days: 90.0 }
+    }
 }
 
 /// Section `homeserver`.
@@ -223,6 +241,8 @@ impl Config {
         }
         self.tokens()?;
         self.store.sweep()?;
+        self.keep_audit()?;
+        self.permissions.validate()?;
         self.guests.validate()
     }
 
@@ -258,6 +278,10 @@ impl Config {
         ))
     }
 
+    fn keep_audit(&self) -> Result<Duration, ConfigError> {
+        guests::days("admin.audit_days", self.admin.audit_days)
+    }
+
     /// The rules, as the domain knows them.
     pub fn policy(&self) -> Result<Policy, ConfigError> {
         let guests = &self.guests;
@@ -271,8 +295,11 @@ impl Config {
             open_chats: guests.open_chats,
             message_bytes: guests.message_bytes,
             guest_rate: guests.rate(),
-            permissions: Permissions(self.permissions.clone()),
-            times: guests.times()?,
+            permissions: Permissions(self.permissions.roles.clone()),
+            times: Times {
+                keep_audit: self.keep_audit()?,
+                ..guests.times()?
+            },
             limits: guests.limits(),
             moments: guests.moments(),
         })

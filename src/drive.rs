@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
+use vestibule_bridge::audit::AuditEntry;
 use vestibule_bridge::bridge::{Answer, Context, Decision, Undecided, decide};
 use vestibule_bridge::effect::{Effect, Queued, Words};
 use vestibule_bridge::frame::InboxFrame;
@@ -91,6 +92,8 @@ pub struct News {
     pub from_hosts: u64,
     /// How many messages of guests went into the outbox.
     pub from_guests: u64,
+    /// New entries of the audit trail.
+    pub audit: Vec<AuditEntry>,
     /// Rows that don't read, met for the first time.
     pub damaged: BTreeSet<DamagedRow>,
     /// The store failed before and is well again. What was said to have failed may be stored all
@@ -423,6 +426,7 @@ impl News {
                 Change::PutPortal { portal, .. } => {
                     self.portals.insert(portal.id);
                 }
+                Change::PutAudit(entry) => self.audit.push(entry.clone()),
                 Change::PutEffect { id, effect } => {
                     self.effects.push(Queued::new(*id, effect));
                     self.from_guests += u64::from(matches!(effect, Effect::SendEvent { .. }));

@@ -3,6 +3,7 @@
 
 mod inspect;
 mod perform;
+mod picture;
 mod rooms;
 mod wake;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vestibule_appservice::error::{CallError, CallErrorKind};
-use vestibule_appservice::intent::{self, InboxEvent, Intent, Past};
+use vestibule_appservice::intent::{self, InboxEvent, Intent, Past, StateEvent};
 use vestibule_appservice::transaction::{Ephemeral, RoomEvent};
 use vestibule_bridge::id::{DeviceId, EventId, RoomId, UserId};
 use vestibule_bridge::policy::Policy;
@@ -75,6 +76,8 @@ pub struct Homeserver {
     client: intent::Homeserver,
     address: String,
     bot: UserId,
+    /// How links begin, when they are given as QR codes too.
+    drawn_links: Option<String>,
     metrics: Arc<Metrics>,
     problem: Mutex<Option<String>>,
     /// Whether a call failed since this was last asked.
@@ -96,6 +99,7 @@ impl Homeserver {
             client: intent::Homeserver::new(address, as_token, TIMEOUT)?,
             address: address.to_owned(),
             bot: policy.bot.clone(),
+            drawn_links: None,
             metrics,
             problem: Mutex::new(Some(format!(
                 "The homeserver at {address} was not reached yet."
@@ -103,6 +107,13 @@ impl Homeserver {
             failed: AtomicBool::new(false),
             unlike: AtomicU64::new(unlike),
         })
+    }
+
+    /// The same, and links that begin with this are also given as QR codes.
+    #[must_use]
+    pub fn drawing_links(mut self, public_url: &str) -> Self {
+        self.drawn_links = Some(format!("{public_url}/#"));
+        self
     }
 
     /// What is wrong with the homeserver, in plain words; none while it answers.
@@ -245,6 +256,27 @@ impl Homeserver {
         let past = self.counted("messages", read)?;
         skipped(portal, past.skipped);
         Ok(past)
+    }
+
+    /// Joins a policy-list room by its id or alias, and reads its state.
+    pub async fn read_list(&self, list: &str) -> Result<(RoomId, Vec<StateEvent>), CallFailed> {
+        let joined = self.as_bot().join_by_any(list).await;
+        let room = RoomId::new(self.counted("join_list", joined)?);
+        let state = self.as_bot().get_state(room.as_str()).await;
+        let state = self.counted("get_state", state)?;
+        Ok((room, state))
+    }
+
+    /// The client below, for whoever looks at the homeserver itself and wants the bare answers.
+    #[must_use]
+    pub fn client(&self) -> &intent::Homeserver {
+        &self.client
+    }
+
+    /// The base URL.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Whether any call failed since this was last asked: a homeserver that can't answer may not

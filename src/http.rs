@@ -3,6 +3,7 @@
 pub mod asked;
 pub mod assets;
 mod closing;
+pub mod crowd;
 mod error;
 mod greet;
 mod headers;
@@ -10,6 +11,7 @@ mod join;
 mod link;
 mod relay;
 mod socket;
+pub mod visitor;
 
 use std::sync::Arc;
 

@@ -65,6 +65,8 @@ impl Inbound {
             return Err(HandlerError::Unavailable);
         }
         app.metrics.transactions.inc();
+        app.lists.note(&transaction);
+        app.probe.note(&transaction);
         if let Err(error) = self.fetch_room_keys(&transaction) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

@@ -17,11 +17,15 @@ use crate::app::{App, Wakeup};
 use crate::catchup::CatchUp;
 use crate::clock::{Clock, monotonic, seeded_rng};
 use crate::config::{Config, ConfigError};
+use crate::deny::Lists;
+use crate::doctor::Probe;
 use crate::drive::Driver;
 use crate::homeserver::{Homeserver, SetupError};
 use crate::http::GuestSide;
 use crate::http::asked::{self, Asked};
 use crate::http::assets::Assets;
+use crate::http::crowd::Crowd;
+use crate::http::visitor::{Peer, Proxies};
 use crate::hub::Hub;
 use crate::inbound::Inbound;
 use crate::limits;
@@ -29,6 +33,7 @@ use crate::listener::{Admission, Listener};
 use crate::moments::Moments;
 use crate::outbox::Outbox;
 use crate::presence::Presence;
+use crate::reports::Performer;
 use crate::store::{OpenError, RocksStore};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -150,6 +155,10 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, St
         stopping.clone(),
         crate::sweep::run(Arc::clone(&app), config.store.sweep()?),
     ));
+    tasks.spawn(until_stopped(
+        stopping.clone(),
+        crate::deny::follow(Arc::clone(&app), config.permissions.deny_lists.clone()),
+    ));
     tasks.spawn(until_stopped(stopping, rounds(Arc::clone(&app))));
     tracing::info!(%guests, %appservice, ops = ?ops, "the bridge is running");
     Ok(Running {
@@ -179,13 +188,16 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
     let hub = Arc::new(Hub::default());
     let (as_token, _) = config.tokens()?;
     let mut rng = seeded_rng().map_err(random)?;
-    let homeserver = Homeserver::new(
+    let mut homeserver = Homeserver::new(
         &config.homeserver.address,
         as_token.reveal(),
         &policy,
         Arc::clone(&metrics),
         rng.next_u64(),
     )?;
+    if config.guests.qr_code {
+        homeserver = homeserver.drawing_links(&policy.public_url);
+    }
     let homeserver = Arc::new(homeserver);
     let (outbox, unstarted) = Outbox::new();
     let wakeup = Wakeup {
@@ -202,10 +214,14 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         wakeup,
     )
     .map_err(system("a thread"))?;
+    let performer = Arc::new(Performer::new(
+        Arc::clone(&homeserver),
+        &config.appservice.id,
+    ));
     unstarted.start(
         Arc::clone(&store),
         driver.clone(),
-        Arc::clone(&homeserver),
+        Arc::clone(&performer),
         &policy.server_name,
     )?;
     let tasks = Tasks::default();
@@ -229,11 +245,13 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         Arc::clone(&store),
         tasks.clone(),
     );
-    Ok(Arc::new(App {
+    let app = Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
         assets: Assets::load().map_err(system("to unpack the page"))?,
         asked: Asked::new(asked::QUESTIONS),
         greetings: Asked::new(asked::GREETINGS),
+        crowd: Arc::new(Crowd::new(config.guests.allowance())),
+        proxies: Proxies::new(config.guests.proxies()?, config.guests.forwarded_header),
         rng: Mutex::new(seeded_rng().map_err(random)?),
         guest_port: Admission::new(limits::guest_connections(), tasks.stopping())
             .silent_for(SILENCE),
@@ -248,11 +266,15 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         moments,
         presence,
         watch: Watch::default(),
+        lists: Lists::default(),
+        probe: Probe::default(),
         hub,
         clock,
         started: monotonic(),
         metrics,
-    }))
+    });
+    performer.report_about(&app);
+    Ok(app)
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -280,6 +302,7 @@ fn serve(
         let stopped = async move {
             let _gone = stopping.wait_for(|stop| *stop).await;
         };
+        let router = router.into_make_service_with_connect_info::<Peer>();
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
             tracing::error!(error = &error as &dyn std::error::Error, %address, "a listener failed");
         }

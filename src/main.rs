@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use vestibule::cli::{Cli, Command, ConfigAction};
 use vestibule::clock::SystemClock;
 use vestibule::config::Config;
-use vestibule::{lifecycle, limits, telemetry};
+use vestibule::{doctor, lifecycle, limits, telemetry};
 use vestibule_appservice::registration::Registration;
 
 fn main() -> ExitCode {
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
             registration,
         } => serve(&config, registration.as_deref()),
         Command::Registration { config, out } => write_registration(&config, out.as_deref()),
+        Command::Doctor { config } => examine(&config),
         Command::Config {
             action: ConfigAction::Check { config },
         } => check(&config),
@@ -75,6 +76,20 @@ fn check(config: &Path) -> Result<(), Box<dyn Error>> {
     Config::load(config)?;
     println!("{} is valid.", config.display());
     Ok(())
+}
+
+fn examine(path: &Path) -> Result<(), Box<dyn Error>> {
+    let config = Config::load(path)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let findings = runtime.block_on(doctor::of_config(&config, &SystemClock))?;
+    println!("{}", doctor::in_words(&findings).plain);
+    if doctor::is_well(&findings) {
+        Ok(())
+    } else {
+        Err("something has to be put right".into())
+    }
 }
 
 /// The error and what lies under it, on one line.

@@ -37,11 +37,12 @@ use sweep::Deleted;
 pub use transaction::RocksTransaction;
 
 /// The layout of the families that this program knows. Layout 1 had rows without checksums, layout 2
-/// no alarms and no counts.
-const SCHEMA: u64 = 3;
+/// no alarms and no counts, layout 3 no serials.
+const SCHEMA: u64 = 4;
 const SCHEMA_KEY: &[u8] = b"schema";
 const TRANSACTIONS_KEY: &[u8] = b"transactions";
 const COUNTS_KEY: &[u8] = b"counts";
+const STEERING_KEY: &[u8] = b"steering";
 const ID_KEY: &[u8] = b"store_id";
 /// RocksDB locks a file of its own, but only while it is open, and the log is read before that.
 const LOCK: &str = "vestibule.lock";
@@ -263,8 +264,13 @@ fn settle(path: &Path, db: &mut DB) -> Result<(), SettleError> {
         Some(1) => {
             lost.extend(migrate::from_1(db)?);
             migrate::from_2(db)?;
+            migrate::from_3(db)?;
         }
-        Some(2) => migrate::from_2(db)?,
+        Some(2) => {
+            migrate::from_2(db)?;
+            migrate::from_3(db)?;
+        }
+        Some(3) => migrate::from_3(db)?,
         Some(_) => return Err(SettleError::TooNew),
     }
     for name in Family::DROPPED {

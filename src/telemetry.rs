@@ -13,6 +13,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
+use vestibule_bridge::audit::AuditEntry;
+use vestibule_bridge::id::UserId;
+
 use crate::config::{LogFormat, Telemetry};
 
 /// The log filter doesn't read.
@@ -44,6 +47,27 @@ pub fn start_logging(section: &Telemetry) -> Result<(), FilterError> {
 /// frames and hyper whole headers, and names and tokens stand in them.
 fn may_be_shown(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || metadata.target().starts_with("vestibule")
+}
+
+/// The audit trail as log lines, for whoever keeps logs elsewhere than in the bridge. They name hosts
+/// and admins, which no other line does, so they have a target of their own: `audit=off` in the
+/// filter leaves them out.
+pub fn log_audit(entry: &AuditEntry) {
+    let AuditEntry { id, by, act, to } = entry;
+    tracing::info!(
+        target: "audit",
+        at_ms = id.at.0,
+        entry = id.number,
+        by = by.name(),
+        admin = by.admin().map(UserId::as_str),
+        act = act.name(),
+        detail = act.detail(),
+        host = to.host.as_ref().map(UserId::as_str),
+        number = (to.number > 0).then_some(to.number),
+        serial = (to.serial > 0).then_some(to.serial),
+        portal = to.portal.map(tracing::field::display),
+        "audit"
+    );
 }
 
 /// Which way a message went.

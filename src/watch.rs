@@ -142,6 +142,7 @@ async fn recover(app: &Arc<App>, appservice_id: &str) -> bool {
         app.hub.signal(portal, Signal::KeysChanged);
         app.hub.signal(portal, Signal::Typing(false));
     }
+    app.lists.nudge();
     app.watch.round.notify_one();
     unread.is_empty()
 }

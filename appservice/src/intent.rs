@@ -11,7 +11,9 @@ mod device;
 mod event;
 mod inbox;
 mod keys;
+mod media;
 mod room;
+mod site;
 
 use std::fmt;
 
@@ -31,6 +33,7 @@ use crate::error::CallError;
 pub use client::Homeserver;
 pub use inbox::{DeviceBatch, InboxEvent, Past};
 pub use room::StateEvent;
+pub use site::{Page, Site};
 
 /// Acts as one user, or as one device of that user.
 #[derive(Clone, Copy)]

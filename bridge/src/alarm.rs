@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::audit::{Act, Actor, Target};
 use crate::bridge::Undecided;
 use crate::draft::{Draft, Edit, readable};
 use crate::frame::InboxFrame;
@@ -108,6 +109,7 @@ fn look_at_link(mut link: Link, draft: &mut Draft<'_>) -> Result<(), Undecided> 
         LinkState::Open if is_due => {
             link.state = LinkState::Expired { at: draft.now };
             draft.counts()?.link_over();
+            draft.audit(Act::LinkExpired, Actor::Bridge, Target::link(&link))?;
             notice::link_expired(&link, draft)?;
             let due = link.next_look(&draft.policy.times);
             draft.put_link_with_alarm(link, due);

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{Act, Actor, Target};
 use crate::bridge::Undecided;
 use crate::draft::{Draft, readable};
 use crate::end;
@@ -35,6 +36,8 @@ pub struct Block {
 /// browser end, and to the guest it reads as any other end. Nothing is said here.
 pub(crate) fn block(portal: &Portal, draft: &mut Draft<'_>) -> Result<(), Undecided> {
     let link = readable(draft.link(portal.link))?;
+    let target = Target::chat(&portal.host, portal.id, link.as_ref());
+    draft.audit(Act::GuestBlocked, Actor::Host, target)?;
     let (number, label) = link.map_or((0, None), |link| (link.number, link.label));
     let key = &portal.visit.ed25519;
     draft.put(Change::PutBlock(Block {
@@ -53,11 +56,17 @@ pub(crate) fn block(portal: &Portal, draft: &mut Draft<'_>) -> Result<(), Undeci
 }
 
 /// Takes an entry off the block list.
-pub(crate) fn unblock(block: &Block, draft: &mut Draft<'_>) {
+pub(crate) fn unblock(block: &Block, draft: &mut Draft<'_>) -> Read<()> {
+    let target = Target {
+        number: block.number,
+        ..Target::host(&block.host)
+    };
+    draft.audit(Act::GuestUnblocked, Actor::Host, target)?;
     draft.put(Change::DeleteBlock {
         host: block.host.clone(),
         key: block.key.clone(),
     });
+    Ok(())
 }
 
 /// The host banned the ghost in their own client.

@@ -12,6 +12,7 @@ use crate::host_input;
 use crate::id::{EffectId, PortalId};
 use crate::input::Input;
 use crate::join;
+use crate::permission;
 use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::store::{Changes, Facts, StoreError};
@@ -122,6 +123,15 @@ pub fn decide<'a>(
         Input::CutOff { portal } => upkeep::cut_off(portal, draft),
         Input::Done { effect, outcome } => done::done(effect, outcome, draft),
         Input::Tick { unread } => end::tick(&unread, draft),
+        Input::ListRead {
+            room,
+            followed,
+            rules,
+        } => {
+            let mut draft = draft;
+            permission::list_read(room, followed, rules, &mut draft)?;
+            Ok(draft.answer(Answer::Stored))
+        }
         Input::Delayed {
             effect,
             retry_after,

@@ -1,6 +1,7 @@
-//! What hosts write to the bot. One file a command; its name, its help and who may use it are data,
+//! What hosts and admins write to the bot. One file a command; its name, its help and who may use it are data,
 //! reading it is pure.
 
+pub mod admin;
 pub mod block;
 pub mod end;
 pub mod help;
@@ -20,11 +21,15 @@ mod typo;
 use crate::book::Book;
 use crate::bridge::Undecided;
 use crate::draft::Draft;
-use crate::effect::Words;
+use crate::effect::{Effect, Words};
+use crate::id::UserId;
+use crate::link::Link;
 use crate::policy::Role;
+use crate::report::Report;
 use scene::{Said, Stop};
 use which::Which;
 
+pub(crate) use admin::quota::in_words as quota_in_words;
 pub(crate) use scene::Scene;
 
 /// What a command must begin with in rooms of more than two.
@@ -67,6 +72,10 @@ enum Reads {
     /// One of the author's links, chats or blocked guests. What is done gives the bot's words, empty
     /// when they were said already.
     Which(fn(&Which, &Book, Scene<'_>, &mut Draft<'_>) -> Result<String, Stop>),
+    /// The number of any host's link or chat.
+    Number(fn(&Link, Scene<'_>, &mut Draft<'_>) -> Result<String, Stop>),
+    /// A host.
+    Host(fn(&UserId, Scene<'_>, &mut Draft<'_>) -> Result<String, Stop>),
 }
 
 /// For whom a command is read, and where.
@@ -118,6 +127,20 @@ pub const COMMANDS: &[Command] = &[
     block::COMMAND,
     unblock::COMMAND,
     renew::COMMAND,
+    admin::reports::STATUS,
+    admin::reports::CHATS,
+    admin::reports::LINKS,
+    admin::show::COMMAND,
+    admin::chats::END,
+    admin::chats::REVOKE,
+    admin::hosts::BLOCK,
+    admin::hosts::UNBLOCK,
+    admin::quota::COMMAND,
+    admin::pause::PAUSE,
+    admin::pause::RESUME,
+    admin::audit::COMMAND,
+    admin::reports::DOCTOR,
+    admin::room::COMMAND,
     help::COMMAND,
 ];
 
@@ -130,6 +153,26 @@ pub enum Request {
     List,
     /// Do what this command does with one link, chat or blocked guest.
     Which(&'static Command, Which),
+    /// Make the room an admin room, or an ordinary one again.
+    AdminRoom {
+        /// Whether an admin room.
+        on: bool,
+    },
+    /// Do what this command does with the link or chat of this number.
+    Number(&'static Command, u64),
+    /// Do what this command does with a host.
+    Host(&'static Command, UserId),
+    /// Show or set a host's limits.
+    Quota(admin::quota::Wish),
+    /// Make no links and let nobody in.
+    Pause {
+        /// Whether all unused links are taken back too.
+        revoke: bool,
+    },
+    /// Make links and let guests in again.
+    Resume,
+    /// Work something out.
+    Report(Report),
     /// Explain the commands.
     Help(help::Help),
 }
@@ -164,6 +207,25 @@ pub enum Misuse {
     Which {
         /// The command.
         command: &'static str,
+    },
+    /// The command needs a number as admins know them.
+    Number {
+        /// The command.
+        command: &'static str,
+    },
+    /// The command needs a Matrix user.
+    Host {
+        /// The command.
+        command: &'static str,
+    },
+    /// A limit is no number.
+    Quota,
+    /// The command exists in other rooms.
+    Elsewhere {
+        /// The command.
+        command: &'static str,
+        /// Where.
+        place: Place,
     },
 }
 
@@ -214,6 +276,42 @@ impl Misuse {
                     shown(command, direct)
                 )
             }
+            Self::Number { command } => {
+                format!(
+                    "Which one? Write `{}` or `{}` to see the numbers, and then for example `{} 12`.",
+                    shown("chats", direct),
+                    shown("links", direct),
+                    shown(command, direct)
+                )
+            }
+            Self::Host { command } => {
+                format!(
+                    "Which host? Write for example `{} @alice:example.org`.",
+                    shown(command, direct)
+                )
+            }
+            Self::Quota => {
+                format!(
+                    "How many? Write for example `{} 5` for both, `… chats 200` for one of them, or `… default`.",
+                    shown("quota @alice:example.org", direct)
+                )
+            }
+            Self::Elsewhere {
+                command,
+                place: Place::Admins,
+            } => {
+                format!(
+                    "`{command}` works in an admin room. Write `{}` in a room of you and me, or of admins alone, to \
+                     make it one.",
+                    shown("admin-room", direct)
+                )
+            }
+            Self::Elsewhere { command, .. } => {
+                format!(
+                    "`{command}` is nothing for an admin room. Please write it in a chat of your own with me. Write \
+                     `{help}` to see what I understand here."
+                )
+            }
         }
     }
 }
@@ -257,6 +355,12 @@ impl Command {
             Reads::Which(_) => {
                 which::parse(arguments, self.name).map(|which| Request::Which(self, which))
             }
+            Reads::Number(_) => {
+                admin::number(arguments, self.name).map(|number| Request::Number(self, number))
+            }
+            Reads::Host(_) => {
+                admin::host(arguments, self.name).map(|host| Request::Host(self, host))
+            }
         }
     }
 }
@@ -283,14 +387,34 @@ fn carry_out(request: Request, scene: Scene<'_>, draft: &mut Draft<'_>) -> Resul
         Request::Invite(invite) => invite::answer(invite, scene, draft).map(|()| Said::new()),
         Request::List => list::answer(scene, draft),
         Request::Help(help) => Ok(help::answer(&help, scene)),
-        Request::Which(command, which) => {
-            let Reads::Which(carry_out) = &command.reads else {
-                return Ok(Said::new());
-            };
-            let book = Book::of(scene.author, draft)?;
-            let text = carry_out(&which, &book, scene, draft)?;
-            let said = Some(text).filter(|text| !text.is_empty());
-            Ok(said.map(Words::new).into_iter().collect())
+        Request::Which(command, which) => match &command.reads {
+            Reads::Which(carry_out) => {
+                let book = Book::of(scene.author, draft)?;
+                let text = carry_out(&which, &book, scene, draft)?;
+                let said = Some(text).filter(|text| !text.is_empty());
+                Ok(said.map(Words::new).into_iter().collect())
+            }
+            _ => Ok(Said::new()),
+        },
+        Request::Number(command, serial) => match &command.reads {
+            Reads::Number(carry_out) => {
+                let link = admin::link(serial, scene, draft)?;
+                carry_out(&link, scene, draft).map(scene::one)
+            }
+            _ => Ok(Said::new()),
+        },
+        Request::Host(command, host) => match &command.reads {
+            Reads::Host(carry_out) => carry_out(&host, scene, draft).map(scene::one),
+            _ => Ok(Said::new()),
+        },
+        Request::AdminRoom { on } => admin::room::answer(on, scene, draft),
+        Request::Quota(wish) => admin::quota::answer(&wish, scene, draft),
+        Request::Pause { revoke } => admin::pause::pause(revoke, scene, draft),
+        Request::Resume => admin::pause::resume(scene, draft),
+        Request::Report(report) => {
+            let room = scene.room.room.clone();
+            draft.effect(Effect::Report { room, report });
+            Ok(Said::new())
         }
     }
 }
@@ -310,12 +434,22 @@ fn permitted(reader: Reader) -> impl Iterator<Item = &'static Command> {
 
 fn find(typed: &str, reader: Reader) -> Result<&'static Command, Misuse> {
     let name = typed.to_lowercase();
-    permitted(reader)
-        .find(|command| command.name == name)
-        .ok_or_else(|| Misuse::Unknown {
+    if let Some(command) = permitted(reader).find(|command| command.name == name) {
+        return Ok(command);
+    }
+    let elsewhere = COMMANDS
+        .iter()
+        .find(|command| command.name == name && command.role <= reader.role);
+    Err(match elsewhere {
+        Some(command) => Misuse::Elsewhere {
+            command: command.name,
+            place: command.place,
+        },
+        None => Misuse::Unknown {
             typed: shorten(typed),
             meant: typo::nearest(&name, reader),
-        })
+        },
+    })
 }
 
 /// A bound for what is said back.

@@ -11,6 +11,12 @@ pub struct Counts {
     /// Portals that are not closed.
     #[serde(default)]
     pub open_chats: u64,
+    /// The greatest serial that a link was given.
+    #[serde(default)]
+    pub last_serial: u64,
+    /// How many entries the audit trail ever had.
+    #[serde(default)]
+    pub audited: u64,
 }
 
 impl Counts {

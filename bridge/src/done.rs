@@ -70,7 +70,8 @@ fn follow(effect: Effect, outcome: Outcome, draft: &mut Draft<'_>) -> Result<(),
         | Effect::RestoreProfile { .. }
         | Effect::Deactivate { .. }
         | Effect::BotDeclines { .. }
-        | Effect::Notice { .. } => Ok(()),
+        | Effect::Notice { .. }
+        | Effect::Report { .. } => Ok(()),
     }
 }
 

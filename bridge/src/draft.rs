@@ -1,16 +1,17 @@
 //! A decision while it is being made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 
 use crate::alarm::Subject;
+use crate::audit::{Act, Actor, AuditEntry, AuditId, Target};
 use crate::bridge::{Answer, Context, Decision};
 use crate::count::Counts;
 use crate::effect::{Effect, Words};
 use crate::frame::{HostView, InboxFrame};
 use crate::host::Host;
-use crate::id::{EffectId, LinkId, RoomId, UserId};
+use crate::id::{EffectId, LinkId, PortalId, RoomId, UserId};
 use crate::link::Link;
 use crate::policy::Policy;
 use crate::portal::Portal;
@@ -27,6 +28,8 @@ pub(crate) struct Draft<'a> {
     pub now: Timestamp,
     /// Randomness.
     pub rng: &'a mut dyn CryptoRng,
+    /// Who acts, as far as a command of an admin is concerned.
+    pub acting: Actor,
     last_effect: &'a mut Option<EffectId>,
     changes: Changes,
     unstored: Vec<(EffectId, Words)>,
@@ -35,6 +38,8 @@ pub(crate) struct Draft<'a> {
     hosts: BTreeMap<UserId, Host>,
     /// As they are stored, and as they will be.
     counts: Option<(Counts, Counts)>,
+    /// Portals that this decision ended; as they are stored they go on.
+    ended: BTreeSet<PortalId>,
 }
 
 impl<'a> Draft<'a> {
@@ -44,12 +49,14 @@ impl<'a> Draft<'a> {
             policy,
             now: cx.now,
             rng: cx.rng,
+            acting: Actor::Bridge,
             last_effect: cx.last_effect,
             changes: Changes::default(),
             unstored: Vec::new(),
             links: BTreeMap::new(),
             hosts: BTreeMap::new(),
             counts: None,
+            ended: BTreeSet::new(),
         }
     }
 
@@ -144,6 +151,39 @@ impl<'a> Draft<'a> {
         self.hosts.insert(user.clone(), host.clone());
         self.put(Change::PutHost(host));
         Ok(number)
+    }
+
+    /// Gives out the next serial of all links.
+    pub(crate) fn next_serial(&mut self) -> Read<u64> {
+        // A count that was lost must not begin anew while links have greater ones.
+        let greatest = self.facts.links_before(None, 1)?;
+        let greatest = greatest.first().map_or(0, |link| link.serial);
+        let counts = self.counts()?;
+        counts.last_serial = counts.last_serial.max(greatest).saturating_add(1);
+        Ok(counts.last_serial)
+    }
+
+    /// Writes an entry into the audit trail.
+    pub(crate) fn audit(&mut self, act: Act, by: Actor, to: Target) -> Read<()> {
+        let at = self.now;
+        let counts = self.counts()?;
+        counts.audited = counts.audited.saturating_add(1);
+        let id = AuditId {
+            at,
+            number: counts.audited,
+        };
+        self.put(Change::PutAudit(AuditEntry { id, by, act, to }));
+        Ok(())
+    }
+
+    /// Remembers that this decision ended a portal.
+    pub(crate) fn note_end(&mut self, portal: PortalId) {
+        self.ended.insert(portal);
+    }
+
+    /// Whether this decision ended a portal.
+    pub(crate) fn is_ended(&self, portal: PortalId) -> bool {
+        self.ended.contains(&portal)
     }
 
     /// The counts, to read and to change.

@@ -15,7 +15,7 @@
 //! | `InviteHost` | not repeated once the host has any membership, so that nobody who declined is invited again |
 //! | `GiveUpPower` | compared first with what is there |
 //! | `VerifySeal`, `FetchHostName` | they only read |
-//! | `SendEvent`, `Redact`, `Notice` | the effect's id is the transaction id, which Synapse remembers for a day |
+//! | `SendEvent`, `Redact`, `Notice`, `Report` | the effect's id is the transaction id, which Synapse remembers for a day |
 //! | `SendToDevice` | the same, but Synapse forgets it with a restart; then a device gets an Olm message twice and ignores the second |
 //! | `ShareLink` | like `Notice`; after a restart its words are gone, and the host is told which of two links works |
 //! | `DeleteDevice`, `Deactivate` | what is gone is gone |
@@ -29,6 +29,7 @@ use serde_json::Value;
 use crate::guest::GuestName;
 use crate::id::{DeviceId, EffectId, EventId, LinkId, PortalId, RoomId, UserId};
 use crate::input::JoinKeys;
+use crate::report::Report;
 
 /// One call to the homeserver, with all it needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -223,6 +224,13 @@ pub enum Effect {
         /// What it says.
         text: Words,
     },
+    /// The bot tells an admin what they asked for. It is worked out when the effect is performed.
+    Report {
+        /// The admin room.
+        room: RoomId,
+        /// What they asked for.
+        report: Report,
+    },
     /// The bot tells a new link. The words hold the link's token, which is never stored: they come
     /// beside the effect in [`Decision::unstored`](crate::bridge::Decision::unstored) and stay in
     /// memory. Without them the outcome is
@@ -366,6 +374,7 @@ impl Effect {
             | Self::BotDeclines { room }
             | Self::FetchHostName { room, .. }
             | Self::Notice { room, .. }
+            | Self::Report { room, .. }
             | Self::ShareLink { room, .. } => Lane::Room(room.clone()),
         }
     }
@@ -398,6 +407,7 @@ impl Effect {
             Self::BotDeclines { .. } => "bot_declines",
             Self::FetchHostName { .. } => "fetch_host_name",
             Self::Notice { .. } => "notice",
+            Self::Report { .. } => "report",
             Self::ShareLink { .. } => "share_link",
         }
     }

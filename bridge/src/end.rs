@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::alarm;
+use crate::audit::{self, Act, Target};
 use crate::bridge::{Answer, Decision, Undecided};
 use crate::draft::{Draft, readable};
 use crate::effect::Effect;
@@ -11,6 +12,7 @@ use crate::id::PortalId;
 use crate::notice;
 use crate::policy::Policy;
 use crate::portal::{EndReason, Portal, PortalState};
+use crate::steering;
 use crate::store::{Change, StoreError};
 use crate::words::in_words;
 
@@ -43,6 +45,8 @@ pub(crate) fn tick(
     }
     alarm::ring(&ended, &mut draft)?;
     alarm::clear_aside(&mut draft)?;
+    steering::go_on(&mut draft)?;
+    audit::forget(&mut draft)?;
     Ok(draft.answer(Answer::Stored))
 }
 
@@ -89,7 +93,14 @@ pub(crate) fn close(
     });
 
     draft.counts()?.chat_over();
-    if let Some(mut link) = readable(draft.link(portal.link))? {
+    let link = readable(draft.link(portal.link))?;
+    let target = Target::chat(&portal.host, portal.id, link.as_ref());
+    draft.audit(
+        Act::ChatEnded { reason },
+        audit::ender(reason, draft),
+        target,
+    )?;
+    if let Some(mut link) = link {
         notice::ended(&portal, &link, reason, draft)?;
         link.chat_ended_at = Some(draft.now);
         draft.put_link(link);
@@ -102,6 +113,7 @@ pub(crate) fn close(
         at: draft.now,
         reason,
     };
+    draft.note_end(edit.portal.id);
     edit.save(draft);
     Ok(())
 }
@@ -124,5 +136,6 @@ fn leaving_words(reason: EndReason, portal: &Portal, policy: &Policy) -> String 
         EndReason::ThirdParty => {
             "The chat ended because somebody else came into the room.".to_owned()
         }
+        EndReason::Admin => "The chat was ended by an administrator.".to_owned(),
     }
 }

@@ -10,10 +10,14 @@ use crate::content::{self, digest};
 use crate::draft::Draft;
 use crate::effect::Effect;
 use crate::end;
+use crate::frame::InboxFrame;
 use crate::id::{DeviceId, EventId, PortalId, RoomId};
 use crate::portal::{EndReason, Portal, PortalState};
 use crate::refusal::Refusal;
 use crate::store::{Change, Digest};
+
+/// Why a removal is told as undelivered that never went to the homeserver.
+const UNKNOWN_EVENT: &str = "unknown_event";
 
 /// How exactly it is remembered when the guest was there.
 const SIGN: Duration = Duration::from_secs(60 * 60);
@@ -83,6 +87,9 @@ pub(crate) fn send_to_device(
 /// Only what the homeserver took as a message of this guest can be taken back: of other events that
 /// the ghost made, such as its membership with the guest's name, nothing may be missing. It is no
 /// message, so it moves no deadline.
+///
+/// An event that isn't known as such is told as undelivered and not refused, for it may be one that
+/// this store has forgotten, and the page has sent this frame before.
 pub(crate) fn redact(
     portal: PortalId,
     n: u64,
@@ -93,22 +100,28 @@ pub(crate) fn redact(
         Numbered::Before(answer) => return Ok(draft.answer(answer)),
         Numbered::Next(portal, room) => (*portal, room),
     };
-    if !draft.facts.digest_seen(portal.id, own_digest(&event))? {
+    if !event.as_str().starts_with('$') {
         return Err(Refusal::BadRequest.into());
     }
+    let is_own = draft.facts.digest_seen(portal.id, own_digest(&event))?;
     let mut edit = draft.edit(portal);
     edit.portal
         .visit
         .spend(&draft.policy.guest_rate, draft.now)?;
     edit.portal.visit.last_n = n;
     edit.seen(&draft);
-    draft.effect(Effect::Redact {
-        portal: edit.portal.id,
-        ghost: edit.portal.ghost.clone(),
-        room,
-        n,
-        event,
-    });
+    if is_own {
+        draft.effect(Effect::Redact {
+            portal: edit.portal.id,
+            ghost: edit.portal.ghost.clone(),
+            room,
+            n,
+            event,
+        });
+    } else {
+        let code = UNKNOWN_EVENT.to_owned();
+        edit.frame(&mut draft, InboxFrame::Undelivered { n, code });
+    }
     let deadline = edit.portal.deadline();
     edit.save(&mut draft);
     Ok(draft.answer(Answer::Counted { deadline }))

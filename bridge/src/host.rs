@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{RoomId, UserId};
+use crate::time::Timestamp;
 
 /// What is remembered of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,31 @@ pub struct Host {
     /// stands in an old answer of the bot never means somebody else.
     #[serde(default)]
     pub last_number: u32,
+    /// Since when and by whom they are blocked: no links and no chats.
+    #[serde(default)]
+    pub blocked: Option<HostBlock>,
+    /// How many unused links and chats they may have, where it differs from the configuration.
+    #[serde(default)]
+    pub quota: Quota,
+}
+
+/// That an admin blocked a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostBlock {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: UserId,
+}
+
+/// Limits of one host's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quota {
+    /// How many unused links.
+    pub links: Option<usize>,
+    /// How many chats at once.
+    pub chats: Option<usize>,
 }
 
 impl Host {
@@ -25,6 +51,8 @@ impl Host {
             user,
             display_name: None,
             last_number: 0,
+            blocked: None,
+            quota: Quota::default(),
         }
     }
 

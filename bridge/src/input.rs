@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::id::{DeviceId, EffectId, EventId, PortalId, RoomId, UserId};
 use crate::link::TokenHash;
 use crate::passcode::PasscodeHash;
+use crate::permission::Rule;
 use crate::portal::HostRead;
 use crate::time::Timestamp;
 
@@ -122,6 +123,15 @@ pub enum Input {
         effect: EffectId,
         /// How long it asked to wait.
         retry_after: Duration,
+    },
+    /// A policy-list room was read as a whole.
+    ListRead {
+        /// The room.
+        room: RoomId,
+        /// Whether the configuration names it; one that it names no more is forgotten.
+        followed: bool,
+        /// All rules in it that count.
+        rules: Vec<Rule>,
     },
     /// Time went by: deadlines are looked at.
     Tick {

@@ -1,9 +1,11 @@
 //! A guest uses a link.
 
+use crate::audit::{Act, Actor, Target};
 use crate::bridge::{Answer, Decision, Joined, Undecided};
 use crate::draft::{Draft, readable};
 use crate::effect::Effect;
 use crate::guest::GuestName;
+use crate::host::Quota;
 use crate::id::{DeviceId, PortalId, UserId};
 use crate::input::{Join, JoinKeys};
 use crate::link::{Link, LinkState, TokenHash};
@@ -11,6 +13,7 @@ use crate::notice;
 use crate::passcode::PASSCODE_TRIES;
 use crate::portal::{Portal, PortalState, Told};
 use crate::refusal::Refusal;
+use crate::steering;
 use crate::visit::Visit;
 
 /// How long a device id may be, in characters.
@@ -29,6 +32,8 @@ pub(crate) fn join(join: Join, mut draft: Draft<'_>) -> Result<Decision, Undecid
         return Err(Refusal::LinkUnknown.into());
     }
     link.usable(draft.now)?;
+    steering::check_link(&link, draft.facts, draft.policy)?;
+    steering::check_pause(draft.facts)?;
     check_keys(&join, &link)?;
     let name = GuestName::parse(&join.name)?;
     let host = draft.host_view(&link.host)?;
@@ -54,6 +59,8 @@ pub(crate) fn join(join: Join, mut draft: Draft<'_>) -> Result<Decision, Undecid
     };
     draft.counts()?.link_over();
     draft.counts()?.chat_opened();
+    let target = Target::chat(&link.host, portal.id, Some(&link));
+    draft.audit(Act::LinkUsed, Actor::Guest, target)?;
     draft.put_link(Link { state, ..link });
     open(&portal, join.device, join.keys, &mut draft);
     draft.put_new_portal(portal);
@@ -102,6 +109,7 @@ fn wrong_passcode(mut link: Link, mut draft: Draft<'_>) -> Result<Decision, Unde
     let refusal = if left == 0 {
         link.state = LinkState::Revoked { at: draft.now };
         draft.counts()?.link_over();
+        draft.audit(Act::PasscodeSpent, Actor::Guest, Target::link(&link))?;
         notice::passcode_spent(&link, &mut draft)?;
         Refusal::TooManyTries
     } else {
@@ -117,6 +125,7 @@ pub(crate) fn looked(token: &TokenHash, mut draft: Draft<'_>) -> Result<Decision
     let is_news = |link: &Link| link.opened_at.is_none() && link.usable(draft.now).is_ok();
     if let Some(mut link) = link.filter(is_news) {
         link.opened_at = Some(draft.now);
+        draft.audit(Act::LinkOpened, Actor::Guest, Target::link(&link))?;
         notice::link_opened(&link, &mut draft)?;
         draft.put_link(link);
     }
@@ -127,7 +136,10 @@ fn check_open_chats(host: &UserId, draft: &mut Draft<'_>) -> Result<(), Undecide
     let portals = draft.facts.portals_of_host(host)?;
     let open = portals.iter().filter(|portal| !portal.is_closed()).count();
     let everywhere = draft.counts()?.open_chats;
-    if open < draft.policy.open_chats && everywhere < draft.policy.limits.bridge_chats {
+    let quota = readable(draft.facts.host(host))?.map_or_else(Quota::default, |host| host.quota);
+    if open < quota.chats.unwrap_or(draft.policy.open_chats)
+        && everywhere < draft.policy.limits.bridge_chats
+    {
         Ok(())
     } else {
         Err(Refusal::TooManyChats.into())

@@ -7,6 +7,7 @@
 //! person.
 
 pub mod alarm;
+pub mod audit;
 pub mod block;
 pub mod bridge;
 pub mod command;
@@ -20,9 +21,12 @@ pub mod id;
 pub mod input;
 pub mod link;
 pub mod passcode;
+pub mod permission;
 pub mod policy;
 pub mod portal;
 pub mod refusal;
+pub mod report;
+pub mod steering;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::audit::{Act, Actor, Target};
 use crate::bridge::Undecided;
 use crate::draft::{Draft, host_view};
 use crate::frame::HostView;
@@ -14,6 +15,7 @@ use crate::id::{ALPHABET, LinkId, PortalId, RoomId, UserId};
 use crate::passcode::PasscodeHash;
 use crate::policy::{Policy, Times};
 use crate::refusal::Refusal;
+use crate::steering;
 use crate::store::Facts;
 use crate::time::Timestamp;
 
@@ -117,6 +119,10 @@ pub struct Link {
     /// numbers, until the host's links are listed.
     #[serde(default)]
     pub number: u32,
+    /// What admins call it, and the chat that it becomes, by: one count for all hosts. 0 in rows from
+    /// before there were serials.
+    #[serde(default)]
+    pub serial: u64,
     /// What a guest has to know beside the token.
     #[serde(default)]
     pub passcode: Option<PasscodeHash>,
@@ -172,6 +178,11 @@ impl Link {
         }
     }
 
+    /// Whether nobody used it and nobody took it back; its time may be over.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state == LinkState::Open
+    }
+
     /// When the tick has to look at it: to expire it, or to forget it.
     pub(crate) fn next_look(&self, times: &Times) -> Option<Timestamp> {
         match self.state {
@@ -183,7 +194,8 @@ impl Link {
 }
 
 /// Takes back a link that is open.
-pub(crate) fn take_back(link: &Link, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+pub(crate) fn take_back(link: &Link, by: Actor, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+    draft.audit(Act::LinkRevoked, by, Target::link(link))?;
     draft.counts()?.link_over();
     draft.put_link(Link {
         state: LinkState::Revoked { at: draft.now },
@@ -224,6 +236,8 @@ pub fn look(
 ) -> Result<LinkView, Undecided> {
     let link = facts.link_by_token(hash)?.ok_or(Refusal::LinkUnknown)?;
     link.usable(now)?;
+    steering::check_link(&link, facts, policy)?;
+    steering::check_pause(facts)?;
     Ok(LinkView {
         host: host_view(facts, &link.host)?,
         passcode: link.passcode.is_some(),

@@ -4,12 +4,12 @@ use crate::bridge::Undecided;
 use crate::command::{self, Reader, Scene};
 use crate::draft::Draft;
 use crate::effect::{Effect, Words};
-use crate::ghost;
 use crate::host::ManagementRoom;
 use crate::id::{RoomId, UserId};
 use crate::input::{Membership, Outcome, RoomEvent, RoomEventKind};
-use crate::policy::{Policy, Role};
-use crate::store::Change;
+use crate::permission;
+use crate::policy::Role;
+use crate::store::{Change, Read};
 
 const WELCOME: &str = "Hello! I make links for guest chats: whoever opens your link in a browser can talk with you, \
                        end-to-end encrypted, without an account.";
@@ -44,7 +44,7 @@ fn heed(event: RoomEvent, draft: &mut Draft<'_>) -> Result<(), Undecided> {
             },
             _,
         ) if target == draft.policy.bot => {
-            invited(event.room, event.sender, draft);
+            invited(event.room, event.sender, draft)?;
         }
         (RoomEventKind::Member { target, membership }, Some(room)) => {
             member(room, &target, membership, draft)
@@ -59,28 +59,24 @@ fn heed(event: RoomEvent, draft: &mut Draft<'_>) -> Result<(), Undecided> {
         ) if msgtype == "m.text" => {
             message(&room, &event.sender, &body, draft)?;
         }
-        (RoomEventKind::Encrypted { .. }, Some(room)) => encrypted(room, &event.sender, draft),
+        (RoomEventKind::Encrypted { .. }, Some(room)) => encrypted(room, &event.sender, draft)?,
         _ => {}
     }
     Ok(())
 }
 
-/// What this user may do; ghosts may do nothing, whatever the permissions say of their server.
-fn role(user: &UserId, policy: &Policy) -> Role {
-    if ghost::is_ghost(user, &policy.server_name) {
-        Role::None
-    } else {
-        policy.permissions.role(user)
-    }
+fn role(user: &UserId, draft: &Draft<'_>) -> Read<Role> {
+    permission::role(user, draft.facts, draft.policy)
 }
 
-fn invited(room: RoomId, by: UserId, draft: &mut Draft<'_>) {
-    let effect = if role(&by, draft.policy) >= Role::Host {
+fn invited(room: RoomId, by: UserId, draft: &mut Draft<'_>) -> Read<()> {
+    let effect = if role(&by, draft)? >= Role::Host {
         Effect::BotJoins { room, host: by }
     } else {
         Effect::BotDeclines { room }
     };
     draft.effect(effect);
+    Ok(())
 }
 
 /// The bot accepted an invitation.
@@ -121,7 +117,7 @@ fn member(
         if gone {
             draft.put(Change::DeleteManagementRoom(room.room));
         }
-    } else if *target == room.host {
+    } else if *target == room.host && !room.admin {
         if gone {
             draft.put(Change::DeleteManagementRoom(room.room.clone()));
             draft.effect(Effect::BotDeclines { room: room.room });
@@ -138,8 +134,9 @@ fn message(
     body: &str,
     draft: &mut Draft<'_>,
 ) -> Result<(), Undecided> {
-    let role = role(author, draft.policy);
-    if role < Role::Host {
+    let role = role(author, draft)?;
+    let needed = if room.admin { Role::Admin } else { Role::Host };
+    if role < needed {
         return Ok(());
     }
     let scene = Scene {
@@ -166,11 +163,12 @@ fn message(
 }
 
 /// Said once: the room is remembered as encrypted.
-fn encrypted(mut room: ManagementRoom, author: &UserId, draft: &mut Draft<'_>) {
-    if room.encrypted || role(author, draft.policy) < Role::Host {
-        return;
+fn encrypted(mut room: ManagementRoom, author: &UserId, draft: &mut Draft<'_>) -> Read<()> {
+    if room.encrypted || role(author, draft)? < Role::Host {
+        return Ok(());
     }
     draft.say(&room.room, Words::new(CANT_READ));
     room.encrypted = true;
     draft.put(Change::PutManagementRoom(room));
+    Ok(())
 }

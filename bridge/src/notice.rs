@@ -27,15 +27,16 @@ fn called(link: &Link) -> String {
     whom_by_number(link.label.as_deref(), link.number)
 }
 
-/// Says something where the link was asked for. Not when the bot is no more there; and not in a
-/// room that became encrypted, where labels and names would stand among encrypted messages.
+/// Says something where the link was asked for. Not when the bot is no more there; not in a room
+/// that became encrypted, where labels and names would stand among encrypted messages; and not in
+/// one that became an admin room, where labels are nobody's business.
 fn tell(
     link: &Link,
     words: impl FnOnce(&dyn Fn(&str) -> String) -> String,
     draft: &mut Draft<'_>,
 ) -> Result<(), Undecided> {
     let room = readable(draft.facts.management_room(&link.room))?;
-    if let Some(room) = room.filter(|room| !room.encrypted) {
+    if let Some(room) = room.filter(|room| !room.encrypted && !room.admin) {
         let command = |command: &str| {
             let arguments = format!("{command} {}", link.number);
             format!("`{}`", shown(arguments.trim_end_matches(" 0"), room.direct))
@@ -163,12 +164,35 @@ pub(crate) fn ended(
         }
         EndReason::Failed => "it could not be set up safely".to_owned(),
         EndReason::ThirdParty => "somebody else came into the room".to_owned(),
+        EndReason::Admin => return admin_ended(link, draft),
     };
     let words = |command: &dyn Fn(&str) -> String| {
         format!(
             "The chat with {} is over: {why}. Write {} for a new link.",
             called(link),
             command("renew")
+        )
+    };
+    tell(link, words, draft)
+}
+
+/// No word of a new link: whether they may have one is the admin's to say.
+fn admin_ended(link: &Link, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+    let words = |_: &dyn Fn(&str) -> String| {
+        format!(
+            "The chat with {} is over: an administrator of this service ended it.",
+            called(link)
+        )
+    };
+    tell(link, words, draft)
+}
+
+/// An admin took the link back.
+pub(crate) fn link_withdrawn(link: &Link, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+    let words = |_: &dyn Fn(&str) -> String| {
+        format!(
+            "An administrator of this service took your link for {} back. It works no more.",
+            called(link)
         )
     };
     tell(link, words, draft)

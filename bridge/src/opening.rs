@@ -1,8 +1,9 @@
 //! From *Start chat* to the sealed room, one step after the other. A portal that was closed on the
 //! way lets the steps which are already in its lane run out, and never goes on.
 
+use crate::audit::{Act, Actor, Target};
 use crate::bridge::Undecided;
-use crate::draft::Draft;
+use crate::draft::{Draft, readable};
 use crate::effect::{Effect, InRoom};
 use crate::end;
 use crate::frame::InboxFrame;
@@ -116,6 +117,9 @@ pub(crate) fn verified(
                 room,
                 host_joined: *host_joined || before,
             };
+            let link = readable(draft.link(edit.portal.link))?;
+            let target = Target::chat(&edit.portal.host, edit.portal.id, link.as_ref());
+            draft.audit(Act::ChatOpened, Actor::Bridge, target)?;
             edit.save(draft);
             Ok(())
         }

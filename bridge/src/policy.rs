@@ -75,6 +75,8 @@ pub struct Times {
     pub keep_acknowledged: Duration,
     /// How long they stay when the browser hasn't come to hear of it.
     pub keep_chat: Duration,
+    /// How long an entry of the audit trail is kept.
+    pub keep_audit: Duration,
     /// How long a link that is over stays with its label, for `renew`; counted from the end of the
     /// chat if it became one.
     pub keep_link: Duration,
@@ -90,6 +92,7 @@ impl Default for Times {
             absence: 3 * DAY,
             keep_acknowledged: DAY,
             keep_chat: 7 * DAY,
+            keep_audit: 90 * DAY,
             keep_link: 30 * DAY,
         }
     }

@@ -134,6 +134,23 @@ pub enum EndReason {
     Failed,
     /// Somebody besides host and ghost appeared in the room.
     ThirdParty,
+    /// An admin of the bridge ended it.
+    Admin,
+}
+
+impl EndReason {
+    /// The name that programs read.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Guest => "guest",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+            Self::ThirdParty => "third_party",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 impl Portal {

@@ -20,6 +20,9 @@ pub enum Refusal {
     /// The host has as many open chats as the policy allows.
     #[error("Your host has too many open chats at the moment. Please try again later.")]
     TooManyChats,
+    /// An admin lets nobody in at the moment.
+    #[error("Chats can't be started here at the moment. Please try again later.")]
+    Paused,
     /// The link asks for a passcode, and none came.
     #[error("This link needs the passcode of six digits. Please ask the person who invited you.")]
     PasscodeNeeded,
@@ -85,7 +88,7 @@ impl Refusal {
             Self::LinkUsed => "link_used",
             Self::LinkExpired => "link_expired",
             Self::LinkRevoked => "link_revoked",
-            Self::TooManyChats => "paused",
+            Self::TooManyChats | Self::Paused => "paused",
             Self::PasscodeNeeded => "passcode_needed",
             Self::PasscodeWrong { .. } => "passcode_wrong",
             Self::TooManyTries => "too_many_tries",

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::alarm::Subject;
+use crate::audit::{AuditEntry, AuditId};
 use crate::block::Block;
 use crate::count::Counts;
 use crate::effect::Effect;
@@ -11,7 +12,9 @@ use crate::frame::InboxFrame;
 use crate::host::{Host, ManagementRoom};
 use crate::id::{EffectId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, TokenHash};
+use crate::permission::{Rule, RuleShelf};
 use crate::portal::Portal;
+use crate::steering::Steering;
 use crate::time::Timestamp;
 
 /// A row could not be read or written. The input that met it counts as not having happened.
@@ -136,6 +139,21 @@ pub trait Facts {
     fn counts(&self) -> Read<Counts>;
     /// A host.
     fn host(&self, user: &UserId) -> Read<Option<Host>>;
+    /// Up to `limit` hosts with an id above `after`, in order.
+    fn hosts(&self, after: Option<&UserId>, limit: usize) -> Read<Vec<Host>>;
+    /// A link by its serial.
+    fn link_by_serial(&self, serial: u64) -> Read<Option<Link>>;
+    /// Up to `limit` links with a serial below `before`, or of all, the greatest first. Those without
+    /// a serial are not among them.
+    fn links_before(&self, before: Option<u64>, limit: usize) -> Read<Vec<Link>>;
+    /// What admins set; nothing before anything was set.
+    fn steering(&self) -> Read<Steering>;
+    /// Up to `limit` entries of the audit trail before this one, the newest first.
+    fn audit(&self, before: Option<AuditId>, limit: usize) -> Read<Vec<AuditEntry>>;
+    /// Up to `limit` entries of the audit trail that were written at this time or before it.
+    fn audit_until(&self, until: Timestamp, limit: usize) -> Read<Vec<AuditId>>;
+    /// Rules of deny lists on this shelf, in order: all of them, or those about this entity.
+    fn rules(&self, shelf: RuleShelf, entity: Option<&str>) -> Read<Vec<Rule>>;
     /// A management room.
     fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>>;
     /// An effect that was not performed yet.
@@ -237,6 +255,16 @@ pub enum Change {
     },
     /// Replace the counts.
     PutCounts(Counts),
+    /// Replace what admins set.
+    PutSteering(Steering),
+    /// Write an entry into the audit trail.
+    PutAudit(AuditEntry),
+    /// Forget an entry of the audit trail.
+    DeleteAudit(AuditId),
+    /// Insert a rule of a deny list.
+    PutRule(Rule),
+    /// Take a rule of a deny list out.
+    DeleteRule(Rule),
     /// Forget a closed portal: the row, its frames and digests, and what leads to it from its room,
     /// ghost and host. It has no deadline, and its alarm is taken away by a change of its own.
     ErasePortal(Box<Portal>),

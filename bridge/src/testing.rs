@@ -8,6 +8,7 @@ pub mod sample;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::alarm::Subject;
+use crate::audit::{AuditEntry, AuditId};
 use crate::block::Block;
 use crate::count::Counts;
 use crate::effect::Effect;
@@ -15,7 +16,9 @@ use crate::frame::InboxFrame;
 use crate::host::{Host, ManagementRoom};
 use crate::id::{EffectId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, TokenHash};
+use crate::permission::{Rule, RuleShelf};
 use crate::portal::Portal;
+use crate::steering::Steering;
 use crate::store::{AsideChat, Changes, Digest, Facts, Read, Store, StoreTransaction};
 use crate::time::Timestamp;
 
@@ -127,6 +130,34 @@ macro_rules! facts {
             fn host(&self, user: &UserId) -> Read<Option<Host>> {
                 let $this = self;
                 Ok($rows.host(user))
+            }
+            fn hosts(&self, after: Option<&UserId>, limit: usize) -> Read<Vec<Host>> {
+                let $this = self;
+                Ok($rows.hosts(after, limit))
+            }
+            fn link_by_serial(&self, serial: u64) -> Read<Option<Link>> {
+                let $this = self;
+                Ok($rows.link_by_serial(serial))
+            }
+            fn links_before(&self, before: Option<u64>, limit: usize) -> Read<Vec<Link>> {
+                let $this = self;
+                Ok($rows.links_before(before, limit))
+            }
+            fn steering(&self) -> Read<Steering> {
+                let $this = self;
+                Ok($rows.steering())
+            }
+            fn audit(&self, before: Option<AuditId>, limit: usize) -> Read<Vec<AuditEntry>> {
+                let $this = self;
+                Ok($rows.audit(before, limit))
+            }
+            fn audit_until(&self, until: Timestamp, limit: usize) -> Read<Vec<AuditId>> {
+                let $this = self;
+                Ok($rows.audit_until(until, limit))
+            }
+            fn rules(&self, shelf: RuleShelf, entity: Option<&str>) -> Read<Vec<Rule>> {
+                let $this = self;
+                Ok($rows.rules(shelf, entity))
             }
             fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>> {
                 let $this = self;

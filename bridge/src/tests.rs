@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod admin;
 mod alarms;
 mod blocking;
 mod commands;

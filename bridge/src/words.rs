@@ -48,6 +48,11 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
+/// "1 link", "3 links".
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A length of time in the largest unit that says it exactly: "10 days", "1 hour".
 pub(crate) fn in_words(duration: Duration) -> String {
     const UNITS: [(u64, &str); 3] = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute")];

@@ -11,7 +11,7 @@ mod common;
 use common::raw::*;
 use common::*;
 use serde_json::json;
-use vestibule_crypto::Undecryptable;
+use vestibule_crypto::{Item, Undecryptable};
 
 /// CVE-2025-48937: the session belongs to the host, the event comes from somebody else.
 #[test]
@@ -179,4 +179,20 @@ fn what_waits_is_bounded() {
             .count(),
         5
     );
+}
+
+#[test]
+fn what_was_taken_back_before_it_came_is_a_removal() {
+    let (_, mut guest, _, mut raw) = guest_and_raw();
+    raw.share(&mut guest);
+    let mut event = raw.text("$1", "hello");
+    event["content"] = json!({});
+    let item = guest.event(&event);
+    assert!(
+        matches!(&item, Item::Redaction { event_id, redacts, .. } if event_id == "$1" && redacts == "$1"),
+        "{item:?}"
+    );
+    event["event_id"] = json!("$2");
+    event["content"] = json!({"algorithm": "m.megolm.v1.aes-sha2"});
+    assert_eq!(reason(&guest.event(&event)), Undecryptable::Malformed);
 }

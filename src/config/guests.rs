@@ -1,12 +1,15 @@
 //! Section `guests`: how guests reach the bridge, and the rules for them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use vestibule_bridge::policy::{GuestRate, Limits, Moments, Times};
 
 use super::{ConfigError, invalid, is_http_url};
+use crate::http::crowd::Allowance;
+use crate::http::visitor::ForwardedHeader;
 
 const MINUTE: f64 = 60.0;
 const HOUR: f64 = 60.0 * MINUTE;
@@ -64,6 +67,25 @@ pub struct Guests {
     /// How many chats there may be on the whole bridge at once.
     #[serde(default = "Defaults::bridge_chats")]
     pub bridge_chats: u64,
+    /// Proxies in front of the bridge, as addresses or networks: only they are believed when they
+    /// say from where a visitor comes.
+    #[serde(default = "Defaults::trusted_proxies")]
+    pub trusted_proxies: Vec<String>,
+    /// The header in which they say it.
+    #[serde(default)]
+    pub forwarded_header: ForwardedHeader,
+    /// How often links may be tried from one address at once.
+    #[serde(default = "Defaults::address_tries")]
+    pub address_tries: u32,
+    /// How often per minute after that.
+    #[serde(default = "Defaults::address_tries_per_minute")]
+    pub address_tries_per_minute: f64,
+    /// How many chats may be connected from one address at once.
+    #[serde(default = "Defaults::address_sockets")]
+    pub address_sockets: usize,
+    /// Whether the bot also gives a link as a QR code.
+    #[serde(default = "Defaults::qr_code")]
+    pub qr_code: bool,
     /// The longest encrypted message, in bytes.
     #[serde(default = "Defaults::message_bytes")]
     pub message_bytes: usize,
@@ -130,6 +152,21 @@ impl Defaults {
     fn bridge_chats() -> u64 {
         Limits::default().bridge_chats
     }
+    fn trusted_proxies() -> Vec<String> {
+        vec!["127.0.0.1".to_owned(), "::1".to_owned()]
+    }
+    fn address_tries() -> u32 {
+        100
+    }
+    fn address_tries_per_minute() -> f64 {
+        60.0
+    }
+    fn address_sockets() -> usize {
+        200
+    }
+    fn qr_code() -> bool {
+        true
+    }
     fn message_bytes() -> usize {
         16 * 1024
     }
@@ -176,6 +213,19 @@ impl Guests {
         }
         if self.bridge_chats == 0 {
             return invalid("guests.bridge_chats", "must be at least 1");
+        }
+        self.proxies()?;
+        if self.address_tries == 0 {
+            return invalid("guests.address_tries", "must be at least 1");
+        }
+        if !(self.address_tries_per_minute > 0.0 && self.address_tries_per_minute <= 60_000.0) {
+            return invalid(
+                "guests.address_tries_per_minute",
+                "must be above 0 and at most 60000",
+            );
+        }
+        if self.address_sockets == 0 {
+            return invalid("guests.address_sockets", "must be at least 1");
         }
         if self.burst == 0 {
             return invalid("guests.burst", "must be at least 1");
@@ -224,6 +274,7 @@ impl Guests {
             )?,
             keep_chat: time("guests.keep_chat_days", self.keep_chat_days, DAY)?,
             keep_link: time("guests.keep_link_days", self.keep_link_days, DAY)?,
+            ..Times::default()
         })
     }
 
@@ -235,6 +286,31 @@ impl Guests {
         }
     }
 
+    /// How much one address may.
+    pub(crate) fn allowance(&self) -> Allowance {
+        Allowance {
+            tries: self.address_tries,
+            interval: Duration::from_secs_f64(MINUTE / self.address_tries_per_minute),
+            sockets: self.address_sockets,
+        }
+    }
+
+    /// Who is believed when they say from where a visitor comes.
+    pub(crate) fn proxies(&self) -> Result<Vec<IpNet>, ConfigError> {
+        let network = |text: &String| {
+            let address = text.parse().map(|address: IpAddr| IpNet::from(address));
+            let network = address.ok().or_else(|| text.parse().ok());
+            network.map_or_else(
+                || {
+                    let problem = "must be addresses or networks such as 10.0.0.0/8";
+                    invalid("guests.trusted_proxies", problem)
+                },
+                Ok,
+            )
+        };
+        self.trusted_proxies.iter().map(network).collect()
+    }
+
     pub(super) fn limits(&self) -> Limits {
         Limits {
             links_a_day: self.links_a_day,
@@ -242,6 +318,11 @@ impl Guests {
             bridge_chats: self.bridge_chats,
         }
     }
+}
+
+/// The same, given in days.
+pub(super) fn days(key: &'static str, amount: f64) -> Result<Duration, ConfigError> {
+    time(key, amount, DAY)
 }
 
 /// A length of time, given in units of so many seconds.

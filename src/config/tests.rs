@@ -62,7 +62,7 @@ fn the_sample_names_every_default() {
         })
         .map(|line| format!("  {line}\n"))
         .collect();
-    assert_eq!(keys.lines().count(), 19, "{keys}");
+    assert_eq!(keys.lines().count(), 25, "{keys}");
     let head = GOOD.replace("/guest/\" }", "/guest/\",");
     let inline = keys
         .lines()
@@ -88,6 +88,7 @@ fn times_and_limits_come_through() {
     let policy = load(&text).unwrap().policy().unwrap();
     let days = |days: u64| Duration::from_secs(days * 86_400);
     let times = Times {
+        keep_audit: days(90),
         shortest_link: Duration::from_secs(360),
         longest_link: days(7),
         warning: Duration::from_secs(3600),

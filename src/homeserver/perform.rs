@@ -203,8 +203,14 @@ impl Homeserver {
                 profile.map(Outcome::HostName)
             }
             Effect::Notice { room, text } => self.say(name, room, &transaction, text).await,
+            // Worked out by whoever has the store; see `reports.rs`.
+            Effect::Report { .. } => Ok(Outcome::Done),
             Effect::ShareLink { room, .. } => match words {
-                Some(text) => self.say(name, room, &transaction, text).await,
+                Some(text) => {
+                    let said = self.say(name, room, &transaction, text).await?;
+                    self.show_link(room, &transaction, text).await;
+                    Ok(said)
+                }
                 None => Ok(Outcome::WordsLost),
             },
         }

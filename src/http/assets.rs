@@ -56,6 +56,13 @@ impl Assets {
         self.0.iter().any(|asset| asset.path == "index.html")
     }
 
+    /// The page itself, unpacked; none when the program was built without it.
+    #[must_use]
+    pub fn entry(&self) -> Option<&Bytes> {
+        let entry = self.0.iter().find(|asset| asset.path == "index.html");
+        entry.map(|asset| &asset.plain)
+    }
+
     /// Answers a GET for this path below the page's root.
     #[must_use]
     pub fn serve(&self, path: &str, request: &HeaderMap) -> Response {

@@ -1,5 +1,7 @@
 //! What a browser is answered when something is wrong.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -52,9 +54,26 @@ impl ApiError {
         )
     }
 
+    /// Too much came from this address; the next may come after so long.
+    pub fn too_many_tries(wait: Duration) -> Self {
+        let mut error = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_tries",
+            "Too many tries came from your address. Please wait a moment, then try again.",
+        );
+        error.body.retry_after_ms = u64::try_from(wait.as_millis().max(1)).ok();
+        error
+    }
+
     /// There is nothing under this path.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.")
+    }
+
+    /// Whether it says that there is no such link.
+    #[must_use]
+    pub fn is_unknown_link(&self) -> bool {
+        self.body.code == Refusal::LinkUnknown.code()
     }
 
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
@@ -92,7 +111,7 @@ impl From<Refusal> for ApiError {
             Refusal::LinkExpired | Refusal::LinkRevoked | Refusal::Ended | Refusal::Damaged => {
                 StatusCode::GONE
             }
-            Refusal::TooManyChats => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::TooManyChats | Refusal::Paused => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::PasscodeNeeded => StatusCode::UNAUTHORIZED,
             Refusal::PasscodeWrong { .. } => StatusCode::FORBIDDEN,

@@ -19,6 +19,7 @@ use vestibule_bridge::store::{Facts, Read, Store};
 use vestibule_crypto::verify_public_keys;
 
 use super::error::ApiError;
+use super::visitor::{Place, Trying};
 use crate::app::App;
 
 /// The body.
@@ -35,6 +36,22 @@ pub struct Request {
 /// Lets the guest in, once.
 pub async fn join(
     State(app): State<Arc<App>>,
+    Trying(place): Trying,
+    body: Result<Json<Request>, JsonRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let joined = let_in(&app, body).await;
+    joined.inspect_err(|error| note_wrong(&app, place, error))
+}
+
+/// Remembers that somebody tried a link that there isn't.
+pub fn note_wrong(app: &App, place: Place, error: &ApiError) {
+    if error.is_unknown_link() {
+        app.crowd.was_wrong(place, app.started.elapsed());
+    }
+}
+
+async fn let_in(
+    app: &App,
     body: Result<Json<Request>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let request = readable(body)?;
@@ -48,7 +65,7 @@ pub async fn join(
     let link = link.ok_or(Refusal::LinkUnknown)?;
     let device = DeviceId::new(request.device_id);
     // The answer is the domain's, but whoever can't get in must not cost us fifty signatures.
-    let may_enter = may_enter(&app, &link, &device).map_err(|error| undecided(&error.into()))?;
+    let may_enter = may_enter(app, &link, &device).map_err(|error| undecided(&error.into()))?;
     if !may_enter {
         link.usable(app.clock.now())?;
         return Err(Refusal::LinkUsed.into());

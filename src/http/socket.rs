@@ -23,6 +23,7 @@ use super::closing::{Closing, part};
 use super::error::ApiError;
 use super::greet::{Greeted, greet, welcome};
 use super::relay::Relay;
+use super::visitor::Visitor;
 use crate::app::App;
 use crate::clock::monotonic;
 use crate::hub::{Seat, Signal};
@@ -50,6 +51,7 @@ const PAGE: usize = 32;
 /// Accepts the connection of the page itself, and of no other site.
 pub async fn open(
     State(app): State<Arc<App>>,
+    Visitor(place): Visitor,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -59,6 +61,9 @@ pub async fn open(
     if origin != Some(app.guests.origin.as_str()) {
         return ApiError::wrong_origin().into_response();
     }
+    let Some(sitting) = app.crowd.sit(place) else {
+        return ApiError::too_many_tries(HEARTBEAT).into_response();
+    };
     upgrade
         .max_message_size(FRAME)
         .max_frame_size(FRAME)
@@ -67,7 +72,10 @@ pub async fn open(
         .write_buffer_size(0)
         .on_upgrade(async move |socket| {
             let tasks = app.tasks.clone();
-            tasks.spawn(converse(socket, app));
+            tasks.spawn(async move {
+                converse(socket, app).await;
+                drop(sitting);
+            });
         })
 }
 

@@ -9,7 +9,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vestibule_bridge::alarm::Subject;
+use vestibule_bridge::audit::AuditId;
 use vestibule_bridge::id::{LinkId, PortalId};
+use vestibule_bridge::permission::RuleShelf;
 use vestibule_bridge::store::{Read, StoreError};
 use vestibule_bridge::time::Timestamp;
 
@@ -148,6 +150,42 @@ pub fn alarm(family: Family, key: &[u8]) -> Read<(Timestamp, Subject)> {
         Some(1) => Ok((at, Subject::Portal(PortalId::from_u128(id)))),
         _ => Err(damaged(family, key, &[])),
     }
+}
+
+/// The key of a serial: the greatest first.
+#[must_use]
+pub fn serial_key(serial: u64) -> [u8; 8] {
+    (!serial).to_be_bytes()
+}
+
+/// The key of an entry of the audit trail: the newest first.
+#[must_use]
+pub fn audit_key(id: AuditId) -> Vec<u8> {
+    joined(&(!id.at.0).to_be_bytes(), &(!id.number).to_be_bytes())
+}
+
+/// Reads the key of an entry of the audit trail.
+pub fn audit_id(family: Family, key: &[u8]) -> Read<AuditId> {
+    let at = key
+        .first_chunk::<8>()
+        .map(|bytes| Timestamp(!u64::from_be_bytes(*bytes)));
+    Ok(AuditId {
+        at: at.ok_or_else(|| damaged(family, key, &[]))?,
+        number: !trailing_number(family, key)?,
+    })
+}
+
+/// The beginning of all keys of this shelf, or of those about this entity.
+#[must_use]
+pub fn shelf_prefix(shelf: RuleShelf, entity: Option<&str>) -> Vec<u8> {
+    let number = match shelf {
+        RuleShelf::User => 0,
+        RuleShelf::Server => 1,
+        RuleShelf::UserPattern => 2,
+        RuleShelf::ServerPattern => 3,
+    };
+    let entity = entity.map(id_prefix).unwrap_or_default();
+    joined(&[number], &entity)
 }
 
 /// The id that is the payload of this row of an index.

@@ -41,7 +41,7 @@ fn owner(family: Family, key: &[u8], left: &[u8]) -> Owner {
         Family::RoomidPortalid | Family::GhostidPortalid => portal(value_id()),
         Family::LinkidLink => link(first_id()),
         Family::HostidLinkid => link(last_id()),
-        Family::TokenhashLinkid => link(value_id()),
+        Family::TokenhashLinkid | Family::SerialLinkid => link(value_id()),
         Family::EffectidEffect => {
             let effect = || first_id().map(|id| Owner::Effect(EffectId::from_u128(id)));
             portal_in(left).map(Owner::Portal).or_else(effect)
@@ -54,6 +54,8 @@ fn owner(family: Family, key: &[u8], left: &[u8]) -> Owner {
         },
         Family::HostidHost
         | Family::HostidKeyBlock
+        | Family::AuditEntry
+        | Family::ShelfEntityRule
         | Family::TxnidNumber
         | Family::NumberTxnid
         | Family::GlobalSchema => None,

@@ -1,6 +1,7 @@
 //! What the domain reads.
 
 use vestibule_bridge::alarm::Subject;
+use vestibule_bridge::audit::{AuditEntry, AuditId};
 use vestibule_bridge::block::Block;
 use vestibule_bridge::count::Counts;
 use vestibule_bridge::effect::Effect;
@@ -8,18 +9,21 @@ use vestibule_bridge::frame::InboxFrame;
 use vestibule_bridge::host::{Host, ManagementRoom};
 use vestibule_bridge::id::{EffectId, LinkId, PortalId, RoomId, UserId};
 use vestibule_bridge::link::{Link, TokenHash};
+use vestibule_bridge::permission::{Rule, RuleShelf};
 use vestibule_bridge::portal::Portal;
+use vestibule_bridge::steering::Steering;
 use vestibule_bridge::store::{AsideChat, Digest, Facts, Read};
 use vestibule_bridge::time::Timestamp;
 
 use super::codec::{
-    after_prefix, alarm, from_json, id_prefix, joined, trailing_id, trailing_number, whole_id,
+    after_prefix, alarm, audit_id, audit_key, from_json, id_prefix, joined, serial_key,
+    shelf_prefix, trailing_id, trailing_number, whole_id,
 };
 use super::damage::damaged;
 use super::families::Family;
 use super::rows::Row;
 use super::transaction::Quarantined;
-use super::{COUNTS_KEY, RocksTransaction};
+use super::{COUNTS_KEY, RocksTransaction, STEERING_KEY};
 
 impl RocksTransaction<'_> {
     pub(super) fn row<T: serde::de::DeserializeOwned>(
@@ -94,26 +98,27 @@ impl RocksTransaction<'_> {
         Ok(host.map(UserId::new))
     }
 
-    /// Up to `limit` keys of an index that is kept in the order of time, before `end`. Rows that are
+    /// Up to `limit` rows of a family, from `from` on and before `end`, in order. Rows that are
     /// left out don't count, or a few of them would hide everybody else.
-    fn ringing<T>(
+    fn page<T>(
         &self,
         family: Family,
+        from: &[u8],
         end: Option<&[u8]>,
         limit: usize,
-        read: impl Fn(&[u8]) -> Read<T>,
+        read: impl Fn(&[u8], &[u8]) -> Read<T>,
     ) -> Read<Vec<T>> {
         let mut found = Vec::new();
-        let mut from = Vec::new();
+        let mut from = from.to_vec();
         while found.len() < limit {
             let wanted = limit - found.len();
-            let page = self.rows.range(family, &from, end, wanted)?;
-            let complete = page.len() < wanted;
-            if let Some(last) = page.last() {
+            let rows = self.rows.range(family, &from, end, wanted)?;
+            let complete = rows.len() < wanted;
+            if let Some(last) = rows.last() {
                 from = joined(&last.key, &[0]);
             }
-            for Row { key, payload } in page {
-                let one = payload.and_then(|_| read(&key));
+            for Row { key, payload } in rows {
+                let one = payload.and_then(|payload| read(&key, &payload));
                 found.extend(self.rows.or_leave_out(one)?);
             }
             if complete {
@@ -169,7 +174,7 @@ impl Facts for RocksTransaction<'_> {
         let family = Family::DeadlinePortalid;
         let end = now.0.checked_add(1).map(u64::to_be_bytes);
         let end = end.as_ref().map(<[u8; 8]>::as_slice);
-        self.ringing(family, end, limit, |key| {
+        self.page(family, &[], end, limit, |key, _| {
             trailing_id(family, key).map(PortalId::from_u128)
         })
     }
@@ -178,7 +183,7 @@ impl Facts for RocksTransaction<'_> {
         let family = Family::TimeAlarm;
         let end = now.0.checked_add(1).map(u64::to_be_bytes);
         let end = end.as_ref().map(<[u8; 8]>::as_slice);
-        self.ringing(family, end, limit, |key| alarm(family, key))
+        self.page(family, &[], end, limit, |key, _| alarm(family, key))
     }
 
     fn block(&self, host: &UserId, key: &str) -> Read<Option<Block>> {
@@ -210,6 +215,68 @@ impl Facts for RocksTransaction<'_> {
         // A host without a row has no name yet, which is put right when the name is fetched again.
         let host = self.row(Family::HostidHost, user.as_str().as_bytes());
         Ok(self.rows.or_leave_out(host)?.flatten())
+    }
+
+    fn hosts(&self, after: Option<&UserId>, limit: usize) -> Read<Vec<Host>> {
+        let family = Family::HostidHost;
+        let from = after.map_or_else(Vec::new, |after| joined(after.as_str().as_bytes(), &[0]));
+        self.page(family, &from, None, limit, |key, row| {
+            from_json(family, key, row)
+        })
+    }
+
+    fn link_by_serial(&self, serial: u64) -> Read<Option<Link>> {
+        let Some(id) = self.target(Family::SerialLinkid, &serial_key(serial))? else {
+            return Ok(None);
+        };
+        let link = self.link(LinkId::from_u128(id));
+        self.there(Family::LinkidLink, id, link).map(Some)
+    }
+
+    fn links_before(&self, before: Option<u64>, limit: usize) -> Read<Vec<Link>> {
+        let family = Family::SerialLinkid;
+        let from = match before {
+            Some(0) => return Ok(Vec::new()),
+            Some(before) => serial_key(before - 1).to_vec(),
+            None => Vec::new(),
+        };
+        self.page(family, &from, None, limit, |key, row| {
+            let id = whole_id(family, key, row)?;
+            let link = self.link(LinkId::from_u128(id));
+            self.there(Family::LinkidLink, id, link)
+        })
+    }
+
+    fn steering(&self) -> Read<Steering> {
+        let steering = self.row(Family::GlobalSchema, STEERING_KEY);
+        Ok(steering?.unwrap_or_default())
+    }
+
+    fn audit(&self, before: Option<AuditId>, limit: usize) -> Read<Vec<AuditEntry>> {
+        let family = Family::AuditEntry;
+        let from = before.map_or_else(Vec::new, |before| joined(&audit_key(before), &[0]));
+        self.page(family, &from, None, limit, |key, row| {
+            from_json(family, key, row)
+        })
+    }
+
+    fn audit_until(&self, until: Timestamp, limit: usize) -> Read<Vec<AuditId>> {
+        let family = Family::AuditEntry;
+        let from = (!until.0).to_be_bytes();
+        let rows = self.rows.range(family, &from, None, limit)?;
+        // One that doesn't read is erased like the others.
+        rows.iter().map(|row| audit_id(family, &row.key)).collect()
+    }
+
+    fn rules(&self, shelf: RuleShelf, entity: Option<&str>) -> Read<Vec<Rule>> {
+        let family = Family::ShelfEntityRule;
+        let prefix = shelf_prefix(shelf, entity);
+        let mut rules = Vec::new();
+        for Row { key, payload } in self.rows.prefix(family, &prefix)? {
+            let rule = payload.and_then(|payload| from_json(family, &key, &payload));
+            rules.extend(self.rows.or_leave_out(rule)?);
+        }
+        Ok(rules)
     }
 
     fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>> {

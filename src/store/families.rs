@@ -42,14 +42,22 @@ pub enum Family {
     TimeAlarm,
     /// host, `0xff`, the browser's Ed25519 key → entry of the host's block list.
     HostidKeyBlock,
+    /// all bits of the serial (8) turned, so that the greatest comes first → link id.
+    SerialLinkid,
+    /// all bits of the time in milliseconds (8) and of the entry's number (8) turned, so that the
+    /// newest comes first → entry of the audit trail.
+    AuditEntry,
+    /// shelf (1), entity, `0xff`, room → rule of a deny list.
+    ShelfEntityRule,
     /// name → value: `schema` is the layout's version, `transactions` the last transaction's
-    /// number, `store_id` the store's random name, `counts` what is open on the whole bridge; `migrating` and `rescued:…` are there while such work is under way.
+    /// number, `store_id` the store's random name, `counts` what is open on the whole bridge, `steering`
+    /// what admins set; `migrating` and `rescued:…` are there while such work is under way.
     GlobalSchema,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::LinkidLink,
         Self::TokenhashLinkid,
         Self::HostidLinkid,
@@ -68,6 +76,9 @@ impl Family {
         Self::NumberTxnid,
         Self::TimeAlarm,
         Self::HostidKeyBlock,
+        Self::SerialLinkid,
+        Self::AuditEntry,
+        Self::ShelfEntityRule,
         Self::GlobalSchema,
     ];
 
@@ -87,6 +98,8 @@ impl Family {
                 | Self::PortalSeqFrame
                 | Self::PortalidQuarantine
                 | Self::HostidKeyBlock
+                | Self::AuditEntry
+                | Self::ShelfEntityRule
                 | Self::GlobalSchema
         )
     }
@@ -113,6 +126,9 @@ impl Family {
             Self::NumberTxnid => "number_txnid",
             Self::TimeAlarm => "time_alarm",
             Self::HostidKeyBlock => "hostid_key_block",
+            Self::SerialLinkid => "serial_linkid",
+            Self::AuditEntry => "audit_entry",
+            Self::ShelfEntityRule => "shelf_entity_rule",
             Self::GlobalSchema => "global_schema",
         }
     }

@@ -5,7 +5,8 @@
 //! it reached, so a program that is killed on the way goes on from there, and no row is taken for
 //! one of the other layout. Nothing else reads or writes the store meanwhile.
 //!
-//! Layout 2 had no alarms, no block lists and no counts; its rows read as they are.
+//! Layout 2 had no alarms, no block lists and no counts; layout 3 no serials of links and no audit
+//! trail. Their rows read as they are.
 
 use std::collections::BTreeSet;
 
@@ -20,10 +21,10 @@ use vestibule_bridge::host::{Host, ManagementRoom};
 use vestibule_bridge::id::PortalId;
 use vestibule_bridge::link::{Link, LinkState};
 use vestibule_bridge::portal::Portal;
-use vestibule_bridge::store::Read;
+use vestibule_bridge::store::{Read, StoreError};
 use vestibule_bridge::time::Timestamp;
 
-use super::codec::{alarm_key, backend, from_json, joined, seal, to_json, unseal};
+use super::codec::{alarm_key, backend, from_json, joined, seal, serial_key, to_json, unseal};
 use super::damage::damaged_row;
 use super::families::Family;
 use super::rows::handle;
@@ -193,7 +194,11 @@ fn place(db: &DB) -> Read<Place> {
 /// From layout 2: every link and chat gets an alarm that rings at once, and then sets itself to the
 /// time that is right for it; what is open is counted. Done twice it does no more than once.
 pub fn from_2(db: &DB) -> Read<()> {
-    let mut counts = Counts::default();
+    let mut counts = Counts {
+        open_links: 0,
+        open_chats: 0,
+        ..counts(db)?
+    };
     each(db, Family::LinkidLink, |link: &mut Link| {
         counts.open_links += u64::from(link.state == LinkState::Open);
         (Subject::Link(link.id), &mut link.alarm_at)
@@ -204,8 +209,62 @@ pub fn from_2(db: &DB) -> Read<()> {
     })?;
     let mut batch = WriteBatch::default();
     put(db, &mut batch, COUNTS_KEY, &counts)?;
-    put(db, &mut batch, SCHEMA_KEY, &SCHEMA)?;
+    put(db, &mut batch, SCHEMA_KEY, &3u64)?;
     write(db, batch)
+}
+
+/// From layout 3: every link gets a serial. The count of them is stored with each page, so that a
+/// program which is killed on the way gives none twice.
+pub fn from_3(db: &DB) -> Read<()> {
+    let family = Family::LinkidLink;
+    let mut after = Vec::new();
+    loop {
+        let rows = rows(db, family, &after, PAGE)?;
+        let mut batch = WriteBatch::default();
+        let mut counts = counts(db)?;
+        for (key, row) in &rows {
+            let read = unseal(family, key, row).and_then(|json| from_json(family, key, json));
+            let Ok(mut link): Read<Link> = read else {
+                continue;
+            };
+            if link.serial > 0 {
+                continue;
+            }
+            counts.last_serial += 1;
+            link.serial = counts.last_serial;
+            let row = seal(family, key, &to_json(family, &link)?);
+            batch.put_cf(handle(db, family)?, key, row);
+            let index = Family::SerialLinkid;
+            let serial = serial_key(link.serial);
+            let row = seal(index, &serial, &link.id.as_u128().to_be_bytes());
+            batch.put_cf(handle(db, index)?, serial, row);
+        }
+        put(db, &mut batch, COUNTS_KEY, &counts)?;
+        let last = rows.last().filter(|_| rows.len() == PAGE);
+        if last.is_none() {
+            put(db, &mut batch, SCHEMA_KEY, &SCHEMA)?;
+        }
+        write(db, batch)?;
+        match last {
+            Some((last, _)) => after = last.to_vec(),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// The counts as they are stored. Without them the maxima of the whole bridge are reached later than
+/// they should be.
+fn counts(db: &DB) -> Read<Counts> {
+    let family = Family::GlobalSchema;
+    let row = db.get_cf(handle(db, family)?, COUNTS_KEY);
+    let row = row.map_err(|error| backend(family, error))?;
+    let read = row.map(|row| {
+        unseal(family, COUNTS_KEY, &row).and_then(|json| from_json(family, COUNTS_KEY, json))
+    });
+    match read {
+        None | Some(Err(StoreError::Damaged(_))) => Ok(Counts::default()),
+        Some(counts) => counts,
+    }
 }
 
 /// Sets the alarm of each row of a family that has none. One that doesn't read is left to whoever

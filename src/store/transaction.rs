@@ -4,6 +4,7 @@ use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
 use vestibule_bridge::id::PortalId;
 use vestibule_bridge::link::Link;
+use vestibule_bridge::permission::Rule;
 use vestibule_bridge::portal::Portal;
 use vestibule_bridge::store::{
     Change, Changes, DamagedRow, Facts as _, REMEMBERED_TRANSACTIONS, Read, StoreTransaction,
@@ -11,13 +12,14 @@ use vestibule_bridge::store::{
 use vestibule_bridge::time::Timestamp;
 
 use super::codec::{
-    after_prefix, alarm_key, backend, id_pair, id_prefix, joined, to_json, trailing_number,
+    after_prefix, alarm_key, audit_key, backend, id_pair, id_prefix, joined, serial_key,
+    shelf_prefix, to_json, trailing_number,
 };
 use super::families::Family;
 use super::health::Health;
 use super::rows::{Opened, Row, Rows, handle};
 use super::sweep::Deleted;
-use super::{COUNTS_KEY, TRANSACTIONS_KEY, durable};
+use super::{COUNTS_KEY, STEERING_KEY, TRANSACTIONS_KEY, durable};
 
 /// The rows with the round's changes laid over them.
 pub struct RocksTransaction<'a> {
@@ -67,6 +69,13 @@ impl<'a> RocksTransaction<'a> {
         );
         self.rows
             .put(Family::HostidLinkid, id_pair(link.host.as_str(), id), &[]);
+        if link.serial > 0 {
+            self.rows.put(
+                Family::SerialLinkid,
+                serial_key(link.serial),
+                &id.to_be_bytes(),
+            );
+        }
         Ok(())
     }
 
@@ -244,6 +253,8 @@ impl<'a> RocksTransaction<'a> {
         self.rows.delete(Family::TokenhashLinkid, link.token_hash.0);
         self.rows
             .delete(Family::HostidLinkid, id_pair(link.host.as_str(), id));
+        self.rows
+            .delete(Family::SerialLinkid, serial_key(link.serial));
     }
 
     fn apply_one(&mut self, change: &Change) -> Read<()> {
@@ -305,6 +316,17 @@ impl<'a> RocksTransaction<'a> {
                 Ok(())
             }
             Change::PutCounts(counts) => self.put(Family::GlobalSchema, COUNTS_KEY, counts),
+            Change::PutSteering(steering) => self.put(Family::GlobalSchema, STEERING_KEY, steering),
+            Change::PutAudit(entry) => self.put(Family::AuditEntry, audit_key(entry.id), entry),
+            Change::DeleteAudit(id) => {
+                self.rows.delete(Family::AuditEntry, audit_key(*id));
+                Ok(())
+            }
+            Change::PutRule(rule) => self.put(Family::ShelfEntityRule, rule_key(rule), rule),
+            Change::DeleteRule(rule) => {
+                self.rows.delete(Family::ShelfEntityRule, rule_key(rule));
+                Ok(())
+            }
             Change::ErasePortal(portal) => self.erase_portal(portal),
             Change::EraseLink(link) => {
                 self.erase_link(link);
@@ -314,6 +336,11 @@ impl<'a> RocksTransaction<'a> {
             Change::EraseAside(portal) => self.erase_aside(*portal),
         }
     }
+}
+
+fn rule_key(rule: &Rule) -> Vec<u8> {
+    let prefix = shelf_prefix(rule.shelf(), Some(&rule.entity));
+    joined(&prefix, rule.room.as_str().as_bytes())
 }
 
 impl StoreTransaction for RocksTransaction<'_> {

@@ -43,7 +43,7 @@ impl Default for Setup {
         // The clock stands still, so nobody's bucket fills up again by itself.
         Self {
             public_url: "https://chat.example.org",
-            guests: "burst: 1000",
+            guests: "burst: 1000, address_tries: 100000, address_sockets: 100000",
         }
     }
 }
@@ -75,7 +75,7 @@ impl Bridge {
              guests: {{ listen: '127.0.0.1:0', public_url: '{}', {} }}\n\
              ops: {{ listen: '127.0.0.1:0' }}\n\
              store: {{ path: '{}' }}\n\
-             permissions: {{ {SERVER}: host, '@nobody:{SERVER}': none }}\n",
+             permissions: {{ {SERVER}: host, '@nobody:{SERVER}': none, '@root:{SERVER}': admin }}\n",
             setup.public_url,
             setup.guests,
             folder.path().join("store").display(),
@@ -279,6 +279,14 @@ impl Bridge {
 
     pub fn config_path(&self) -> PathBuf {
         self.folder.path().join("config.yaml")
+    }
+
+    /// Changes its configuration, for the next start.
+    pub fn edit_config(&self, from: &str, to: &str) {
+        let path = self.config_path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
     }
 
     /// Where a process of its own logs to.

@@ -159,6 +159,18 @@ impl Drop for Homeserver {
     }
 }
 
+/// The same for a look that takes its time.
+pub async fn until_seen(what: &str, mut look: impl AsyncFnMut() -> bool) {
+    let seen = async {
+        while !look().await {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain: {what}"));
+}
+
 /// Waits until there is what is looked for.
 pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let found = async {

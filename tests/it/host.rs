@@ -85,6 +85,20 @@ impl Host {
 
     /// What the bot said so far.
     pub fn notices(&self, state: &State) -> Vec<String> {
+        let said = self.said(state).into_iter();
+        said.filter(|content| content["msgtype"] == "m.notice")
+            .filter_map(|content| Some(content["body"].as_str()?.to_owned()))
+            .collect()
+    }
+
+    /// The pictures that the bot showed the host.
+    pub fn pictures(&self, state: &State) -> Vec<Value> {
+        let said = self.said(state).into_iter();
+        said.filter(|content| content["msgtype"] == "m.image")
+            .collect()
+    }
+
+    fn said(&self, state: &State) -> Vec<Value> {
         let Some(room) = state.rooms.get(&self.management) else {
             return Vec::new();
         };
@@ -92,8 +106,7 @@ impl Host {
             .timeline
             .iter()
             .filter(|event| event.sender == BOT && event.event_type == "m.room.message");
-        said.filter_map(|event| Some(event.content["body"].as_str()?.to_owned()))
-            .collect()
+        said.map(|event| event.content.clone()).collect()
     }
 
     /// Rooms to which a ghost invited the host.

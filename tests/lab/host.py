@@ -154,7 +154,8 @@ class Host:
             "Content-Type": "application/json",
         }
         response = await self.client.send(method, path, data, headers)
-        text = await response.text()
+        # A file is no text.
+        text = (await response.read()).decode(errors="replace")
         try:
             parsed = json.loads(text) if text else {}
         except ValueError:

@@ -47,7 +47,7 @@ export interface ErrorBody {
   readonly triesLeft?: number | null;
 }
 
-export const END_REASONS = ["host", "guest", "expired", "failed", "third_party"] as const;
+export const END_REASONS = ["host", "guest", "expired", "failed", "third_party", "admin"] as const;
 export type EndReason = (typeof END_REASONS)[number];
 
 /** A frame that is repeated until `ack` covers its `seq`. */

@@ -123,6 +123,26 @@ for (const heard of [true, false]) {
   });
 }
 
+test("a bridge that forgot a removal gets it again; one that forgot the message as well says so", async () => {
+  const tab = await new Browser().chatting();
+  const { bridge, clock } = tab.browser;
+  const pos = await delivered(tab, "oops", "$1");
+  await remove(tab, pos);
+  const n = bridge.lastN;
+  bridge.storeId = "second";
+  Object.assign(bridge, { seq: 0, inbox: [], acked: 0, lastN: n - 1 });
+  bridge.committed.delete(n);
+  bridge.drop();
+  await clock.advance(2_000);
+  assert.equal(tab.chat.view.get().halt, null);
+  assert.deepEqual(redactions(tab), ["$1"]);
+  bridge.put({ type: "undelivered", n, code: "unknown_event" });
+  await settle();
+  assert.deepEqual(tab.reads(), ["removal failed"]);
+  await tab.say("and on");
+  assert.deepEqual(tab.reads(), ["removal failed", "and on/sent"]);
+});
+
 test("the end of the chat leaves a removal that never left as it is", async () => {
   const tab = await new Browser().chatting();
   const { bridge } = tab.browser;

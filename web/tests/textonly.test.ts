@@ -189,6 +189,14 @@ test("what quotes a removed message loses the words too", async () => {
   assert.doesNotMatch(JSON.stringify([...tab.browser.shelf.only().entries]), /the secret/);
 });
 
+test("what was taken back before it came leaves no line", async () => {
+  const tab = await chatting();
+  await sends(tab, { kind: "redaction", redacts: `$event${events + 1}` });
+  await sends(tab, { body: "hello" });
+  assert.deepEqual(tab.reads(), ["hello"]);
+  assert.equal(tab.browser.bridge.acked, 3);
+});
+
 test("a quotation is only taken out where clients put one", () => {
   const table: [string, string | null, string][] = [
     ["> <@a:b> hi\n\nyes", "hi", "yes"],

@@ -30,7 +30,7 @@ const LARGEST: usize = 32 * 1024 * 1024;
 const IDLE: Duration = Duration::from_secs(50);
 /// The longest pause that a homeserver may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-const AGENT: HeaderValue =
+pub(super) const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("vestibule/", env!("CARGO_PKG_VERSION")));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -128,23 +128,30 @@ impl Homeserver {
                     connected: !error.is_connect(),
                     source: Box::new(error),
                 })?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, LARGEST).collect().await;
-        let body = body
-            .map_err(|source| CallError::Transport {
-                connected: true,
-                source,
-            })?
-            .to_bytes();
-        if head.status.is_success() {
-            Ok(body)
-        } else {
-            Err(refusal(head.status, &head.headers, &body))
-        }
+        collected(response).await.map(|(body, _)| body)
     }
 }
 
-fn client() -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, SetupError> {
+/// The body and the headers of a successful answer.
+pub(super) async fn collected(
+    response: http::Response<hyper::body::Incoming>,
+) -> Result<(Bytes, HeaderMap), CallError> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, LARGEST).collect().await;
+    let body = body
+        .map_err(|source| CallError::Transport {
+            connected: true,
+            source,
+        })?
+        .to_bytes();
+    if head.status.is_success() {
+        Ok((body, head.headers))
+    } else {
+        Err(refusal(head.status, &head.headers, &body))
+    }
+}
+
+pub(super) fn client() -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, SetupError> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);

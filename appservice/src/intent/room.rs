@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use ruma::api::client::membership::{join_room_by_id, joined_members, joined_rooms, leave_room};
+use ruma::api::client::membership::{
+    join_room_by_id, join_room_by_id_or_alias, joined_members, joined_rooms, leave_room,
+};
 use ruma::api::client::room::create_room;
 use ruma::api::client::state::{get_state_event_for_key, get_state_events, send_state_event};
 use ruma::serde::Raw;
@@ -64,6 +66,14 @@ impl Intent<'_> {
             )?))
             .await?;
         Ok(())
+    }
+
+    /// Joins a room by its id or one of its aliases, and gives its id; to be in it already is fine.
+    pub async fn join_by_any(&self, room: &str) -> Result<String, CallError> {
+        let room = id_in_path("room id or alias", room)?;
+        let request = join_room_by_id_or_alias::v3::Request::new(room);
+        let joined: Room = self.ask(request).await?;
+        Ok(joined.room_id)
     }
 
     /// Leaves a room or declines an invitation, with words for the others if given.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::scene::{Scene, Stop};
 use super::{Command, Misuse, Place, Reader, Reads, Request, length, shorten};
+use crate::audit::{Act, Actor, Target};
 use crate::block;
 use crate::book::Named;
 use crate::bridge::Undecided;
@@ -16,6 +17,7 @@ use crate::link::{Link, LinkState, Token};
 use crate::notice::{whom, whom_by_number};
 use crate::passcode::Passcode;
 use crate::policy::Role;
+use crate::steering;
 use crate::words::{escape, in_words, roughly};
 
 /// How many characters a label may have.
@@ -152,6 +154,7 @@ pub(super) fn make(wish: Wish, scene: Scene<'_>, draft: &mut Draft<'_>) -> Resul
         expires_at: draft.now + wish.lives,
         state: LinkState::Open,
         number: draft.next_number(author)?,
+        serial: draft.next_serial()?,
         passcode: passcode.as_ref().map(|passcode| passcode.hash(&token)),
         wrong_passcodes: 0,
         opened_at: None,
@@ -167,6 +170,7 @@ pub(super) fn make(wish: Wish, scene: Scene<'_>, draft: &mut Draft<'_>) -> Resul
     let words = sharing_words(&link, &token, passcode.as_ref(), &lives, draft);
     share(&link, words, draft);
     draft.counts()?.link_opened();
+    draft.audit(Act::LinkMade, Actor::Host, Target::link(&link))?;
     draft.put_link(link);
     Ok(())
 }
@@ -174,6 +178,13 @@ pub(super) fn make(wish: Wish, scene: Scene<'_>, draft: &mut Draft<'_>) -> Resul
 /// What stands against a new link, and what to do then.
 fn check(wish: &Wish, scene: Scene<'_>, draft: &mut Draft<'_>) -> Result<(), Stop> {
     let author = scene.author;
+    if draft.facts.steering()?.paused.is_some() {
+        return Err(Stop::Because(
+            "An administrator has paused this service for the moment, so I make no links. Chats go on. \
+             Please try again later."
+                .to_owned(),
+        ));
+    }
     if let Some(label) = &wish.label
         && let Some(block) = block::of_label(author, label, draft)?
     {
@@ -188,7 +199,8 @@ fn check(wish: &Wish, scene: Scene<'_>, draft: &mut Draft<'_>) -> Result<(), Sto
         .iter()
         .filter(|link| link.usable(draft.now).is_ok() && wish.replaces != Some(link.id))
         .count();
-    if open >= draft.policy.open_links {
+    let quota = steering::host(author, draft)?.quota;
+    if open >= quota.links.unwrap_or(draft.policy.open_links) {
         return Err(Stop::Because(format!(
             "You have {open} unused link{}, and more are not allowed. Please use one of them or take one back: \
              {} shows them.",

@@ -4,6 +4,7 @@ use super::invite::{self, Wish};
 use super::scene::{Scene, Stop};
 use super::which::{Which, called};
 use super::{Command, Place, Reads};
+use crate::audit::Actor;
 use crate::book::{Book, Entry, Standing};
 use crate::draft::Draft;
 use crate::link::take_back;
@@ -40,7 +41,7 @@ fn carry_out(
     };
     invite::make(wish, scene, draft)?;
     if unused {
-        take_back(&entry.link, draft)?;
+        take_back(&entry.link, Actor::Host, draft)?;
     }
     Ok(String::new())
 }

@@ -3,6 +3,7 @@
 use super::scene::{Scene, Stop};
 use super::which::{Which, called};
 use super::{Command, Place, Reads};
+use crate::audit::Actor;
 use crate::book::{Book, Entry, Standing};
 use crate::draft::Draft;
 use crate::link::take_back;
@@ -27,7 +28,7 @@ fn carry_out(
 ) -> Result<String, Stop> {
     let unused = |entry: &Entry| entry.standing(scene.now) == Standing::Unused;
     let entry = which.one(COMMAND.name, unused, book, scene)?;
-    take_back(&entry.link, draft)?;
+    take_back(&entry.link, Actor::Host, draft)?;
     Ok(format!(
         "I took the link for {} back. Write {} for a new one.",
         called(entry),

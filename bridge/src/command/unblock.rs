@@ -26,7 +26,7 @@ fn carry_out(
 ) -> Result<String, Stop> {
     match which.find(book.blocks.iter()) {
         Found::One(block) => {
-            unblock(block, draft);
+            unblock(block, draft)?;
             Ok(format!(
                 "{} is no longer blocked. Write {} for a new link.",
                 called(block),

@@ -4,18 +4,22 @@
 #![allow(missing_docs, reason = "the tests' names say what they test")]
 
 mod alarms;
+mod audit;
 mod links;
 mod memories;
 mod portals;
 mod queues;
 mod rounds;
+mod steering;
 
 pub use alarms::*;
+pub use audit::*;
 pub use links::*;
 pub use memories::*;
 pub use portals::*;
 pub use queues::*;
 pub use rounds::*;
+pub use steering::*;
 
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
@@ -67,6 +71,12 @@ macro_rules! store_conformance {
             counts_are_kept
             an_erased_portal_leaves_nothing
             an_erased_link_leaves_nothing
+            the_audit_trail_is_read_from_its_end
+            entries_of_the_audit_trail_are_erased_by_their_time
+            links_are_found_by_their_serials
+            hosts_come_in_order
+            what_admins_set_is_kept
+            rules_of_deny_lists_are_kept_apart
         }
     };
     ($fresh:expr => $($name:ident)*) => {

@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::alarm::Subject;
+use crate::audit::{AuditEntry, AuditId};
 use crate::block::Block;
 use crate::count::Counts;
 use crate::effect::Effect;
@@ -10,7 +11,9 @@ use crate::frame::InboxFrame;
 use crate::host::{Host, ManagementRoom};
 use crate::id::{EffectId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, TokenHash};
+use crate::permission::{Rule, RuleShelf};
 use crate::portal::Portal;
+use crate::steering::Steering;
 use crate::store::{
     AsideChat, Changes, DamagedRow, Digest, Facts, Read, Store, StoreError, StoreTransaction,
 };
@@ -159,6 +162,27 @@ impl<'a, S: Store + 'a> Facts for FrailTransaction<'a, S> {
     }
     fn host(&self, user: &UserId) -> Read<Option<Host>> {
         self.round.host(user)
+    }
+    fn hosts(&self, after: Option<&UserId>, limit: usize) -> Read<Vec<Host>> {
+        self.round.hosts(after, limit)
+    }
+    fn link_by_serial(&self, serial: u64) -> Read<Option<Link>> {
+        self.round.link_by_serial(serial)
+    }
+    fn links_before(&self, before: Option<u64>, limit: usize) -> Read<Vec<Link>> {
+        self.round.links_before(before, limit)
+    }
+    fn steering(&self) -> Read<Steering> {
+        self.round.steering()
+    }
+    fn audit(&self, before: Option<AuditId>, limit: usize) -> Read<Vec<AuditEntry>> {
+        self.round.audit(before, limit)
+    }
+    fn audit_until(&self, until: Timestamp, limit: usize) -> Read<Vec<AuditId>> {
+        self.round.audit_until(until, limit)
+    }
+    fn rules(&self, shelf: RuleShelf, entity: Option<&str>) -> Read<Vec<Rule>> {
+        self.round.rules(shelf, entity)
     }
     fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>> {
         self.round.management_room(room)

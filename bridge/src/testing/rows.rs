@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 use crate::alarm::Subject;
+use crate::audit::{AuditEntry, AuditId};
 use crate::block::Block;
 use crate::count::Counts;
 use crate::effect::Effect;
@@ -11,7 +12,9 @@ use crate::frame::InboxFrame;
 use crate::host::{Host, ManagementRoom};
 use crate::id::{EffectId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, TokenHash};
+use crate::permission::{Rule, RuleShelf};
 use crate::portal::Portal;
+use crate::steering::Steering;
 use crate::store::{
     AsideChat, Change, DamagedRow, Digest, Owner, REMEMBERED_TRANSACTIONS, Read, StoreError,
 };
@@ -34,6 +37,9 @@ pub(super) struct Rows {
     alarms: BTreeSet<(Timestamp, Subject)>,
     blocks: BTreeMap<(UserId, String), Block>,
     counts: Counts,
+    steering: Steering,
+    audit: BTreeMap<AuditId, AuditEntry>,
+    rules: BTreeSet<Rule>,
     set_aside: BTreeMap<PortalId, Timestamp>,
 }
 
@@ -87,6 +93,19 @@ impl Rows {
                 self.blocks.remove(&(host, key));
             }
             Change::PutCounts(counts) => self.counts = counts,
+            Change::PutSteering(steering) => self.steering = steering,
+            Change::PutAudit(entry) => {
+                self.audit.insert(entry.id, entry);
+            }
+            Change::DeleteAudit(id) => {
+                self.audit.remove(&id);
+            }
+            Change::PutRule(rule) => {
+                self.rules.insert(rule);
+            }
+            Change::DeleteRule(rule) => {
+                self.rules.remove(&rule);
+            }
             Change::ErasePortal(portal) => self.erase_portal(&portal),
             Change::EraseLink(link) => {
                 self.links_by_token.remove(&link.token_hash.0);
@@ -228,6 +247,55 @@ impl Rows {
 
     pub(super) fn host(&self, user: &UserId) -> Option<Host> {
         self.hosts.get(user).cloned()
+    }
+
+    pub(super) fn hosts(&self, after: Option<&UserId>, limit: usize) -> Vec<Host> {
+        let later = |host: &&Host| after.is_none_or(|after| host.user > *after);
+        self.hosts
+            .values()
+            .filter(later)
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn link_by_serial(&self, serial: u64) -> Option<Link> {
+        let known = |link: &&Link| link.serial == serial && serial > 0;
+        self.links.values().find(known).cloned()
+    }
+
+    pub(super) fn links_before(&self, before: Option<u64>, limit: usize) -> Vec<Link> {
+        let below =
+            |link: &&Link| link.serial > 0 && before.is_none_or(|before| link.serial < before);
+        let mut links: Vec<Link> = self.links.values().filter(below).cloned().collect();
+        links.sort_by_key(|link| std::cmp::Reverse(link.serial));
+        links.truncate(limit);
+        links
+    }
+
+    pub(super) fn steering(&self) -> Steering {
+        self.steering.clone()
+    }
+
+    pub(super) fn audit(&self, before: Option<AuditId>, limit: usize) -> Vec<AuditEntry> {
+        let newest = self.audit.iter().rev();
+        let earlier = newest.filter(|(id, _)| before.is_none_or(|before| **id < before));
+        earlier
+            .take(limit)
+            .map(|(_, entry)| entry.clone())
+            .collect()
+    }
+
+    pub(super) fn audit_until(&self, until: Timestamp, limit: usize) -> Vec<AuditId> {
+        let old = self.audit.keys().rev().filter(|id| id.at <= until);
+        old.take(limit).copied().collect()
+    }
+
+    pub(super) fn rules(&self, shelf: RuleShelf, entity: Option<&str>) -> Vec<Rule> {
+        let there = |rule: &&Rule| {
+            rule.shelf() == shelf && entity.is_none_or(|entity| rule.entity == entity)
+        };
+        self.rules.iter().filter(there).cloned().collect()
     }
 
     pub(super) fn management_room(&self, room: &RoomId) -> Option<ManagementRoom> {

@@ -76,6 +76,7 @@ pub fn link(number: u64, host: &UserId) -> Link {
         expires_at: Timestamp(2_000),
         state: LinkState::Open,
         number: 0,
+        serial: 0,
         passcode: None,
         wrong_passcodes: 0,
         opened_at: None,

@@ -327,7 +327,8 @@ fn renewing_an_unused_link_works_at_the_limit() {
 fn help_explains_every_command() {
     let mut world = World::new();
     let text = answer(&mut world, "help");
-    for command in crate::command::COMMANDS {
+    let commands = crate::command::COMMANDS.iter();
+    for command in commands.filter(|command| command.role <= crate::policy::Role::Host) {
         assert!(text.contains(&format!("`{}", command.name)), "{text}");
         let about = answer(&mut world, &format!("help {}", command.name));
         assert!(about.contains(command.summary), "{about}");

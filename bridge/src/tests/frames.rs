@@ -61,6 +61,7 @@ fn inbox() -> Vec<InboxFrame> {
         EndReason::Expired,
         EndReason::Failed,
         EndReason::ThirdParty,
+        EndReason::Admin,
     ];
     let mut frames = vec![
         InboxFrame::Host { joined: true },

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::world::*;
-use crate::count::Counts;
 use crate::input::Input;
 use crate::refusal::Refusal;
 use crate::store::{Change, Facts};
@@ -58,22 +57,22 @@ fn the_whole_bridge_has_its_limits() {
     );
     let portal = world.join(&first).unwrap().portal;
     assert_eq!(world.join(&second), Err(Refusal::TooManyChats));
-    let counts = |links, chats| Counts {
-        open_links: links,
-        open_chats: chats,
+    let counted = |world: &World| {
+        let counts = world.store.counts().unwrap();
+        (counts.open_links, counts.open_chats)
     };
-    assert_eq!(world.store.counts().unwrap(), counts(1, 1));
+    assert_eq!(counted(&world), (1, 1));
     world.submit(Input::Leave { portal }).unwrap();
-    assert_eq!(world.store.counts().unwrap(), counts(1, 0));
+    assert_eq!(counted(&world), (1, 0));
     assert!(world.join(&second).is_ok());
-    assert_eq!(world.store.counts().unwrap(), counts(0, 1));
+    assert_eq!(counted(&world), (0, 1));
     world.invite();
     world.write("revoke 3");
-    assert_eq!(world.store.counts().unwrap(), counts(0, 1));
+    assert_eq!(counted(&world), (0, 1));
     world.invite();
     world.pass(30 * DAY);
     world.settle();
-    assert_eq!(world.store.counts().unwrap(), counts(0, 0));
+    assert_eq!(counted(&world), (0, 0));
 }
 
 #[test]

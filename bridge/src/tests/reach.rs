@@ -46,6 +46,7 @@ pub fn cause(effect: &Effect) -> Cause {
         | Effect::BotJoins { .. }
         | Effect::BotDeclines { .. }
         | Effect::FetchHostName { .. }
+        | Effect::Report { .. }
         | Effect::ShareLink { .. } => Cause::Host,
     }
 }
@@ -111,6 +112,7 @@ fn assert_own(effect: &Effect, portal: &Portal) {
         | Effect::BotDeclines { .. }
         | Effect::FetchHostName { .. }
         | Effect::Notice { .. }
+        | Effect::Report { .. }
         | Effect::ShareLink { .. } => panic!("{} is no effect of a portal", effect.name()),
     }
 }

@@ -134,6 +134,8 @@ async fn one_damaged_chat_is_set_aside_and_all_others_of_its_transaction_are_sto
 const TWO_OPEN: Counts = Counts {
     open_links: 0,
     open_chats: 2,
+    last_serial: 0,
+    audited: 0,
 };
 
 #[tokio::test]

@@ -4,23 +4,126 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use vestibule_bridge::alarm::Subject;
+use vestibule_bridge::audit::{Act, Actor, AuditEntry, AuditId, Target};
 use vestibule_bridge::block::Block;
 use vestibule_bridge::count::Counts;
 use vestibule_bridge::effect::{Effect, InRoom, Words};
 use vestibule_bridge::frame::{HostEvent, InboxFrame, ToDeviceEvent};
 use vestibule_bridge::guest::GuestName;
-use vestibule_bridge::host::{Host, ManagementRoom};
+use vestibule_bridge::host::{Host, HostBlock, ManagementRoom, Quota};
 use vestibule_bridge::id::{DeviceId, EffectId, EventId, LinkId, PortalId, RoomId};
 use vestibule_bridge::input::JoinKeys;
 use vestibule_bridge::link::{Link, LinkState, Token};
 use vestibule_bridge::passcode::Passcode;
+use vestibule_bridge::permission::{Rule, RuleKind};
 use vestibule_bridge::portal::{EndReason, PortalState, Told};
+use vestibule_bridge::report::{List, Report};
+use vestibule_bridge::steering::{ListRead, Paused, Steering};
 use vestibule_bridge::store::{Change, Changes, Digest};
 use vestibule_bridge::testing::sample;
 use vestibule_bridge::time::Timestamp;
 
 /// Every kind of row, each variant of it at least once.
 pub fn everything() -> Changes {
+    let mut changes = of_layout_3();
+    let link = Link {
+        serial: 4_711,
+        number: 13,
+        ..sample::link(5, &sample::user("alice"))
+    };
+    changes.push(Change::PutLink(link.clone()));
+    changes.push(Change::PutHost(Host {
+        blocked: Some(HostBlock {
+            at: Timestamp(1_700),
+            by: sample::user("root"),
+        }),
+        quota: Quota {
+            links: Some(3),
+            chats: None,
+        },
+        ..Host::new(sample::user("dave"))
+    }));
+    changes.push(Change::PutManagementRoom(ManagementRoom {
+        room: sample::room(10),
+        host: sample::user("root"),
+        direct: false,
+        encrypted: false,
+        admin: true,
+    }));
+    changes.push(Change::PutEffect {
+        id: EffectId::from_u128((1_795_364_370_566 << 80) + 100),
+        effect: Effect::Report {
+            room: sample::room(10),
+            report: Report::Chats(List {
+                server: Some("example.org".to_owned()),
+                ..List::default()
+            }),
+        },
+    });
+    changes.push(Change::PutSteering(Steering {
+        paused: Some(Paused {
+            at: Timestamp(1_710),
+            by: sample::user("root"),
+        }),
+        revoking_below: Some(4_000),
+        clearing: [sample::user("dave")].into(),
+        lists: [(
+            sample::room(11),
+            ListRead {
+                at: Timestamp(1_720),
+                rules: 2,
+            },
+        )]
+        .into(),
+    }));
+    let portal = PortalId::from_u128(9);
+    let chat = Target::chat(&link.host, portal, Some(&link));
+    let admin = Actor::Admin(sample::user("root"));
+    let entries = [
+        (Act::LinkMade, Actor::Host, Target::link(&link)),
+        (
+            Act::ChatEnded {
+                reason: EndReason::Admin,
+            },
+            admin.clone(),
+            chat,
+        ),
+        (
+            Act::QuotaSet {
+                links: Some(3),
+                chats: None,
+            },
+            admin.clone(),
+            Target::host(&sample::user("dave")),
+        ),
+        (Act::Paused { revoke: true }, admin, Target::default()),
+    ];
+    for (number, (act, by, to)) in (1..).zip(entries) {
+        let at = Timestamp(1_700 + number / 2);
+        let id = AuditId { at, number };
+        changes.push(Change::PutAudit(AuditEntry { id, by, act, to }));
+    }
+    for (about, entity) in [
+        (RuleKind::User, "@troll:elsewhere.net"),
+        (RuleKind::Server, "*.elsewhere.net"),
+    ] {
+        changes.push(Change::PutRule(Rule {
+            about,
+            entity: entity.to_owned(),
+            room: sample::room(11),
+        }));
+    }
+    changes.push(Change::PutCounts(Counts {
+        open_links: 2,
+        open_chats: 4,
+        last_serial: 4_711,
+        audited: 4,
+    }));
+    changes
+}
+
+/// What there was to store already in layout 3.
+pub fn of_layout_3() -> Changes {
     let mut changes = of_layout_2();
     let link = Link {
         state: LinkState::Expired {
@@ -79,6 +182,7 @@ pub fn everything() -> Changes {
     changes.push(Change::PutCounts(Counts {
         open_links: 1,
         open_chats: 4,
+        ..Counts::default()
     }));
     changes
 }
@@ -120,11 +224,15 @@ pub fn of_layout_1() -> Changes {
         user: sample::user("alice"),
         display_name: Some("Alice ✨".to_owned()),
         last_number: 0,
+        blocked: None,
+        quota: Default::default(),
     }));
     changes.push(Change::PutHost(Host {
         user: sample::user("bob"),
         display_name: None,
         last_number: 0,
+        blocked: None,
+        quota: Default::default(),
     }));
     for (number, direct, encrypted) in [(8, true, false), (9, false, true)] {
         changes.push(Change::PutManagementRoom(ManagementRoom {

@@ -10,7 +10,8 @@ use vestibule_lab::{Host, Lab, Options, Venv, free_port};
 use crate::{Call, Proxy, Witness, bridge_binary};
 
 /// More than a test needs: what people may do in an hour is not what is tested.
-const PLENTY: [(&str, &str); 5] = [
+const PLENTY: [(&str, &str); 6] = [
+    ("VESTIBULE__GUESTS__ADDRESS_TRIES", "100000"),
     ("VESTIBULE__GUESTS__OPEN_LINKS", "1000"),
     ("VESTIBULE__GUESTS__OPEN_CHATS", "1000"),
     ("VESTIBULE__GUESTS__LINKS_A_DAY", "1000"),

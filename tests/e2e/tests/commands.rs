@@ -45,6 +45,24 @@ fn meet_again(meeting: &mut Meeting<NioHost>, link: &str) -> (String, String) {
     (invite.room_id, invite.inviter)
 }
 
+/// The picture of the link, once the homeserver gives it to the host.
+fn picture(meeting: &mut Meeting<NioHost>) -> serde_json::Value {
+    let room = meeting.management_room.clone();
+    let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=20");
+    let (_, past) = meeting.host.request("GET", &path, None).unwrap();
+    let mut events = past["chunk"].as_array().unwrap().iter();
+    let image = events.find(|event| event["content"]["msgtype"] == "m.image");
+    let content = image.unwrap()["content"].clone();
+    let uri = content["url"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("mxc://");
+    let path = format!("/_matrix/client/v1/media/download/{uri}");
+    let (status, _) = meeting.host.request("GET", &path, None).unwrap();
+    assert_eq!(status, 200);
+    content
+}
+
 fn start(guest: &Guest, link: &str) {
     // To the browser a link differs from another in its fragment only, which loads nothing.
     guest.go("about:blank").unwrap();
@@ -68,6 +86,8 @@ fn a_host_commands_and_the_page_follows() {
     meeting.guest.say("hello").unwrap();
     let heard = meeting.host_hears(1).unwrap();
     assert!(heard.iter().all(|message| message.body == "hello"));
+    let picture = picture(&mut meeting);
+    assert_eq!(picture["info"]["mimetype"], "image/png");
     let list = command(&mut meeting, "list", "Your chats:");
     assert!(list.contains("1. Maya: Maya (Guest), open"), "{list}");
 

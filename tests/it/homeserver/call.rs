@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use wiremock::Request;
 
-use super::state::{Answer, BOT, GHOSTS, Refused, State};
+use super::state::{Answer, BOT, GHOSTS, Refused, SERVER, State};
 
 /// The bridge's token for the homeserver.
 pub const AS_TOKEN: &str = "as-token-0123456789abcdef";
@@ -22,6 +22,8 @@ pub struct Call {
     pub path: Vec<String>,
     pub query: BTreeMap<String, String>,
     pub body: Value,
+    /// An uploaded file.
+    file: Vec<u8>,
     /// What was answered; 0 when nothing was.
     pub status: u16,
     authorized: bool,
@@ -41,9 +43,17 @@ impl Call {
             path,
             query: request.url.query_pairs().into_owned().collect(),
             body: serde_json::from_slice(&request.body).unwrap_or(Value::Null),
+            file: Vec::new(),
             status: 0,
             authorized: authorization == Some(&format!("Bearer {AS_TOKEN}")),
         };
+        if request.url.path() == "/_synapse/admin/v1/server_version" {
+            call.name = "server_version";
+        }
+        if request.url.path() == "/_matrix/media/v3/upload" {
+            call.name = "upload_media";
+            call.file = request.body.clone();
+        }
         if request.url.path().starts_with("/_matrix/client/") {
             call.name = match name(&call.method, &call.segments()) {
                 "create_room" if call.body.get("invite").is_none() => "make_wake_room",
@@ -69,7 +79,12 @@ impl Call {
 
     /// Does what the call asks for.
     pub fn act(&self, state: &mut State) -> (u16, Value) {
-        let acted = self.admit(state).and_then(|()| self.perform(state));
+        let acted = match self.name {
+            // What anybody may read.
+            "versions" => Ok(json!({ "versions": ["v1.11"] })),
+            "server_version" => Ok(json!({ "server_version": "1.163.2" })),
+            _ => self.admit(state).and_then(|()| self.perform(state)),
+        };
         match acted {
             Ok(body) => (if self.name == "put_device" { 201 } else { 200 }, body),
             Err(Refused(status, errcode)) => (
@@ -174,6 +189,11 @@ impl Call {
                 Ok(json!({}))
             }
             ("deactivate", _) => state.deactivate(user),
+            ("upload_media", _) => {
+                let uri = format!("mxc://{SERVER}/{}", state.media.len());
+                state.media.insert(uri.clone(), self.file.clone());
+                Ok(json!({ "content_uri": uri }))
+            }
             _ => self.in_room(state),
         }
     }
@@ -189,6 +209,7 @@ impl Call {
                     .filter(|(_, room)| room.membership(user) == "join");
                 Ok(json!({ "joined_rooms": rooms.map(|(id, _)| id).collect::<Vec<_>>() }))
             }
+            ("join_list", [.., room]) => state.set_member(room, user, user, "join"),
             ("join", [_, _, room, _]) => state.set_member(room, user, user, "join"),
             ("leave", [_, _, room, _]) => state.set_member(room, user, user, "leave"),
             ("send" | "wake", [_, _, room, _, event_type, txn]) => {
@@ -276,6 +297,8 @@ fn name(method: &str, path: &[&str]) -> &'static str {
         ("POST", ["v3", "createRoom"]) => "create_room",
         ("GET", ["v3", "joined_rooms"]) => "joined_rooms",
         ("POST", ["v3", "rooms", _, "join"]) => "join",
+        ("POST", ["v3", "join", _]) => "join_list",
+        ("GET", ["versions"]) => "versions",
         ("POST", ["v3", "rooms", _, "leave"]) => "leave",
         ("PUT", ["v3", "rooms", _, "send", _, _]) => "send",
         ("PUT", ["v3", "presence", _, "status"]) => "set_presence",

@@ -69,6 +69,8 @@ pub struct State {
     pub account_data: BTreeMap<(String, String), Value>,
     /// Whether presence is kept at all.
     pub presence: bool,
+    /// Uploaded files by their `mxc://` URI.
+    pub media: BTreeMap<String, Vec<u8>>,
     stream: u64,
 }
 

@@ -45,7 +45,11 @@ function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
   element.querySelector(".meta")?.append(tick);
   const button = (label: string, run: (pos: number) => Promise<void>): HTMLElement => {
     const made = h("button", { type: "button", class: "again" }, label);
-    made.addEventListener("click", () => void run(first.pos));
+    made.addEventListener("click", () => {
+      // The button goes with what it did; who came by keyboard stays among the messages.
+      element.closest<HTMLElement>("[role=log]")?.focus({ preventScroll: true });
+      void run(first.pos);
+    });
     return made;
   };
   const options = more(context, [button(words.chat.takeBack, (pos) => chat.remove(pos))]);
@@ -85,7 +89,7 @@ function gone({ words }: Context, host: string, removal: NonNullable<Mine["remov
 
 /** A button that shows what can be done with a message. */
 function more({ words }: Context, actions: readonly HTMLElement[]): HTMLElement {
-  const row = h("div", { class: "failure", hidden: true }, ...actions);
+  const row = h("div", { class: "choices", hidden: true }, ...actions);
   const button = h("button", { type: "button", class: "more", "aria-label": words.chat.more, "aria-expanded": "false" }, icon("more"));
   button.addEventListener("click", () => {
     row.hidden = !row.hidden;

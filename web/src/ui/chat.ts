@@ -90,6 +90,7 @@ function header(context: Context, first: ChatView, end: () => void): Header {
   const promise = h("p", { class: "promise" });
   const typing = h("p", { class: "typing", hidden: true });
   const said = h("p", { class: "spoken", role: "status" });
+  const under = h("div", { class: "under" }, promise, typing);
   const terms = h("p", { class: "terms" });
   const options = menu(words.chat.menu, [terms], { label: words.end.item, run: end });
   const initial = h("div", { class: "avatar", "aria-hidden": "true" });
@@ -97,7 +98,7 @@ function header(context: Context, first: ChatView, end: () => void): Header {
     "header",
     { class: "head" },
     initial,
-    h("div", { class: "titles" }, who, promise, typing, said),
+    h("div", { class: "titles" }, who, under, said),
     options.element,
   );
 
@@ -113,7 +114,7 @@ function header(context: Context, first: ChatView, end: () => void): Header {
     }
     if (typing.hidden === isTyping) {
       typing.hidden = !isTyping;
-      promise.hidden = isTyping;
+      under.classList.toggle("busy", isTyping);
       // Aloud now and then only: somebody who thinks about their words starts and stops all the time.
       const now = clock.now();
       const isNews = isTyping && now - saidAt > QUIET_MS;

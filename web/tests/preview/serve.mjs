@@ -34,6 +34,8 @@ const REPLIES = {
   bye: (portal) => portal.put({ type: "ended", reason: "host" }),
   plain: (portal) => portal.event({ type: "m.room.message", content: {}, unencrypted: true }),
   drop: (portal) => portal.line?.close(),
+  typing: (portal) => portal.of("typing", { typing: true }),
+  read: (portal) => portal.of("read", { event_id: `$guest${portal.lastN}` }),
 };
 
 export function newToken(last = "0") {
@@ -62,6 +64,15 @@ class Portal {
     /** Told of each numbered frame before it is answered. */
     this.hears = () => undefined;
     this.answers = true;
+    /** What was told in the moment: frames of typing and reading. */
+    this.moments = [];
+    /** Events that were taken back. */
+    this.removed = [];
+  }
+
+  /** Tells something of the moment. */
+  of(type, body) {
+    this.line?.send(JSON.stringify({ type, ...body }));
   }
 
   put(body) {
@@ -88,6 +99,10 @@ class Portal {
     if (frame.type === "to_device") {
       for (const content of Object.values(frame.messages)) this.host.takesKey(content);
       return;
+    }
+    if (frame.type === "redact") {
+      this.removed.push(frame.event_id);
+      return this.put({ type: "delivered", n: frame.n, event_id: `$guest${frame.n}` });
     }
     const text = this.host.reads(frame.content, `$guest${frame.n}`);
     this.texts.push(text);
@@ -174,6 +189,7 @@ function converse(request, socket, portals) {
         say({
           type: "welcome", room_id: ROOM, ghost: portal.ghost, name: portal.joined.name, host: HOST, host_joined: portal.hostJoined,
           last_n: portal.lastN, acked_seq: portal.acked, last_seq: portal.seq, deadline: portal.deadline, idle_limit_ms: IDLE, keys: portal.host.query(), one_time_keys: 49, fallback_unused: true,
+          host_read: null, typing: true, receipts: true,
         });
         for (const missed of portal.inbox) if (missed.seq > frame.last_seq) say(missed);
         return;
@@ -181,6 +197,9 @@ function converse(request, socket, portals) {
         portal.acked = frame.seq;
         portal.inbox = portal.inbox.filter(({ seq }) => seq > frame.seq);
         return;
+      case "typing":
+      case "read":
+        return void portal.moments.push(frame);
       case "leave":
         return portal.put({ type: "ended", reason: "guest" });
       case "keys_query":

@@ -134,7 +134,15 @@ async function chat(tab, shoot) {
   portal.event({ type: "m.room.message", content: {}, unencrypted: true });
   portal.say("Great:\n– Thursday, 10:00\n– room 4.12\nhttps://example.org/a/very/long/path/that/has/to/break/somewhere/0123456789012345678901234567890123456789");
   await tab.until(`document.querySelectorAll("[data-from=host]").length === 4`);
+  portal.of("read", { event_id: "$guest3" });
+  portal.of("typing", { typing: true });
+  await tab.until(`document.querySelector("[data-state=read]") && document.querySelector(".typing:not([hidden])")`);
   await shoot(tab, "chat");
+  await tab.evaluate(`document.querySelectorAll(".more")[1].click()`);
+  await shoot(tab, "more");
+  await tab.evaluate(`document.querySelector(".choices:not([hidden]) button").click()`);
+  await tab.until(`document.querySelector("[data-from=me][data-says=removed]")`);
+  await shoot(tab, "removed");
   await tab.click(".icon-button");
   await shoot(tab, "menu");
   await tab.click(".panel .danger");

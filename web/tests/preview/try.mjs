@@ -226,6 +226,64 @@ test("a message that was refused says why, and can be sent again or removed", as
   await settled(tab, 2);
 });
 
+test("a message is taken back with two presses, and stays gone", async () => {
+  const { tab, portal } = await chatting();
+  portal.answers = false;
+  await say(tab, "oops");
+  await say(tab, "better");
+  await settled(tab, 2);
+  assert.ok(await tab.has("button", "Options for this message"));
+  await tab.evaluate(`document.querySelector(".more").focus()`);
+  await tab.press("Enter");
+  assert.ok(await tab.has("button", "Remove for both"));
+  await tab.click(".choices:not([hidden]) button");
+  await tab.until(`document.querySelector("[data-says=removed]")?.innerText.includes("This message was removed")`);
+  assert.equal(portal.removed.length, 1);
+  assert.equal(await tab.evaluate("document.activeElement.getAttribute('role')"), "log");
+  assert.deepEqual(await mine(tab), ["This message was removed", "better"]);
+  await tab.reload();
+  await tab.until(`document.querySelectorAll("[data-from=me]").length === 2`);
+  assert.deepEqual(await mine(tab), ["This message was removed", "better"]);
+  assert.equal(await tab.evaluate(`document.querySelectorAll(".more").length`), 1);
+});
+
+test("typing and reading are told and shown", async () => {
+  const { tab, portal } = await chatting();
+  await say(tab, "hello");
+  await settled(tab, 1);
+  await tab.until(`document.querySelectorAll("[data-from=host]").length === 1`);
+  const moments = (type) => portal.moments.filter((frame) => frame.type === type);
+  portal.moments.length = 0;
+  portal.answers = false;
+  await say(tab, "again");
+  await settled(tab, 2);
+  await heardBy(() => moments("typing").length === 2);
+  assert.deepEqual(moments("typing").map(({ typing }) => typing), [true, false]);
+  portal.of("typing", { typing: true });
+  await tab.until(`document.querySelector(".typing:not([hidden])")?.innerText === "Alice Moreau is typing…"`);
+  assert.equal(await tab.evaluate(`document.querySelector("header [role=status]").textContent`), "Alice Moreau is typing…");
+  portal.of("typing", { typing: false });
+  await tab.until(`document.querySelector(".typing[hidden]")`);
+  // Aloud it is said once in a while only.
+  portal.of("typing", { typing: true });
+  await tab.until(`document.querySelector(".typing:not([hidden])")`);
+  assert.equal(await tab.evaluate(`document.querySelector("header [role=status]").textContent`), "");
+  portal.of("read", { event_id: "$guest2" });
+  await tab.until(`document.querySelectorAll("[data-state=read]").length === 1`);
+  portal.say("and you?");
+  await heardBy(() => moments("read").length === 1);
+  assert.ok(await tab.has("image", "Read"));
+});
+
+/** Until the played bridge has heard it. */
+async function heardBy(is) {
+  const end = Date.now() + 5_000;
+  while (!is()) {
+    assert.ok(Date.now() < end, "not heard");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 test("a message without its key is one honest line, in other words after a while, until the key comes", async () => {
   const { tab, portal } = await chatting();
   await tab.until(`document.querySelector(".composer")`);

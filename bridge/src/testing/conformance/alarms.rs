@@ -126,6 +126,8 @@ pub fn counts_are_kept<S: Store>(store: &S) {
     let counts = Counts {
         open_links: 3,
         open_chats: u64::MAX,
+        last_serial: 7,
+        audited: 9,
     };
     commit(store, vec![Change::PutCounts(counts)]);
     assert_eq!(store.begin().counts().unwrap(), counts);

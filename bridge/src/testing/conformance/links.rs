@@ -89,6 +89,8 @@ pub fn hosts_and_management_rooms_are_kept<S: Store>(store: &S) {
         user: alice.clone(),
         display_name: Some("Älice".to_owned()),
         last_number: 7,
+        blocked: None,
+        quota: Default::default(),
     };
     let room = ManagementRoom {
         room: sample::room(1),

@@ -96,7 +96,7 @@ impl Guest {
         Ok(serde_json::from_value(self.browser.session().run(script)?)?)
     }
 
-    /// Takes a message of one's own back, as somebody would: *More*, then *Remove for both*.
+    /// Takes a message of one's own back, as somebody would: *Options*, then *Remove for both*.
     ///
     /// # Errors
     /// When there is no such message, or it can't be taken back.

@@ -1,0 +1,235 @@
+//! What an admin does from the admin room, over a real Synapse: each command once, and what hosts and
+//! guests make of it; and what the doctor says of a homeserver that is set up wrongly.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use vestibule_e2e::{Guest, Meeting, bridge_binary, lab};
+use vestibule_lab::{Host, HostEvent, Lab, NioHost};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An admin in a room with the bot.
+struct Admin {
+    host: NioHost,
+    room: String,
+}
+
+impl Admin {
+    fn of(lab: &mut Lab) -> Self {
+        let mut host = lab.nio_host("admin", "The Admin").unwrap();
+        let room = host.create_dm(Lab::BOT).unwrap();
+        let mut admin = Self { host, room };
+        admin.told("Write `invite` for a link");
+        admin
+    }
+
+    /// Waits until the bot says something with this in it.
+    fn told(&mut self, part: &str) -> String {
+        told(&mut self.host, &self.room, part)
+    }
+
+    /// Writes to the bot, and waits until it says something with this in it.
+    fn command(&mut self, text: &str, part: &str) -> String {
+        self.host.send(&self.room, text).unwrap();
+        self.told(part)
+    }
+}
+
+fn told(host: &mut NioHost, room: &str, part: &str) -> String {
+    let said = |event: &HostEvent| match event {
+        HostEvent::Message(message) if message.room_id == room && message.sender == Lab::BOT => {
+            let body = &message.body;
+            body.contains(part).then(|| body.clone())
+        }
+        _ => None,
+    };
+    host.events().wait(part, PATIENCE, said).unwrap()
+}
+
+/// The link in what the bot said.
+fn link(words: &str) -> String {
+    let mut words = words.split_whitespace();
+    words.find(|word| word.contains("/#")).unwrap().to_owned()
+}
+
+#[test]
+fn an_admin_commands_and_hosts_and_guests_feel_it() {
+    let mut lab = lab().unwrap();
+    let mut admin = Admin::of(&mut lab);
+    admin.command("status", "Write `admin-room` in a room");
+    admin.command("admin-room", "This is an admin room now");
+    admin.command("help", "`block-host @host:server`");
+    admin.command("stauts", "Did you mean `status`?");
+
+    let host = lab.nio_host("alice", "Alice").unwrap();
+    let mut meeting = Meeting::arrange(host, "Maya").unwrap();
+    let management = meeting.management_room.clone();
+    let mut host_writes = |meeting: &mut Meeting<NioHost>, text: &str, part: &str| {
+        meeting.host.send(&management, text).unwrap();
+        told(&mut meeting.host, &management, part)
+    };
+    let spare = link(&host_writes(&mut meeting, "invite Ben", "/#"));
+
+    admin.command("status", "1 chats and 1 unused links are open");
+    admin.command("chats", "1. @alice:vestibule.test: open");
+    admin.command("chats elsewhere.net", "There is no such chat.");
+    admin.command("links", "2. @alice:vestibule.test: made");
+    let shown = admin.command("show 1", "Number 1 is of @alice:vestibule.test");
+    assert!(shown.contains(meeting.room()), "{shown}");
+    assert!(!shown.contains("Maya"), "{shown}");
+
+    // Nobody gets in while it is paused, and afterwards they do.
+    admin.command("pause", "Paused:");
+    host_writes(&mut meeting, "invite Carl", "An administrator has paused");
+    let visitor = Guest::open(&spare).unwrap();
+    visitor.wait_screen("paused").unwrap();
+    admin.command("resume", "let in again");
+
+    admin.command(
+        "quota @alice:vestibule.test links 1",
+        "may have 1 unused links",
+    );
+    host_writes(&mut meeting, "invite Carl", "You have 1 unused link");
+    admin.command("quota", "@alice:vestibule.test may have 1");
+    admin.command("quota @alice:vestibule.test default", "(default)");
+
+    admin.command("revoke 2", "I took link 2 of @alice:vestibule.test back");
+    told(&mut meeting.host, &management, "took your link for Ben");
+    admin.command("end 1", "I ended chat 1");
+    meeting.guest.wait_screen("ended").unwrap();
+    let page = meeting.guest.text().unwrap();
+    assert!(
+        page.contains("An administrator of this service ended it"),
+        "{page}"
+    );
+    told(
+        &mut meeting.host,
+        &management,
+        "an administrator of this service ended it",
+    );
+
+    host_writes(&mut meeting, "invite Dora", "/#");
+    admin.command("pause --revoke", "I take 1 unused link back");
+    told(&mut meeting.host, &management, "took your link for Dora");
+    admin.command("resume", "let in again");
+    admin.command(
+        "block-host @alice:vestibule.test",
+        "I blocked @alice:vestibule.test",
+    );
+    meeting.host.send(&management, "invite Emma").unwrap();
+    admin.command("unblock-host @alice:vestibule.test", "may have links again");
+    // The one before got no answer.
+    let words = host_writes(&mut meeting, "invite Finn", "/#");
+    assert!(words.contains("Finn"), "{words}");
+
+    let audit = admin.command("audit 50", "What was done last");
+    for part in [
+        "admin @admin:vestibule.test claimed an admin room",
+        "@alice:vestibule.test made link 1",
+        "a guest used link 1",
+        "chat 1 of @alice:vestibule.test opened",
+        "chat 1 of @alice:vestibule.test ended by admin @admin:vestibule.test",
+        "admin @admin:vestibule.test paused",
+        "blocked host @alice:vestibule.test",
+    ] {
+        assert!(audit.contains(part), "{part} in {audit}");
+    }
+    let doctor = admin.command("doctor", "as far as I can see");
+    assert!(doctor.contains("ok: Room keys are pushed."), "{doctor}");
+    assert!(
+        doctor.contains("ok: Counts of keys are pushed."),
+        "{doctor}"
+    );
+    assert!(doctor.contains("ok: The page is at"), "{doctor}");
+    // The same as lines of the log.
+    let log = lab.bridge().unwrap().log().unwrap();
+    assert!(
+        log.contains("act=\"chat_ended\"") || log.contains("act=chat_ended"),
+        "{log}"
+    );
+    assert!(!log.contains("Maya"), "no guest in the log");
+
+    // Whoever is not an admin is not obeyed in the room.
+    let mut other = lab.nio_host("bob", "Bob").unwrap();
+    let invite = json!({ "user_id": "@bob:vestibule.test" });
+    let path = format!("/_matrix/client/v3/rooms/{}/invite", admin.room);
+    let (status, answer) = admin.host.request("POST", &path, Some(&invite)).unwrap();
+    assert_eq!(status, 200, "{answer}");
+    other.join(&admin.room).unwrap();
+    other.send(&admin.room, "!guest pause").unwrap();
+    admin.command("!guest resume", "It is not paused.");
+    admin.command("!guest admin-room off", "ordinary room again");
+}
+
+/// The homeserver starts anew with this changed in its configuration.
+fn reconfigure(lab: &mut Lab, change: impl FnOnce(&mut Value)) {
+    let path = lab.dir().join("synapse/homeserver.yaml");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut config);
+    std::fs::write(&path, config.to_string()).unwrap();
+    lab.synapse().unwrap().restart().unwrap();
+}
+
+/// What `vestibule doctor` says, and whether it found nothing wrong.
+fn doctor(lab: &Lab) -> (bool, String) {
+    let output = Command::new(bridge_binary().unwrap())
+        .arg("doctor")
+        .arg("--config")
+        .arg(lab.dir().join("vestibule.yaml"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    (output.status.success(), said)
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong_with_a_homeserver() {
+    let mut lab = lab().unwrap();
+    let mut admin = Admin::of(&mut lab);
+    admin.command("admin-room", "This is an admin room now");
+    let (well, said) = doctor(&lab);
+    assert!(well && said.contains("Another process listens"), "{said}");
+
+    reconfigure(&mut lab, |config| {
+        config["experimental_features"]["msc3202_transaction_extensions"] = json!(false);
+    });
+    let said = admin.command("doctor", "WRONG");
+    assert!(said.contains("msc3202_transaction_extensions"), "{said}");
+    assert!(said.contains("ok: Room keys are pushed."), "{said}");
+
+    reconfigure(&mut lab, |config| {
+        config["experimental_features"] = json!({});
+    });
+    let said = admin.command("doctor", "WRONG");
+    assert!(
+        said.contains("msc2409_to_device_messages_enabled"),
+        "{said}"
+    );
+
+    // From outside, while no bridge runs.
+    lab.bridge().unwrap().stop();
+    reconfigure(&mut lab, |config| {
+        config["experimental_features"] = json!({
+            "msc2409_to_device_messages_enabled": true,
+            "msc3202_transaction_extensions": true,
+        });
+    });
+    let (well, said) = doctor(&lab);
+    assert!(well, "{said}");
+    assert!(said.contains("ok: Room keys are pushed."), "{said}");
+    reconfigure(&mut lab, |config| {
+        config["app_service_config_files"] = json!([]);
+    });
+    let (well, said) = doctor(&lab);
+    assert!(
+        !well && said.contains("doesn't know the as_token"),
+        "{said}"
+    );
+    lab.synapse().unwrap().stop();
+    let (well, said) = doctor(&lab);
+    assert!(!well && said.contains("doesn't answer at"), "{said}");
+}
