@@ -88,10 +88,10 @@ pub async fn of_running(app: &App, appservice_id: &str) -> Vec<Finding> {
         probe: Some(&app.probe),
     };
     let mut findings = patient.findings().await;
-    // What concerns the homeserver was just looked at more closely.
+    // What concerns homeserver and page was just looked at more closely.
     let others = problems(app)
         .into_iter()
-        .filter(|problem| problem.kind != "homeserver");
+        .filter(|problem| !matches!(problem.kind, "homeserver" | "page"));
     findings.extend(others.map(|problem| Finding::new(Grade::Wrong, problem.words)));
     findings
 }

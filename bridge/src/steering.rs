@@ -19,9 +19,11 @@ use crate::refusal::Refusal;
 use crate::store::{Change, Facts, Read};
 use crate::time::Timestamp;
 
-/// How many links one tick looks at that are to be taken back, and how many chats it ends. Each of
-/// them is told to its host, and a chat's end is a handful of calls to the homeserver.
+/// How many links one tick takes back, and how many chats it ends. Each of them is told to its host,
+/// and a chat's end is a handful of calls to the homeserver.
 pub(crate) const LINKS_PER_TICK: usize = 100;
+/// How many links it looks at for that; most are over for long.
+const LINKS_LOOKED_AT: usize = 2_000;
 pub(crate) const CHATS_PER_TICK: usize = 20;
 
 /// The settings, as they are stored.
@@ -102,12 +104,17 @@ pub(crate) fn go_on(draft: &mut Draft<'_>) -> Result<(), Undecided> {
 
 /// Takes back a page of the open links below this serial, and gives where to go on.
 fn revoke_below(below: u64, draft: &mut Draft<'_>) -> Result<Option<u64>, Undecided> {
-    let page = draft.facts.links_before(Some(below), LINKS_PER_TICK)?;
+    let page = draft.facts.links_before(Some(below), LINKS_LOOKED_AT)?;
+    let mut revoked = 0;
     for link in &page {
+        if revoked == LINKS_PER_TICK {
+            return Ok(Some(link.serial.saturating_add(1)));
+        }
+        revoked += usize::from(link.is_open());
         revoke(link, draft)?;
     }
     let last = page.last().map(|link| link.serial);
-    Ok(last.filter(|_| page.len() == LINKS_PER_TICK))
+    Ok(last.filter(|_| page.len() == LINKS_LOOKED_AT))
 }
 
 /// Takes back a link that is still open, and tells its host.

@@ -128,6 +128,42 @@ fn roles_and_urls_come_through() {
 }
 
 #[test]
+fn permissions_that_can_mean_nobody_are_refused() {
+    let with = |section: &str| {
+        let (before, _) = GOOD.split_once("permissions:").unwrap();
+        load(&format!("{before}permissions: {{ {section} }}\n"))
+    };
+    let config = with(
+        r##""@A.b:example.org": admin, "[::1]:8448": host, deny_lists: ["#bans:example.org", "!room"]"##,
+    );
+    let config = config.unwrap();
+    assert_eq!(
+        config.permissions.deny_lists,
+        ["#bans:example.org", "!room"]
+    );
+    let policy = config.policy().unwrap();
+    let role = |user: &str| policy.permissions.role(&UserId::new(user));
+    // Capitals of a localpart stay.
+    assert_eq!(role("@A.b:example.org"), Role::Admin);
+    assert_eq!(role("@a.b:example.org"), Role::None);
+    assert_eq!(role("@x:[::1]:8448"), Role::Host);
+    assert_eq!(role("@x:[::1]"), Role::None);
+    for (section, part) in [
+        (r#""example.org:": host"#, "“example.org:” has"),
+        (r#""alice:example.org": host"#, "“alice:example.org” has"),
+        (r#""Example.org": host"#, "capitals"),
+        (
+            r#"deny_lists: ["bans:example.org"]"#,
+            "must be a room id or alias",
+        ),
+        (r#"example.org: owner"#, "owner"),
+    ] {
+        let problem = with(section).err().unwrap().to_string();
+        assert!(problem.contains(part), "{section}: {problem}");
+    }
+}
+
+#[test]
 fn each_mistake_names_its_key() {
     for (from, to, key) in [
         (

@@ -200,7 +200,7 @@ impl Patient<'_> {
         let _left = device.delete_device(DEVICE).await;
         if pushed.marker.as_deref() != Some(self.marker) {
             let came = pushed.transactions > before;
-            return vec![if came || before > 0 {
+            return vec![if (came || before > 0) && !pushed.refused {
                 wrong(
                     "Room keys are not pushed. Set `msc2409_to_device_messages_enabled: true` under \
                      `experimental_features` in homeserver.yaml, see to it that the registration says \
@@ -208,9 +208,9 @@ impl Patient<'_> {
                 )
             } else {
                 note(
-                    "Whether room keys are pushed could not be seen: the homeserver pushed nothing at all, as after \
-                     a while in which it didn't reach the bridge. Start the bridge, and write `doctor` in the admin \
-                     room.",
+                    "Whether room keys are pushed could not be seen: the homeserver held other things back for the \
+                     bridge, as after a while in which it didn't reach it. Start the bridge, and write `doctor` in the \
+                     admin room.",
                 )
             }];
         }

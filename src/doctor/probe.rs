@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::watch;
 use vestibule_appservice::http::{HandlerError, HandlerFuture, TransactionHandler};
-use vestibule_appservice::transaction::Transaction;
+use vestibule_appservice::transaction::{ToDevice, Transaction};
 
 /// The type of the event.
 pub const EVENT: &str = "org.vestibule.doctor";
@@ -20,6 +20,9 @@ pub struct Pushed {
     pub counts: bool,
     /// How many transactions came.
     pub transactions: u64,
+    /// Whether one of them was refused. Synapse then believes the bridge to be down, and brings room
+    /// events only.
+    pub refused: bool,
 }
 
 /// Sees every transaction.
@@ -64,10 +67,19 @@ impl Probe {
     }
 }
 
-/// In the place of a bridge that doesn't run: nothing is taken, so that it comes again.
+/// In the place of a bridge that doesn't run. Whatever a bridge would have to store is refused, so that
+/// it comes again; what is of the moment, as news of the doctor's own device, is taken.
 impl TransactionHandler for Probe {
     fn handle(&self, transaction: Transaction) -> HandlerFuture<'_> {
         self.note(&transaction);
-        Box::pin(std::future::ready(Err(HandlerError::Unavailable)))
+        let own = |event: &ToDevice| event.event_type == EVENT;
+        let of_the_moment = transaction.events.is_empty() && transaction.to_device.iter().all(own);
+        let answer = if of_the_moment {
+            Ok(())
+        } else {
+            self.0.send_modify(|pushed| pushed.refused = true);
+            Err(HandlerError::Unavailable)
+        };
+        Box::pin(std::future::ready(answer))
     }
 }

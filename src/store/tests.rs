@@ -24,6 +24,7 @@ mod everything;
 mod files;
 mod fixtures;
 mod killed;
+mod reports;
 mod sweep;
 
 fn fresh() -> (TempDir, RocksStore) {

@@ -8,6 +8,7 @@
 )]
 
 mod bridge;
+mod flood;
 mod guest;
 mod homeserver;
 mod host;
@@ -31,6 +32,7 @@ mod files;
 mod headers;
 mod hello;
 mod join;
+mod links;
 mod lost;
 mod moments;
 mod qr;

@@ -3,7 +3,11 @@
 use super::{Desk, listed};
 use crate::effect::Words;
 use crate::store::Read;
-use crate::words::roughly;
+use crate::words::{counted, roughly};
+
+fn number(count: u64, noun: &str) -> String {
+    counted(usize::try_from(count).unwrap_or(usize::MAX), noun)
+}
 
 pub(super) fn words(desk: Desk<'_>) -> Read<Words> {
     let counts = desk.facts.counts()?;
@@ -26,11 +30,16 @@ pub(super) fn words(desk: Desk<'_>) -> Read<Words> {
             roughly(outside.uptime)
         ),
         format!(
-            "{} chats and {} unused links are open. {} browsers are connected.",
-            counts.open_chats, counts.open_links, outside.browsers
+            "Open: {} and {}, with {} connected.",
+            number(counts.open_chats, "chat"),
+            number(counts.open_links, "unused link"),
+            counted(outside.browsers, "browser")
         ),
-        format!("{hosts} hosts are known, {blocked} of them blocked."),
-        format!("{} calls wait for the homeserver.", outside.outbox),
+        format!("Known: {}, {blocked} blocked.", counted(hosts, "host")),
+        format!(
+            "Waiting for the homeserver: {}.",
+            counted(outside.outbox, "call")
+        ),
     ];
     lines.extend(outside.ending.clone());
     if let Some(paused) = &steering.paused {
@@ -45,14 +54,14 @@ pub(super) fn words(desk: Desk<'_>) -> Read<Words> {
     }
     if !steering.clearing.is_empty() {
         lines.push(format!(
-            "Chats of {} blocked hosts are being ended.",
-            steering.clearing.len()
+            "Chats of {} are being ended.",
+            counted(steering.clearing.len(), "blocked host")
         ));
     }
     for (room, list) in &steering.lists {
         lines.push(format!(
-            "Deny list {room}: {} rules, last change seen {} ago.",
-            list.rules,
+            "Deny list {room}: {}, last change seen {} ago.",
+            counted(list.rules, "rule"),
             roughly(desk.now.since(list.at))
         ));
     }

@@ -3,13 +3,16 @@
 
 use std::path::Path;
 
+use super::admin;
 use super::world::*;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
+use crate::host::ManagementRoom;
 use crate::id::{LinkId, PortalId};
 use crate::input::{Input, Join, Membership, Outcome};
 use crate::link::{LinkState, Token};
 use crate::passcode::{PASSCODE_TRIES, Passcode};
+use crate::policy::Role;
 use crate::portal::PortalState;
 use crate::store::Facts;
 use crate::testing::sample;
@@ -179,9 +182,41 @@ fn links() -> String {
             ("`end`", |case| written(case, "end 1")),
             ("`block`", |case| written(case, "block 1")),
             ("`unblock`", |case| written(case, "unblock 1")),
+            ("an admin's `revoke`", |case| {
+                steered(&mut case.world, "revoke 1")
+            }),
+            ("an admin's `block-host`", |case| {
+                steered(&mut case.world, "block-host @alice:example.org")
+            }),
+            ("an admin's `pause --revoke`, and a tick", |case| {
+                steered(&mut case.world, "pause --revoke");
+                case.world.submit(tick()).is_ok()
+            }),
         ],
         link_state,
     )
+}
+
+/// An admin writes in the admin room.
+fn steered(world: &mut World, body: &str) -> bool {
+    let admin = (admin::root().as_str().to_owned(), Role::Admin);
+    world.policy.permissions.0.extend([admin]);
+    world.put_room(ManagementRoom {
+        room: admin::admin_room(),
+        host: admin::root(),
+        direct: true,
+        encrypted: false,
+        admin: true,
+    });
+    world.room_event(&admin::admin_room(), &admin::root(), text(body));
+    let answers: Vec<_> = world.effects().into_iter().filter(|(_, effect)| {
+        matches!(effect, Effect::Notice { room, .. } if *room == admin::admin_room())
+    }).collect();
+    for (effect, _) in answers {
+        let outcome = Outcome::Done;
+        world.submit(Input::Done { effect, outcome }).unwrap();
+    }
+    true
 }
 
 fn begun(begin: fn(&mut World) -> PortalId) -> Case<PortalId> {
@@ -343,6 +378,10 @@ fn chats() -> String {
             ("`end`", |case| command(case, "end 1")),
             ("`block`", |case| command(case, "block 1")),
             ("`renew`", |case| command(case, "renew 1")),
+            ("an admin's `end`", |case| steered(&mut case.world, "end 1")),
+            ("an admin's `block-host`", |case| {
+                steered(&mut case.world, "block-host @alice:example.org")
+            }),
         ],
         chat_state,
     )
@@ -350,7 +389,7 @@ fn chats() -> String {
 
 /// What both sides read at each end.
 fn ends() -> String {
-    let ends: [(&str, Happening<PortalId>); 9] = [
+    let ends: [(&str, Happening<PortalId>); 10] = [
         ("the guest ends it", |case| {
             input(case, |portal| Input::Leave { portal })
         }),
@@ -365,6 +404,7 @@ fn ends() -> String {
         }),
         ("`end`", |case| command(case, "end 1")),
         ("`block`", |case| command(case, "block 1")),
+        ("an admin's `end`", |case| steered(&mut case.world, "end 1")),
         ("somebody else comes", |case| {
             member(case, "eve", Membership::Join)
         }),

@@ -10,11 +10,13 @@ use proptest::strategy::ValueTree as _;
 use super::plain::{Asked, Plain};
 use super::reach::{Cause, assert_reach, cause};
 use super::world::*;
-use crate::effect::{Effect, Lane};
+use crate::bridge::Answer;
+use crate::effect::{Effect, Lane, Words};
 use crate::frame::InboxFrame;
 use crate::id::{DeviceId, EffectId, EventId, PortalId, UserId};
 use crate::input::{Input, Join, Membership, Outcome, RoomEvent, RoomEventKind};
 use crate::link::{LinkState, Token};
+use crate::passcode::Passcode;
 use crate::portal::PortalState;
 use crate::store::{Change, Changes, Facts};
 use crate::testing::sample;
@@ -26,7 +28,8 @@ type Doing = (u8, u8, u8);
 /// What the model knows beside the store.
 struct Model {
     world: World,
-    tokens: Vec<Token>,
+    /// Links as they were told, with their passcodes.
+    tokens: Vec<(Token, Option<Passcode>)>,
     portals: Vec<PortalId>,
     /// Portals of which the homeserver said that the seal holds.
     sealed: BTreeSet<PortalId>,
@@ -38,6 +41,9 @@ struct Model {
     last_effect: Option<EffectId>,
     rooms: u64,
     commands: u64,
+    /// How many wrong passcodes were counted, and how many links were refused for the day's limit.
+    spent: u64,
+    limited: u64,
     /// Whether only guests act, and the homeserver performs what they cause.
     guests_only: bool,
 }
@@ -47,8 +53,8 @@ impl Model {
         let mut world = World::new();
         world.policy.open_chats = 4;
         world.policy.open_links = 6;
-        world.policy.limits.links_a_day = usize::MAX;
-        let tokens = (0..3).map(|_| world.invite()).collect();
+        world.policy.limits.links_a_day = 6;
+        let tokens = (0..3).map(|_| (world.invite(), None)).collect();
         Self {
             world,
             tokens,
@@ -61,6 +67,8 @@ impl Model {
             last_effect: None,
             rooms: 0,
             commands: 0,
+            spent: 0,
+            limited: 0,
             guests_only,
         }
     }
@@ -78,11 +86,13 @@ impl Model {
             }
             Err(refusal) => Err(refusal),
         };
+        self.spent += u64::from(matches!(answer, Ok(Answer::Refused(_))));
         before.assert_followed_by(&Plain::of(&self.world), &input, &answer, &self.world);
         self.check_portals();
         if matches!(input, Input::Tick { .. }) {
             self.world.settle();
-        } else {
+        } else if !matches!(answer, Ok(Answer::Refused(_))) {
+            // A wrong passcode is counted each time.
             self.check_again(&input);
         }
         self.check_counts();
@@ -106,8 +116,12 @@ impl Model {
         self.check_again(&Input::Room(event));
         let said = self.world.said();
         assert!(!said.is_empty(), "every command is answered");
+        let of_today = |words: &&Words| words.plain.contains("links in 24 hours");
+        self.limited += u64::try_from(said.iter().filter(of_today).count()).unwrap();
         let made = said.iter().filter(|words| words.plain.contains("/#"));
-        self.tokens.extend(made.map(|words| token_in(&words.plain)));
+        let passcode = |words: &str| Passcode::parse(words.split_once("Passcode: ")?.1.get(..6)?);
+        self.tokens
+            .extend(made.map(|words| (token_in(&words.plain), passcode(&words.plain))));
         assert_eq!(
             Plain::of(&self.world),
             before.clone().after(&asked, &self.world.policy),
@@ -182,10 +196,16 @@ impl Model {
     }
 
     fn join(&self, which: u8, how: u8) -> Option<Input> {
-        let token = &self.tokens[usize::from(which) % self.tokens.len()];
+        let (token, passcode) = &self.tokens[usize::from(which) % self.tokens.len()];
+        let tried = match how / 2 % 4 {
+            0 => None,
+            1 => Passcode::parse("000000"),
+            _ => passcode.clone(),
+        };
         let ed25519 = format!("key{}", how % 2);
         Some(Input::Join(Box::new(Join {
             ed25519,
+            passcode: tried.map(|tried| tried.hash(token)),
             ..self.world.join_input(token)
         })))
     }
@@ -404,7 +424,7 @@ proptest! {
 #[test]
 fn the_model_reaches_open_chats_and_every_end() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let (mut opened, mut erased, mut commands) = (0, 0, 0);
+    let (mut opened, mut erased, mut commands, mut spent, mut limited) = (0, 0, 0, 0, 0);
     let mut ends = BTreeSet::new();
     for _ in 0..100 {
         let doings = prop::collection::vec(any::<Doing>(), 150)
@@ -418,10 +438,14 @@ fn the_model_reaches_open_chats_and_every_end() {
         opened += model.sealed.len();
         erased += model.erased.len();
         commands += model.world.store.blocks_of_host(&alice()).unwrap().len();
+        spent += model.spent;
+        limited += model.limited;
         ends.extend(model.ends);
     }
     assert!(opened > 20, "{opened}");
     assert!(erased > 20, "{erased}");
     assert!(commands > 20, "{commands}");
+    assert!(spent > 10, "{spent}");
+    assert!(limited > 10, "{limited}");
     assert_eq!(ends.len(), 5, "{ends:?}");
 }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use super::world::*;
 use crate::bridge::Answer;
-use crate::input::{Input, Membership, RoomEventKind};
+use crate::input::{Input, Join, Membership, RoomEventKind};
 use crate::link::LinkState;
+use crate::passcode::PASSCODE_TRIES;
 use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::store::Facts;
+use crate::time::Timestamp;
 
 const LABELS: [&str; 3] = ["Bob", "Carol", "Dave"];
 
@@ -27,6 +29,9 @@ struct Line {
     label: Option<String>,
     /// The key of the browser, while the chat's rows are there.
     key: Option<String>,
+    /// How many wrong passcodes may still be tried, if it has one.
+    tries: Option<u32>,
+    made_at: Timestamp,
 }
 
 /// Everything of Alice, by number.
@@ -36,12 +41,13 @@ pub struct Plain {
     /// Key to number and label.
     blocked: BTreeMap<String, (u32, Option<String>)>,
     last_number: u32,
+    now: Timestamp,
 }
 
 /// A command.
 #[derive(Clone, Debug)]
 pub enum Asked {
-    Invite(Option<&'static str>),
+    Invite(Option<&'static str>, bool),
     List,
     Revoke(u32),
     End(u32),
@@ -54,7 +60,7 @@ impl Asked {
     pub fn choose(which: u8, how: u8) -> Self {
         let number = u32::from(how % 12);
         match which % 10 {
-            0..3 => Self::Invite(LABELS.get(usize::from(how % 4)).copied()),
+            0..3 => Self::Invite(LABELS.get(usize::from(how % 4)).copied(), how >= 150),
             3 => Self::List,
             4 => Self::Revoke(number),
             5 => Self::End(number),
@@ -66,7 +72,10 @@ impl Asked {
 
     pub fn written(&self) -> String {
         match self {
-            Self::Invite(label) => format!("invite {}", label.unwrap_or_default()),
+            Self::Invite(label, passcode) => {
+                let option = if *passcode { " --passcode" } else { "" };
+                format!("invite {}{option}", label.unwrap_or_default())
+            }
             Self::List => "list".to_owned(),
             Self::Revoke(number) => format!("revoke {number}"),
             Self::End(number) => format!("end {number}"),
@@ -89,8 +98,15 @@ impl Plain {
                 _ => Stands::Over,
             };
             let key = portal.map(|portal| portal.visit.ed25519.clone());
-            let label = link.label;
-            (link.number, Line { stands, label, key })
+            let wrong = link.wrong_passcodes;
+            let line = Line {
+                stands,
+                label: link.label,
+                key,
+                tries: link.passcode.map(|_| PASSCODE_TRIES - wrong),
+                made_at: link.created_at,
+            };
+            (link.number, line)
         };
         let links = store.links_of_host(&alice()).unwrap();
         let count = links.len();
@@ -105,6 +121,7 @@ impl Plain {
                 .map(|block| (block.key, (block.number, block.label)))
                 .collect(),
             last_number: host.map_or(0, |host| host.last_number),
+            now: world.now,
         }
     }
 
@@ -126,12 +143,23 @@ impl Plain {
         labels.any(|blocked| blocked == Some(label))
     }
 
-    fn invite(&mut self, label: Option<String>) {
+    /// Whether one more link may be made, in the place of so many.
+    fn may_invite(&self, policy: &Policy, replaced: u64) -> bool {
+        let most = u64::try_from(policy.open_links).unwrap();
+        let is_of_today =
+            |line: &&Line| line.made_at <= self.now && self.now.since(line.made_at) < DAY;
+        let today = self.lines.values().filter(is_of_today).count();
+        self.unused() - replaced < most && today < policy.limits.links_a_day
+    }
+
+    fn invite(&mut self, label: Option<String>, passcode: bool) {
         self.last_number += 1;
         let line = Line {
             stands: Stands::Unused,
             label,
             key: None,
+            tries: passcode.then_some(PASSCODE_TRIES),
+            made_at: self.now,
         };
         self.lines.insert(self.last_number, line);
     }
@@ -146,20 +174,19 @@ impl Plain {
 
     /// What a command makes of it.
     pub fn after(mut self, asked: &Asked, policy: &Policy) -> Self {
-        let most = u64::try_from(policy.open_links).unwrap();
         match *asked {
             Asked::List => {}
-            Asked::Invite(label) => {
+            Asked::Invite(label, passcode) => {
                 let blocked = label.is_some_and(|label| self.is_blocked(label));
-                if !blocked && self.unused() < most {
-                    self.invite(label.map(str::to_owned));
+                if !blocked && self.may_invite(policy, 0) {
+                    self.invite(label.map(str::to_owned), passcode);
                 }
             }
             Asked::Revoke(number) => self.set(number, Stands::Unused, Stands::Over),
             Asked::End(number) => self.set(number, Stands::Chat, Stands::Over),
             Asked::Block(number) => self.block(number),
             Asked::Unblock(number) => self.blocked.retain(|_, (blocked, _)| *blocked != number),
-            Asked::Renew(number) => self.renew(number, most),
+            Asked::Renew(number) => self.renew(number, policy),
         }
         self
     }
@@ -182,7 +209,7 @@ impl Plain {
         }
     }
 
-    fn renew(&mut self, number: u32, most: u64) {
+    fn renew(&mut self, number: u32, policy: &Policy) {
         let Some(line) = self.lines.get(&number).cloned() else {
             return;
         };
@@ -192,11 +219,11 @@ impl Plain {
             .as_ref()
             .is_some_and(|label| self.is_blocked(label));
         let replaced = u64::from(line.stands == Stands::Unused);
-        if by_number || by_label || self.unused() - replaced >= most {
+        if by_number || by_label || !self.may_invite(policy, replaced) {
             return;
         }
         self.set(number, Stands::Unused, Stands::Over);
-        self.invite(line.label);
+        self.invite(line.label, line.tries.is_some());
     }
 
     /// What anything but a command may make of it.
@@ -208,6 +235,10 @@ impl Plain {
         world: &World,
     ) {
         assert_eq!(self.last_number, after.last_number);
+        let wrong = match input {
+            Input::Join(join) => self.assert_joined(after, join, answer, world),
+            _ => None,
+        };
         for (number, line) in &self.lines {
             let Some(later) = after.lines.get(number) else {
                 assert_eq!(line.stands, Stands::Over, "only what is over is forgotten");
@@ -215,12 +246,15 @@ impl Plain {
             };
             let is_step = match (line.stands, later.stands) {
                 (Stands::Unused, Stands::Chat) => matches!(input, Input::Join(_)),
+                (Stands::Unused, Stands::Over) if wrong == Some(*number) => line.tries == Some(1),
                 (Stands::Unused, Stands::Over) => matches!(input, Input::Tick { .. }),
                 (Stands::Chat, Stands::Over) => !matches!(input, Input::Join(_)),
                 (before, later) => before == later,
             };
             assert!(is_step, "{number}: {line:?} to {later:?} by {input:?}");
             assert_eq!(line.label, later.label);
+            let lost = u32::from(wrong == Some(*number));
+            assert_eq!(line.tries.map(|tries| tries - lost), later.tries);
         }
         assert!(
             after
@@ -235,19 +269,39 @@ impl Plain {
         if !matches!(input, Input::Room(event) if is_ban(&event.kind)) {
             assert_eq!(self.blocked, after.blocked, "{input:?}");
         }
-        if let Input::Join(join) = input {
-            let link = world.store.link_by_token(&join.token_hash).unwrap();
-            let number = link.map_or(0, |link| link.number);
-            let unused = self
-                .lines
-                .get(&number)
-                .is_some_and(|line| line.stands == Stands::Unused);
-            let most = u64::try_from(world.policy.open_chats).unwrap();
-            let may = unused && !self.blocked.contains_key(&join.ed25519) && self.chats() < most;
-            assert_eq!(after.chats() > self.chats(), may, "{answer:?}");
-            if self.blocked.contains_key(&join.ed25519) && unused {
-                assert_eq!(*answer, Err(Refusal::LinkUnknown));
-            }
+    }
+
+    /// What a join may make of it; gives the number of the link on which a wrong passcode was tried.
+    fn assert_joined(
+        &self,
+        after: &Self,
+        join: &Join,
+        answer: &Result<Answer, Refusal>,
+        world: &World,
+    ) -> Option<u32> {
+        let link = world.store.link_by_token(&join.token_hash).unwrap();
+        let number = link.as_ref().map_or(0, |link| link.number);
+        let line = self.lines.get(&number);
+        let line = line.filter(|line| line.stands == Stands::Unused);
+        let is_blocked = self.blocked.contains_key(&join.ed25519);
+        let most = u64::try_from(world.policy.open_chats).unwrap();
+        let asks = line.is_some_and(|line| line.tries.is_some());
+        let right = !asks || link.is_some_and(|link| link.passcode == join.passcode);
+        let may = line.is_some() && !is_blocked && right && self.chats() < most;
+        assert_eq!(after.chats() > self.chats(), may, "{answer:?}");
+        if is_blocked && line.is_some() {
+            assert_eq!(*answer, Err(Refusal::LinkUnknown));
         }
+        let line = line.filter(|_| !is_blocked && !right)?;
+        if join.passcode.is_none() {
+            assert_eq!(*answer, Err(Refusal::PasscodeNeeded));
+            return None;
+        }
+        let refusal = match line.tries? - 1 {
+            0 => Refusal::TooManyTries,
+            left => Refusal::PasscodeWrong { left },
+        };
+        assert_eq!(*answer, Ok(Answer::Refused(refusal)));
+        Some(number)
     }
 }

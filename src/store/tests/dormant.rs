@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
+use vestibule_bridge::link::Link;
 use vestibule_bridge::time::Timestamp;
 
 use super::driven::{driver, message};
@@ -17,7 +18,10 @@ pub fn fill(store: &RocksStore, chats: u64) {
         let mut changes = Changes::default();
         for number in page {
             let host = sample::user(&format!("host{}", number / 10));
-            changes.push(Change::PutLink(sample::link(*number, &host)));
+            changes.push(Change::PutLink(Link {
+                serial: *number,
+                ..sample::link(*number, &host)
+            }));
             let ends_at = Timestamp(2_000_000 + number);
             let chat = sample::portal(*number, &host, ends_at).unwrap();
             let due = chat.deadline();

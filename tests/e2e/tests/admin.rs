@@ -74,7 +74,7 @@ fn an_admin_commands_and_hosts_and_guests_feel_it() {
     };
     let spare = link(&host_writes(&mut meeting, "invite Ben", "/#"));
 
-    admin.command("status", "1 chats and 1 unused links are open");
+    admin.command("status", "Open: 1 chat and 1 unused link");
     admin.command("chats", "1. @alice:vestibule.test: open");
     admin.command("chats elsewhere.net", "There is no such chat.");
     admin.command("links", "2. @alice:vestibule.test: made");
@@ -91,7 +91,7 @@ fn an_admin_commands_and_hosts_and_guests_feel_it() {
 
     admin.command(
         "quota @alice:vestibule.test links 1",
-        "may have 1 unused links",
+        "may have 1 unused link",
     );
     host_writes(&mut meeting, "invite Carl", "You have 1 unused link");
     admin.command("quota", "@alice:vestibule.test may have 1");

@@ -72,6 +72,12 @@ fn a_guests_profile_is_put_back_whoever_changes_it() {
     let bridge = lab.as_appservice();
     let (room, ghost) = (meeting.room().to_owned(), meeting.invite.inviter.clone());
     let profile = format!("/_matrix/client/v3/profile/{ghost}");
+    let presence = format!("/_matrix/client/v3/presence/{ghost}/status");
+    wait_for("the guest to be online", PATIENCE, || {
+        let (_, shown) = meeting.host.request("GET", &presence, None)?;
+        Ok(shown.get("presence") == Some(&json!("online")))
+    })
+    .unwrap();
     let member = format!("/_matrix/client/v3/rooms/{room}/state/m.room.member/{ghost}");
     let as_ghost = format!("?user_id={ghost}");
 

@@ -49,7 +49,7 @@ const endings: Record<EndReason | Halt, (host: string) => Words> = {
   host: (host) => ({ title: "This chat has ended", text: `${host} ended it. To talk again, ask for a new link.` }),
   guest: () => ({ title: "You ended this chat", text: "To talk again, ask for a new link." }),
   expired: () => ({ title: "This chat has ended", text: "Nobody had written for a while, so it closed by itself. To talk again, ask for a new link." }),
-  failed: () => ({ title: "The chat could not be started", text: "A safe room for it could not be made. Please ask for a new link." }),
+  failed: () => ({ title: "This chat can't go on", text: "A safe room for it could not be made or kept. Please ask for a new link." }),
   admin: () => ({ title: "This chat was closed", text: "An administrator of this service ended it." }),
   third_party: () => ({ title: "This chat was closed", text: "Somebody else appeared in it, so it was closed to keep it private. Please ask for a new link." }),
   unknown: () => ({ title: "This chat has ended", text: "The chat service doesn't have it any more. To talk again, ask for a new link." }),

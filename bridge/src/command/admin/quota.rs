@@ -11,6 +11,7 @@ use crate::policy::{Policy, Role};
 use crate::report::Report;
 use crate::steering;
 use crate::store::Change;
+use crate::words::counted;
 
 /// More than any host needs; what a bridge can carry is bounded elsewhere.
 const GREATEST: usize = 100_000;
@@ -102,11 +103,11 @@ pub(crate) fn in_words(host: &Host, policy: &Policy) -> String {
     let own = |own: Option<usize>| if own.is_some() { "" } else { " (default)" };
     let Quota { links, chats } = host.quota;
     format!(
-        "{} may have {} unused links{} and {} chats{}.",
+        "{} may have {}{} and {}{}.",
         host.user,
-        links.unwrap_or(policy.open_links),
+        counted(links.unwrap_or(policy.open_links), "unused link"),
         own(links),
-        chats.unwrap_or(policy.open_chats),
+        counted(chats.unwrap_or(policy.open_chats), "chat"),
         own(chats)
     )
 }
