@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 use vestibule_e2e::{Meeting, lab};
-use vestibule_lab::{Api, Host as _, Lab, NioHost};
+use vestibule_lab::{Api, Host as _, Lab, NioHost, PATIENCE, wait_for};
 
 /// Message-like events that no portal takes. Those of the second half are what clients made of
 /// calls, polls and locations before they were specified.
@@ -342,6 +342,18 @@ fn the_room_is_closed_on_every_side() {
             &json!({"algorithm": "none"}),
         );
     }
+    // Clients show their composer by this level, so the homeserver takes it. The page doesn't show it.
+    let plain = json!({"msgtype": "m.text", "body": "in the clear"});
+    let path = room.path("send/m.room.message/plain");
+    room.host
+        .allowed("write in the clear", "PUT", &path, &plain);
+    meeting.host_says("encrypted again").unwrap();
+    wait_for("what came after", PATIENCE, || {
+        Ok(meeting.guest.text()?.contains("encrypted again"))
+    })
+    .unwrap();
+    let page = meeting.guest.text().unwrap();
+    assert!(!page.contains("in the clear"), "{page}");
     let ban = json!({ "user_id": room.stranger.user });
     room.host
         .allowed("ban a stranger", "POST", &room.path("ban"), &ban);
