@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use vestibule_bridge::id::UserId;
-use vestibule_bridge::policy::{GuestRate, Limits, Role, Times};
+use vestibule_bridge::policy::{GuestRate, Limits, Moments, Role, Times};
 
 use super::*;
 
@@ -39,6 +39,7 @@ fn the_sample_is_valid_and_defaults_are_those_of_the_product() {
     );
     assert_eq!(policy.times, Times::default());
     assert_eq!(policy.limits, Limits::default());
+    assert_eq!(policy.moments, Moments::default());
 }
 
 /// Each key of the sample that is commented out shows the default, and is understood.
