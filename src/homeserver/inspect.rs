@@ -1,9 +1,10 @@
-//! Whether an open room still is as it must be, where no event told of a change.
+//! Whether a room is as it must be, and setting right what of a ghost somebody else changed.
 
 use serde_json::Value;
 use vestibule_bridge::effect::InRoom;
-use vestibule_bridge::id::RoomId;
-use vestibule_bridge::input::Input;
+use vestibule_bridge::guest::GuestName;
+use vestibule_bridge::id::{RoomId, UserId};
+use vestibule_bridge::input::{Input, Outcome};
 use vestibule_bridge::portal::Portal;
 
 use super::{CallFailed, Homeserver};
@@ -35,6 +36,52 @@ impl Homeserver {
             event.event_type == "m.room.member" && event.state_key == portal.ghost.as_str()
         });
         Ok(member.map(|member| shown(portal, member)))
+    }
+
+    /// Reads a room's whole state as its ghost and compares it with what it must be.
+    pub(super) async fn verify_seal(&self, step: &InRoom) -> Result<Outcome, CallFailed> {
+        let state = match self
+            .room_state(self.as_ghost(&step.ghost), &step.room)
+            .await
+        {
+            Err(failed) if failed.errcode().is_some() && self.may_act_as(&step.ghost).await? => {
+                tracing::warn!(portal = %step.portal, "a ghost is not in its room any more");
+                return Ok(Outcome::NotThere);
+            }
+            state => state?,
+        };
+        Ok(match seal::verify(&state, step, &self.bot) {
+            Ok(host_joined) => Outcome::Sealed { host_joined },
+            Err(seal::THIRD_PARTY) => Outcome::ThirdParty,
+            Err(broken) => {
+                tracing::error!(portal = %step.portal, broken = broken.0, "a room is not sealed and will not be used");
+                Outcome::SealBroken
+            }
+        })
+    }
+
+    /// Whether the homeserver lets us act as this ghost at all. If it doesn't, what it refuses says
+    /// nothing about the ghost: the registration may have been changed.
+    async fn may_act_as(&self, ghost: &UserId) -> Result<bool, CallFailed> {
+        match self.counted("whoami", self.as_ghost(ghost).whoami().await) {
+            Ok(_) => Ok(true),
+            Err(failed) if failed.errcode().is_some() => Ok(false),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Gives the ghost its name back, and takes its picture away.
+    pub(super) async fn restore_profile(
+        &self,
+        name: &'static str,
+        ghost: &UserId,
+        guest: &GuestName,
+    ) -> Result<Outcome, CallFailed> {
+        let ghost = self.as_ghost(ghost);
+        let labelled = guest.labelled();
+        self.counted(name, ghost.set_display_name(&labelled).await)?;
+        self.counted(name, ghost.clear_avatar().await)?;
+        Ok(Outcome::Done)
     }
 }
 

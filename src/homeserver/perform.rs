@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vestibule_appservice::error::{CallError, CallErrorKind};
 use vestibule_bridge::effect::{Effect, InRoom, Words};
-use vestibule_bridge::guest::GuestName;
 use vestibule_bridge::id::{EffectId, EventId, PortalId, RoomId, UserId};
 use vestibule_bridge::input::Outcome;
 
@@ -352,50 +351,6 @@ impl Homeserver {
         let ghost = self.as_ghost(&step.ghost);
         let levels = ghost.get_state_event(step.room.as_str(), "m.room.power_levels", "");
         self.counted("get_state", levels.await)
-    }
-
-    async fn verify_seal(&self, step: &InRoom) -> Result<Outcome, CallFailed> {
-        let state = match self
-            .room_state(self.as_ghost(&step.ghost), &step.room)
-            .await
-        {
-            Err(failed) if failed.errcode().is_some() && self.may_act_as(&step.ghost).await? => {
-                tracing::warn!(portal = %step.portal, "a ghost is not in its room any more");
-                return Ok(Outcome::NotThere);
-            }
-            state => state?,
-        };
-        Ok(match seal::verify(&state, step, &self.bot) {
-            Ok(host_joined) => Outcome::Sealed { host_joined },
-            Err(seal::THIRD_PARTY) => Outcome::ThirdParty,
-            Err(broken) => {
-                tracing::error!(portal = %step.portal, broken = broken.0, "a room is not sealed and will not be used");
-                Outcome::SealBroken
-            }
-        })
-    }
-
-    /// Whether the homeserver lets us act as this ghost at all. If it doesn't, what it refuses says
-    /// nothing about the ghost: the registration may have been changed.
-    async fn may_act_as(&self, ghost: &UserId) -> Result<bool, CallFailed> {
-        match self.counted("whoami", self.as_ghost(ghost).whoami().await) {
-            Ok(_) => Ok(true),
-            Err(failed) if failed.errcode().is_some() => Ok(false),
-            Err(failed) => Err(failed),
-        }
-    }
-
-    async fn restore_profile(
-        &self,
-        name: &'static str,
-        ghost: &UserId,
-        guest: &GuestName,
-    ) -> Result<Outcome, CallFailed> {
-        let ghost = self.as_ghost(ghost);
-        let labelled = guest.labelled();
-        self.counted(name, ghost.set_display_name(&labelled).await)?;
-        self.counted(name, ghost.clear_avatar().await)?;
-        Ok(Outcome::Done)
     }
 
     async fn bot_joins(&self, room: &RoomId) -> Result<Outcome, CallFailed> {

@@ -12,8 +12,20 @@ use crate::world::{Chat, World};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// After the end the ghost is out of the room, without device and without account.
+/// After the end the ghost is out of the room, without device and without account, each by one call.
 async fn assert_cleaned_up(world: &World, chat: &Chat, membership: &str) {
+    assert_gone(world, chat, membership).await;
+    for name in ["leave", "delete_device", "deactivate"] {
+        let calls = world.homeserver.calls();
+        let by_ghost = calls.iter().filter(|call| {
+            call.name == name && call.user() == chat.guest.ghost && call.status != 0
+        });
+        assert_eq!(by_ghost.count(), 1, "{name}");
+    }
+}
+
+/// The same, whatever had to be called twice for it.
+async fn assert_gone(world: &World, chat: &Chat, membership: &str) {
     world.until_idle().await;
     world.homeserver.with(|state| {
         assert_eq!(
@@ -27,13 +39,6 @@ async fn assert_cleaned_up(world: &World, chat: &Chat, membership: &str) {
         } = &state.users[&chat.guest.ghost];
         assert!(devices.is_empty() && *deactivated);
     });
-    for name in ["leave", "delete_device", "deactivate"] {
-        let calls = world.homeserver.calls();
-        let by_ghost = calls.iter().filter(|call| {
-            call.name == name && call.user() == chat.guest.ghost && call.status != 0
-        });
-        assert_eq!(by_ghost.count(), 1, "{name}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,7 +221,8 @@ async fn many_ends_are_counted_and_outlive_a_restart() {
     world.homeserver.faults(|faults| faults.down = false);
     world.start_bridge().await;
     for chat in &chats {
-        assert_cleaned_up(&world, chat, "leave").await;
+        // A call that was under way at the crash may be made again.
+        assert_gone(&world, chat, "leave").await;
     }
     assert_eq!(world.bridge.metric("chats_being_ended").await, 0);
     assert_eq!(world.bridge.metric("chats_being_ended_seconds").await, 0);

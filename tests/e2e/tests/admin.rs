@@ -1,7 +1,7 @@
 //! What an admin does from the admin room, over a real Synapse: each command once, and what hosts and
 //! guests make of it; and what the doctor says of a homeserver that is set up wrongly.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::process::Command;
 use std::time::Duration;
@@ -68,7 +68,7 @@ fn an_admin_commands_and_hosts_and_guests_feel_it() {
     let host = lab.nio_host("alice", "Alice").unwrap();
     let mut meeting = Meeting::arrange(host, "Maya").unwrap();
     let management = meeting.management_room.clone();
-    let mut host_writes = |meeting: &mut Meeting<NioHost>, text: &str, part: &str| {
+    let host_writes = |meeting: &mut Meeting<NioHost>, text: &str, part: &str| {
         meeting.host.send(&management, text).unwrap();
         told(&mut meeting.host, &management, part)
     };

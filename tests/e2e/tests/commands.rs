@@ -1,7 +1,7 @@
 //! What a host does with links and chats, by command and in a client of their own, and what the
 //! guest's page makes of it.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::time::Duration;
 

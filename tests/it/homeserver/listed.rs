@@ -15,8 +15,8 @@ static MADE: LazyLock<Vec<Row>> = LazyLock::new(table::made);
 fn by(call: &Call) -> Option<&'static str> {
     let user = call.query.get("user_id").map(String::as_str);
     match (user, call.query.get("device_id")) {
-        (None, None) if !call.authorized => Some("nobody"),
-        (None, None) => Some("appservice"),
+        (None, None) if call.authorized => Some("appservice"),
+        (None, None) => Some("nobody"),
         (Some(BOT), None) => Some("bot"),
         (Some(user), device) if user.starts_with(GHOSTS) => {
             Some(if device.is_some() { "device" } else { "ghost" })

@@ -47,7 +47,7 @@ function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
     const made = h("button", { type: "button", class: "again" }, label);
     made.addEventListener("click", () => {
       // The button goes with what it did; who came by keyboard stays among the messages.
-      element.closest<HTMLElement>("[role=log]")?.focus({ preventScroll: true });
+      if (made.matches(":focus")) element.closest<HTMLElement>("[role=log]")?.focus({ preventScroll: true });
       void run(first.pos);
     });
     return made;

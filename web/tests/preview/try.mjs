@@ -236,7 +236,8 @@ test("a message is taken back with two presses, and stays gone", async () => {
   await tab.evaluate(`document.querySelector(".more").focus()`);
   await tab.press("Enter");
   assert.ok(await tab.has("button", "Remove for both"));
-  await tab.click(".choices:not([hidden]) button");
+  await tab.evaluate(`document.querySelector(".choices:not([hidden]) button").focus()`);
+  await tab.press("Enter");
   await tab.until(`document.querySelector("[data-says=removed]")?.innerText.includes("This message was removed")`);
   assert.equal(portal.removed.length, 1);
   assert.equal(await tab.evaluate("document.activeElement.getAttribute('role')"), "log");
