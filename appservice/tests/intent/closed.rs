@@ -57,7 +57,9 @@ fn every_call_of_the_api_is_decided() {
         undecided.is_empty(),
         "not decided in docs/calls.md: {undecided:#?}"
     );
-    let unknown: Vec<_> = decided.difference(&api).collect();
+    // Synapse has an API of its own beside it.
+    let ours = |call: &&String| !call.contains(" /_synapse/");
+    let unknown: Vec<_> = decided.difference(&api).filter(ours).collect();
     assert!(
         unknown.is_empty(),
         "in docs/calls.md, but not in the API: {unknown:#?}"
@@ -175,14 +177,9 @@ fn asked_without_token() -> BTreeSet<String> {
         for rest in text.split("site.get(").skip(1) {
             let path = rest.strip_prefix('"').expect("a path that is written out");
             let path = path.split_once('"').unwrap().0;
-            // The page's own, and what is not of the client-server API.
-            if path.starts_with("/_matrix/client/") {
+            // At `/` it looks for the page.
+            if path != "/" {
                 paths.insert(path.to_owned());
-            } else {
-                assert!(
-                    matches!(path, "/" | "/_synapse/admin/v1/server_version"),
-                    "{path}"
-                );
             }
         }
     }
