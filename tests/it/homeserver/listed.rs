@@ -15,6 +15,7 @@ static MADE: LazyLock<Vec<Row>> = LazyLock::new(table::made);
 fn by(call: &Call) -> Option<&'static str> {
     let user = call.query.get("user_id").map(String::as_str);
     match (user, call.query.get("device_id")) {
+        (None, None) if !call.authorized => Some("nobody"),
         (None, None) => Some("appservice"),
         (Some(BOT), None) => Some("bot"),
         (Some(user), device) if user.starts_with(GHOSTS) => {
@@ -46,6 +47,11 @@ fn assert_about(call: &Call, by: &str) {
     let right = match (call.name, by) {
         ("send", "device") => part(4) == "m.room.encrypted",
         ("send" | "wake", "bot") => matches!(part(4), "m.room.message" | "org.vestibule.wake"),
+        // The doctor looks whether to-device events come, with one to a device of its own.
+        ("send_to_device", _) if part(2) == "org.vestibule.doctor" => {
+            let to = call.body["messages"].as_object().unwrap();
+            call.user().ends_with("_doctor:example.org") && to.keys().eq([call.user()])
+        }
         ("send_to_device", _) => matches!(part(2), "m.room.encrypted" | "m.room_key.withheld"),
         ("put_state", _) => {
             let invitation = part(4) == "m.room.member" && call.body["membership"] == "invite";
