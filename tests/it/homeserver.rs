@@ -153,10 +153,6 @@ impl Drop for Homeserver {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             for call in self.calls() {
-                // What is asked beside the client-server API is listed by the test of `Intent`.
-                if call.name == "server_version" {
-                    continue;
-                }
                 listed::assert_listed(&call);
             }
         }

@@ -76,6 +76,20 @@ test("a page that was long out of sight takes a new connection, one that was sho
   assert.equal(browser.bridge.connections, connections + 1);
 });
 
+test("a page that was left hangs up, so that nobody seems to be there, and comes back as it was", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  const { connections } = browser.bridge;
+  tab.tell("away");
+  await browser.clock.advance(300_000);
+  assert.equal(browser.bridge.connections, connections);
+  assert.equal(tab.chat.view.get().status, "offline");
+  tab.tell("online");
+  await settle();
+  assert.equal(browser.bridge.connections, connections + 1);
+  assert.equal(tab.chat.view.get().status, "open");
+});
+
 for (const code of ["too_slow", "stopping", "unavailable", "bad_frame"]) {
   test(`after "${code}" it comes again`, async () => {
     const browser = new Browser();

@@ -106,7 +106,12 @@ export class Connection {
       this.hiddenSince = this.world.clock.now();
       return;
     }
-    if (event === "offline") return;
+    if (event === "offline" || this.line.get() === "stopped") return;
+    if (event === "away") {
+      this.hangUp();
+      this.line.set("waiting");
+      return;
+    }
     const since = this.hiddenSince;
     const longHidden = event === "visible" && since !== null && this.world.clock.now() - since > HIDDEN_MS;
     if (event === "visible") this.hiddenSince = null;

@@ -34,7 +34,8 @@ export interface Sockets {
   open(events: SocketEvents): Socket;
 }
 
-export type NetworkEvent = "online" | "offline" | "visible" | "hidden";
+/** `away`: the page was left, and may come back as it is. */
+export type NetworkEvent = "online" | "offline" | "visible" | "hidden" | "away";
 
 /** What the browser knows of its network and of being looked at. */
 export interface Network {
