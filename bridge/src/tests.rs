@@ -28,6 +28,7 @@ mod permissions;
 mod plain;
 mod reach;
 mod reading;
+mod removal;
 mod steering;
 mod talking;
 mod upkeep;

@@ -69,7 +69,7 @@ pub struct Guests {
     pub bridge_chats: u64,
     /// Proxies in front of the bridge, as addresses or networks: only they are believed when they
     /// say from where a visitor comes.
-    #[serde(default = "Defaults::trusted_proxies")]
+    #[serde(default)]
     pub trusted_proxies: Vec<String>,
     /// The header in which they say it.
     #[serde(default)]
@@ -151,9 +151,6 @@ impl Defaults {
     }
     fn bridge_chats() -> u64 {
         Limits::default().bridge_chats
-    }
-    fn trusted_proxies() -> Vec<String> {
-        vec!["127.0.0.1".to_owned(), "::1".to_owned()]
     }
     fn address_tries() -> u32 {
         100

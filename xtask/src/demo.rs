@@ -16,6 +16,7 @@ use crate::setup::{self, Need};
 const HELP: &str = "  What you type goes to the guest. Besides:
     /invite [label]   ask the bot for another link
     /bot COMMAND      write to the bot: help, list, end 1, block 1, …
+    /admin COMMAND    as an admin, in an admin room: help, status, chats, pause, …
     /chats            who is here
     /chat N           write to number N from now on
     /quit             end the demo";
@@ -49,13 +50,21 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     // From here on there is something to stop.
     let inputs = inputs()?;
     progress.next("Starting a homeserver and the bridge");
-    let mut lab = Lab::start(venv, &workspace.bridge(), &Options::default())?;
+    let mut lab = Lab::start(venv, &workspace.bridge(), &alice_is_an_admin())?;
     progress.next("Alice asks the bot for a link");
     let host = lab.nio_host("alice", "Alice")?;
     let mut prompt = Prompt::new(host)?;
     prompt.run(&inputs, &mut lab)?;
     println!("\nStopping …");
     Ok(())
+}
+
+/// Everything as it is for a newcomer, but that the host may look behind the curtain too.
+fn alice_is_an_admin() -> Options {
+    Options {
+        permissions: vec![(format!("@alice:{}", Lab::DOMAIN), "admin")],
+        ..Options::default()
+    }
 }
 
 /// Lines and signals, each from a thread of its own.
@@ -93,6 +102,8 @@ fn read_lines(sender: &Sender<Input>) {
 struct Prompt {
     host: NioHost,
     management_room: String,
+    /// Made when it is first needed.
+    admin_room: Option<String>,
     chats: Vec<Chat>,
     current: Option<usize>,
     is_terminal: bool,
@@ -109,6 +120,7 @@ impl Prompt {
         Ok(Self {
             host,
             management_room,
+            admin_room: None,
             chats: Vec::new(),
             current: None,
             is_terminal: std::io::stdin().is_terminal(),
@@ -151,9 +163,12 @@ impl Prompt {
                 println!("  {}", self.host.ask_again(&room, Lab::BOT, rest.trim())?);
             }
             "/bot" => {
-                let command = if rest.trim().is_empty() { "help" } else { rest };
                 let room = self.management_room.clone();
-                self.host.send(&room, command.trim()).map(drop)?;
+                self.command(&room, rest.trim())?;
+            }
+            "/admin" => {
+                let room = self.admin_room()?;
+                self.command(&room, rest.trim())?;
             }
             "/chats" => self.list(),
             "/chat" => self.choose(rest.trim()),
@@ -161,6 +176,21 @@ impl Prompt {
             _ => self.say(line)?,
         }
         Ok(())
+    }
+
+    /// Writes to the bot; its answer comes as a message does.
+    fn command(&mut self, room: &str, command: &str) -> Result<()> {
+        let command = if command.is_empty() { "help" } else { command };
+        self.host.send(room, command).map(drop)
+    }
+
+    fn admin_room(&mut self) -> Result<String> {
+        if let Some(room) = &self.admin_room {
+            return Ok(room.clone());
+        }
+        let room = self.host.open_chat_with(Lab::BOT)?;
+        self.host.send(&room, "admin-room")?;
+        Ok(self.admin_room.insert(room).clone())
     }
 
     fn say(&mut self, text: &str) -> Result<()> {

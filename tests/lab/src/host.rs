@@ -198,6 +198,16 @@ pub trait Host {
     /// # Errors
     /// When no link comes.
     fn ask_for_link(&mut self, bot: &str, label: &str) -> Result<(String, String)> {
+        let room = self.open_chat_with(bot)?;
+        let link = self.ask_again(&room, bot, label)?;
+        Ok((room, link))
+    }
+
+    /// Opens a chat with the bot, and waits until it listens; the chat's room.
+    ///
+    /// # Errors
+    /// When the bot doesn't come.
+    fn open_chat_with(&mut self, bot: &str) -> Result<String> {
         let room = self.create_dm(bot)?;
         // A host on another server sees the bot come before the bot knows it, and what is written in
         // between is not heard. Its first words say that it listens.
@@ -208,8 +218,7 @@ pub trait Host {
                 }
                 _ => None,
             })?;
-        let link = self.ask_again(&room, bot, label)?;
-        Ok((room, link))
+        Ok(room)
     }
 
     /// Asks for one more link in a chat with the bot that is open already.
