@@ -2,6 +2,7 @@
 
 pub mod asked;
 pub mod assets;
+mod chat;
 mod closing;
 pub mod crowd;
 mod error;
