@@ -77,6 +77,10 @@ impl List {
         parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
+    fn is_filtered(&self) -> bool {
+        self.host.is_some() || self.server.is_some() || self.state.is_some()
+    }
+
     fn fits_host(&self, host: &UserId) -> bool {
         self.host.as_ref().is_none_or(|wanted| wanted == host)
             && self

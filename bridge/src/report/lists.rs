@@ -49,7 +49,7 @@ pub(super) fn chats(list: &List, desk: Desk<'_>) -> Read<Words> {
     let mut lines = Vec::new();
     let all = desk.facts.due(Timestamp(u64::MAX), usize::MAX)?;
     // Without a filter only the page itself has to be read.
-    let unfiltered = list.host.is_none() && list.server.is_none() && list.state.is_none();
+    let unfiltered = !list.is_filtered();
     let total = all.len();
     let ids: Box<dyn Iterator<Item = PortalId>> = if unfiltered {
         found = skipped;
@@ -137,7 +137,8 @@ fn page(
     desk: Desk<'_>,
 ) -> Words {
     if total == 0 {
-        return Words::new(format!("There is no such {noun}."));
+        let fitting = if list.is_filtered() { " that fit" } else { "" };
+        return Words::new(format!("There are no {noun}s{fitting}."));
     }
     let pages = total.div_ceil(LINES);
     if lines.is_empty() {

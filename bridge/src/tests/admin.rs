@@ -172,8 +172,8 @@ fn the_room_stays_when_whoever_made_it_leaves() {
 #[test]
 fn an_admin_sees_chats_and_links_of_all_hosts_and_no_names() {
     let mut world = world();
-    assert_eq!(steer(&mut world, "chats"), "There is no such chat.");
-    assert_eq!(steer(&mut world, "links"), "There is no such unused link.");
+    assert_eq!(steer(&mut world, "chats"), "There are no chats.");
+    assert_eq!(steer(&mut world, "links"), "There are no unused links.");
     world.open(1);
     invite_as(&mut world, "Carol");
     let chats = steer(&mut world, "chats");
@@ -201,7 +201,7 @@ fn an_admin_sees_chats_and_links_of_all_hosts_and_no_names() {
     }
     assert!(steer(&mut world, "chats nonsense").contains("no option “nonsense”"));
     assert!(steer(&mut world, "links unopened").contains("\n2. @alice"));
-    assert!(steer(&mut world, "links opened").contains("no such"));
+    assert!(steer(&mut world, "links opened").contains("no unused links that fit"));
     let shown = steer(&mut world, "show 1");
     assert!(shown.contains("!room1:example.org"), "{shown}");
     let status = steer(&mut world, "status");

@@ -76,7 +76,7 @@ fn an_admin_commands_and_hosts_and_guests_feel_it() {
 
     admin.command("status", "Open: 1 chat and 1 unused link");
     admin.command("chats", "1. @alice:vestibule.test: open");
-    admin.command("chats elsewhere.net", "There is no such chat.");
+    admin.command("chats elsewhere.net", "There are no chats that fit.");
     admin.command("links", "2. @alice:vestibule.test: made");
     let shown = admin.command("show 1", "Number 1 is of @alice:vestibule.test");
     assert!(shown.contains(meeting.room()), "{shown}");
