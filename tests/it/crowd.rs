@@ -29,7 +29,8 @@ async fn look(world: &World, forwarded: &str, token: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_tries_too_often_waits_and_nobody_else_does() {
-    let world = world("address_tries: 5, address_tries_per_minute: 1").await;
+    let world =
+        world("trusted_proxies: [127.0.0.1], address_tries: 5, address_tries_per_minute: 1").await;
     let mut host = world.host("Alice").await;
     let token = world.link(&mut host).await;
     for _ in 0..5 {
@@ -76,7 +77,8 @@ async fn who_tries_too_often_waits_and_nobody_else_does() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_link_counts_for_ten() {
-    let world = world("address_tries: 20, address_tries_per_minute: 1").await;
+    let world =
+        world("trusted_proxies: [127.0.0.1], address_tries: 20, address_tries_per_minute: 1").await;
     let mut host = world.host("Alice").await;
     let token = world.link(&mut host).await;
     let wrong = "00000000000000000000000000";
