@@ -153,7 +153,7 @@ async fn flood_by_address(world: &World, sent: &AtomicU64, stop: &AtomicBool) {
 async fn flood() {
     // With the limits that everybody has.
     let setup = Setup {
-        guests: "qr_code: true",
+        guests: "trusted_proxies: [127.0.0.1], qr_code: true",
         ..Setup::default()
     };
     let world = Arc::new(World::with(&setup).await);
