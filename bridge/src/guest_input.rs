@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::bridge::{Answer, Decision, Undecided};
 use crate::content::{self, digest};
-use crate::draft::Draft;
+use crate::draft::{Draft, Edit};
 use crate::effect::Effect;
 use crate::end;
 use crate::frame::InboxFrame;
@@ -33,12 +33,7 @@ pub(crate) fn send(
         Numbered::Next(portal, room) => (*portal, room),
     };
     content::check_megolm(&content, draft.policy.message_bytes)?;
-    let mut edit = draft.edit(portal);
-    edit.portal
-        .visit
-        .spend(&draft.policy.guest_rate, draft.now)?;
-    edit.portal.visit.last_n = n;
-    edit.seen(&draft);
+    let mut edit = count(portal, n, &draft)?;
     edit.wrote(&draft);
     draft.effect(Effect::SendEvent {
         portal: edit.portal.id,
@@ -48,9 +43,7 @@ pub(crate) fn send(
         n,
         content,
     });
-    let deadline = edit.portal.deadline();
-    edit.save(&mut draft);
-    Ok(draft.answer(Answer::Counted { deadline }))
+    Ok(counted(edit, draft))
 }
 
 pub(crate) fn send_to_device(
@@ -65,12 +58,7 @@ pub(crate) fn send_to_device(
         Numbered::Next(portal, room) => (*portal, room),
     };
     content::check_to_device(&event_type, &messages, &room)?;
-    let mut edit = draft.edit(portal);
-    edit.portal
-        .visit
-        .spend(&draft.policy.guest_rate, draft.now)?;
-    edit.portal.visit.last_n = n;
-    edit.seen(&draft);
+    let edit = count(portal, n, &draft)?;
     draft.effect(Effect::SendToDevice {
         portal: edit.portal.id,
         ghost: edit.portal.ghost.clone(),
@@ -80,9 +68,7 @@ pub(crate) fn send_to_device(
         n: Some(n),
         messages,
     });
-    let deadline = edit.portal.deadline();
-    edit.save(&mut draft);
-    Ok(draft.answer(Answer::Counted { deadline }))
+    Ok(counted(edit, draft))
 }
 
 /// Only what the homeserver took as a message of this guest can be taken back: of other events that
@@ -105,12 +91,7 @@ pub(crate) fn redact(
         return Err(Refusal::BadRequest.into());
     }
     let is_own = draft.facts.digest_seen(portal.id, own_digest(&event))?;
-    let mut edit = draft.edit(portal);
-    edit.portal
-        .visit
-        .spend(&draft.policy.guest_rate, draft.now)?;
-    edit.portal.visit.last_n = n;
-    edit.seen(&draft);
+    let mut edit = count(portal, n, &draft)?;
     if is_own {
         draft.effect(Effect::Redact {
             portal: edit.portal.id,
@@ -123,9 +104,25 @@ pub(crate) fn redact(
         let code = UNKNOWN_EVENT.to_owned();
         edit.frame(&mut draft, InboxFrame::Undelivered { n, code });
     }
+    Ok(counted(edit, draft))
+}
+
+/// Takes the next number for a frame that is good, if the guest's rate allows it.
+fn count(portal: Portal, n: u64, draft: &Draft<'_>) -> Result<Edit, Refusal> {
+    let mut edit = draft.edit(portal);
+    edit.portal
+        .visit
+        .spend(&draft.policy.guest_rate, draft.now)?;
+    edit.portal.visit.last_n = n;
+    edit.seen(draft);
+    Ok(edit)
+}
+
+/// The frame was counted, and this is all that follows.
+fn counted(edit: Edit, mut draft: Draft<'_>) -> Decision {
     let deadline = edit.portal.deadline();
     edit.save(&mut draft);
-    Ok(draft.answer(Answer::Counted { deadline }))
+    draft.answer(Answer::Counted { deadline })
 }
 
 /// Under which a message of the guest is remembered.

@@ -20,6 +20,7 @@ mod damage;
 mod disk;
 mod dormant;
 mod driven;
+mod effects;
 mod everything;
 mod files;
 mod fixtures;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::guest::Guest;
 use crate::homeserver::fault::Fault;
-use crate::world::World;
+use crate::world::{Chat, World};
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -27,10 +27,8 @@ async fn ask_anew(world: &World, guest: &mut Guest, last_n: u64) {
     guest.adopt(socket);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restored_store_keeps_what_is_new_in_it_and_counts_on() {
-    let mut world = World::start().await;
-    let mut chat = world.open_chat("Alice").await;
+/// A message, a copy of the store that holds it, and on it goes.
+async fn back_up(world: &mut World, chat: &mut Chat) -> tempfile::TempDir {
     let n = chat.guest.say("before the backup").await;
     chat.guest.until_delivered(n).await;
     let backup = tempfile::tempdir().unwrap();
@@ -38,6 +36,14 @@ async fn a_restored_store_keeps_what_is_new_in_it_and_counts_on() {
     copy(&world.bridge.store_path(), backup.path());
     world.bridge.start().await;
     chat.guest.open(&world.bridge).await;
+    backup
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_store_keeps_what_is_new_in_it_and_counts_on() {
+    let mut world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    let backup = back_up(&mut world, &mut chat).await;
     let mut last_n = 0;
     for text in ["forgotten 1", "forgotten 2"] {
         last_n = chat.guest.say(text).await;
@@ -84,13 +90,7 @@ async fn a_restored_store_keeps_what_is_new_in_it_and_counts_on() {
 async fn a_frame_that_a_restored_store_gets_again_makes_no_second_event() {
     let mut world = World::start().await;
     let mut chat = world.open_chat("Alice").await;
-    let n = chat.guest.say("before the backup").await;
-    chat.guest.until_delivered(n).await;
-    let backup = tempfile::tempdir().unwrap();
-    world.bridge.stop().await;
-    copy(&world.bridge.store_path(), backup.path());
-    world.bridge.start().await;
-    chat.guest.open(&world.bridge).await;
+    let backup = back_up(&mut world, &mut chat).await;
     let content = chat.guest.encrypt("once").await;
     let frame = json!({ "type": "send", "content": content });
     assert_eq!(chat.guest.send_numbered(frame.clone()).await["ok"], true);

@@ -5,7 +5,8 @@ use vestibule_bridge::link::TokenHash;
 use vestibule_bridge::store::Digest;
 use vestibule_bridge::time::Timestamp;
 
-use super::everything::{effects, everything};
+use super::effects::effects;
+use super::everything::everything;
 use super::*;
 
 fn portal(number: u128) -> PortalId {

@@ -1,27 +1,23 @@
 //! One of everything that is ever stored, with made-up content.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 use vestibule_bridge::alarm::Subject;
 use vestibule_bridge::audit::{Act, Actor, AuditEntry, AuditId, Target};
 use vestibule_bridge::block::Block;
 use vestibule_bridge::count::Counts;
-use vestibule_bridge::effect::{Effect, InRoom, Words};
 use vestibule_bridge::frame::{HostEvent, InboxFrame, ToDeviceEvent};
-use vestibule_bridge::guest::GuestName;
 use vestibule_bridge::host::{Host, HostBlock, ManagementRoom, Quota};
-use vestibule_bridge::id::{DeviceId, EffectId, EventId, LinkId, PortalId, RoomId};
-use vestibule_bridge::input::JoinKeys;
+use vestibule_bridge::id::{EffectId, EventId, PortalId, RoomId};
 use vestibule_bridge::link::{Link, LinkState, Token};
 use vestibule_bridge::passcode::Passcode;
 use vestibule_bridge::permission::{Rule, RuleKind};
 use vestibule_bridge::portal::{EndReason, PortalState, Told};
-use vestibule_bridge::report::{List, Report};
 use vestibule_bridge::steering::{ListRead, Paused, Steering};
 use vestibule_bridge::store::{Change, Changes, Digest};
 use vestibule_bridge::testing::sample;
 use vestibule_bridge::time::Timestamp;
+
+use super::effects::{effects, new_effects};
 
 /// Every kind of row, each variant of it at least once.
 pub fn everything() -> Changes {
@@ -50,16 +46,10 @@ pub fn everything() -> Changes {
         encrypted: false,
         admin: true,
     }));
-    changes.push(Change::PutEffect {
-        id: EffectId::from_u128((1_795_364_370_566 << 80) + 100),
-        effect: Effect::Report {
-            room: sample::room(10),
-            report: Report::Chats(List {
-                server: Some("example.org".to_owned()),
-                ..List::default()
-            }),
-        },
-    });
+    for (number, effect) in (100..).zip(new_effects()) {
+        let id = EffectId::from_u128((1_795_364_370_566 << 80) + number);
+        changes.push(Change::PutEffect { id, effect });
+    }
     changes.push(Change::PutSteering(Steering {
         paused: Some(Paused {
             at: Timestamp(1_710),
@@ -365,122 +355,4 @@ fn frames(changes: &mut Changes) {
             frame,
         });
     }
-}
-
-/// One of each.
-pub fn effects() -> Vec<Effect> {
-    let portal = PortalId::from_u128(1);
-    let (ghost, host) = (sample::ghost(1), sample::user("alice"));
-    let (room, device) = (sample::room(1), DeviceId::new("ABCDEFGHIJ"));
-    let step = InRoom {
-        portal,
-        room: room.clone(),
-        ghost: ghost.clone(),
-        host: host.clone(),
-    };
-    let keys = Box::new(JoinKeys {
-        device_keys: json!({ "device_id": "ABCDEFGHIJ" }),
-        master_key: json!({ "usage": ["master"] }),
-        self_signing_key: json!({ "usage": ["self_signing"] }),
-        user_signing_key: json!({ "usage": ["user_signing"] }),
-        one_time_keys: json!({ "signed_curve25519:AAAAAQ": { "key": "base64" } }),
-        fallback_keys: json!({ "signed_curve25519:AAAAAg": { "key": "base64" } }),
-    });
-    let name = GuestName::parse("Maya").unwrap();
-    vec![
-        Effect::RegisterGhost {
-            portal,
-            ghost: ghost.clone(),
-        },
-        Effect::NameGhost {
-            portal,
-            ghost: ghost.clone(),
-            name,
-        },
-        Effect::PutDevice {
-            portal,
-            ghost: ghost.clone(),
-            device: device.clone(),
-        },
-        Effect::UploadKeys {
-            portal,
-            ghost: ghost.clone(),
-            device: device.clone(),
-            keys: keys.clone(),
-        },
-        Effect::UploadCrossSigning {
-            portal,
-            ghost: ghost.clone(),
-            keys,
-        },
-        Effect::UploadSignatures {
-            portal,
-            ghost: ghost.clone(),
-            device: device.clone(),
-            device_keys: json!({ "device_id": "ABCDEFGHIJ" }),
-        },
-        Effect::CreateRoom {
-            portal,
-            host: host.clone(),
-            ghost: ghost.clone(),
-        },
-        Effect::GhostJoins(step.clone()),
-        Effect::BotLeaves(step.clone()),
-        Effect::InviteHost(step.clone()),
-        Effect::GiveUpPower(step.clone()),
-        Effect::VerifySeal(step),
-        Effect::SendEvent {
-            portal,
-            ghost: ghost.clone(),
-            device: device.clone(),
-            room: room.clone(),
-            n: 7,
-            content: json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgA" }),
-        },
-        Effect::SendToDevice {
-            portal,
-            ghost: ghost.clone(),
-            device: device.clone(),
-            host: host.clone(),
-            event_type: "m.room.encrypted".to_owned(),
-            n: None,
-            messages: BTreeMap::from([(DeviceId::new("HOSTDEVICE"), json!({ "type": 0 }))]),
-        },
-        Effect::GhostLeaves {
-            portal,
-            ghost: ghost.clone(),
-            room: room.clone(),
-            reason: "The guest ended the chat.".to_owned(),
-        },
-        Effect::BotLeavesUnused {
-            portal,
-            room: room.clone(),
-        },
-        Effect::DeleteDevice {
-            portal,
-            ghost: ghost.clone(),
-            device,
-        },
-        Effect::Deactivate { portal, ghost },
-        Effect::BotJoins {
-            room: room.clone(),
-            host: host.clone(),
-        },
-        Effect::BotDeclines { room: room.clone() },
-        Effect::FetchHostName {
-            room: room.clone(),
-            host,
-        },
-        Effect::Notice {
-            room: room.clone(),
-            text: Words {
-                plain: "hello".to_owned(),
-                html: "<p>hello</p>".to_owned(),
-            },
-        },
-        Effect::ShareLink {
-            room,
-            link: LinkId::from_u128(1),
-        },
-    ]
 }

@@ -27,7 +27,7 @@ use vestibule_lab::{Lab, Options, Venv};
 pub use browser::Browser;
 pub use guest::{Bubble, Guest};
 pub use kills::{browser_kills, key_kills};
-pub use meeting::{Meeting, numbered};
+pub use meeting::{Meeting, link, numbered, told};
 pub use oracle::{Finding, Record, Side};
 pub use plan::{Plan, Trouble};
 pub use proxy::{Call, Fault, Proxy, Way};

@@ -1,7 +1,7 @@
 //! A host and a guest who found each other.
 
 use anyhow::{Result, ensure};
-use vestibule_lab::{Host, Invite, Lab, Message};
+use vestibule_lab::{Host, HostEvent, Invite, Lab, Message, PATIENCE};
 
 use crate::Guest;
 
@@ -96,4 +96,31 @@ pub fn numbered(what: &str, count: usize) -> Vec<String> {
     (1..=count)
         .map(|number| format!("{what} {number}"))
         .collect()
+}
+
+/// What the bot says in a room of the host's, as soon as it holds `part`.
+///
+/// # Panics
+/// When it doesn't come.
+#[expect(clippy::unwrap_used, reason = "for tests, where it is the failure")]
+pub fn told(host: &mut impl Host, room: &str, part: &str) -> String {
+    let said = |event: &HostEvent| match event {
+        HostEvent::Message(message) if message.room_id == room && message.sender == Lab::BOT => {
+            let body = &message.body;
+            body.contains(part).then(|| body.clone())
+        }
+        _ => None,
+    };
+    host.events().wait(part, PATIENCE, said).unwrap()
+}
+
+/// The link in what the bot said.
+///
+/// # Panics
+/// When there is none.
+#[expect(clippy::unwrap_used, reason = "for tests, where it is the failure")]
+#[must_use]
+pub fn link(words: &str) -> String {
+    let mut words = words.split_whitespace();
+    words.find(|word| word.contains("/#")).unwrap().to_owned()
 }

@@ -4,13 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use vestibule_e2e::{Guest, Meeting, bridge_binary, lab};
-use vestibule_lab::{Host, HostEvent, Lab, NioHost};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use vestibule_e2e::{Guest, Meeting, bridge_binary, lab, link, told};
+use vestibule_lab::{Host, Lab, NioHost};
 
 /// An admin in a room with the bot.
 struct Admin {
@@ -37,23 +34,6 @@ impl Admin {
         self.host.send(&self.room, text).unwrap();
         self.told(part)
     }
-}
-
-fn told(host: &mut NioHost, room: &str, part: &str) -> String {
-    let said = |event: &HostEvent| match event {
-        HostEvent::Message(message) if message.room_id == room && message.sender == Lab::BOT => {
-            let body = &message.body;
-            body.contains(part).then(|| body.clone())
-        }
-        _ => None,
-    };
-    host.events().wait(part, PATIENCE, said).unwrap()
-}
-
-/// The link in what the bot said.
-fn link(words: &str) -> String {
-    let mut words = words.split_whitespace();
-    words.find(|word| word.contains("/#")).unwrap().to_owned()
 }
 
 #[test]

@@ -12,8 +12,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use vestibule_e2e::{Guest, Meeting, contains, lab_with};
-use vestibule_lab::{Host, HostEvent, Lab, NioHost, Options};
+use vestibule_e2e::{Guest, Meeting, contains, lab_with, link, told};
+use vestibule_lab::{Host, NioHost, Options};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const NAME: &str = "Canaryguest";
@@ -25,22 +25,6 @@ const HOST_SAYS: &str = "canary-host-55c0e2";
 const LIFE: &str = "0.00029";
 /// A few seconds.
 const KEEP: &str = "0.00006";
-
-fn told(host: &mut NioHost, room: &str, part: &str) -> String {
-    let said = |event: &HostEvent| match event {
-        HostEvent::Message(message) if message.room_id == room && message.sender == Lab::BOT => {
-            let body = &message.body;
-            body.contains(part).then(|| body.clone())
-        }
-        _ => None,
-    };
-    host.events().wait(part, PATIENCE, said).unwrap()
-}
-
-fn link(words: &str) -> String {
-    let mut words = words.split_whitespace();
-    words.find(|word| word.contains("/#")).unwrap().to_owned()
-}
 
 fn get(host: &mut NioHost, path: &str) -> (u16, serde_json::Value) {
     host.request("GET", path, None).unwrap()
