@@ -47,6 +47,8 @@ struct State {
     shown: HashMap<PortalId, Instant>,
     /// Whether the homeserver has presence: until when the answer holds.
     known: Option<(bool, Instant)>,
+    /// The last look found a guest offline who had just been shown.
+    missed: bool,
 }
 
 impl State {
@@ -72,6 +74,12 @@ impl State {
     }
 
     fn learn(&mut self, has_presence: bool, now: Instant) {
+        // Once says nothing: the ghost's own reading of its inbox may just have ended, and with it
+        // its presence.
+        if !has_presence && !std::mem::replace(&mut self.missed, true) {
+            return;
+        }
+        self.missed = false;
         self.known = Some((has_presence, now + REST));
         if !has_presence {
             self.shown.clear();
@@ -174,6 +182,8 @@ mod tests {
             state.is_unsure(start + REST),
             "it may have been switched off"
         );
+        state.learn(false, start);
+        assert!(state.admit(page(1), start), "one look says nothing");
         state.learn(false, start);
         assert!(!state.admit(page(1), start));
         assert!(state.admit(page(1), start + REST));
