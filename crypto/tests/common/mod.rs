@@ -8,6 +8,7 @@
 )]
 
 pub mod raw;
+pub mod several;
 
 use std::collections::BTreeMap;
 
