@@ -1,15 +1,7 @@
 //! Events of the room: which are shown, which wait, and which are not believed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
 
-mod common;
-
-use common::raw::*;
-use common::*;
+use crate::common::raw::*;
+use crate::common::*;
 use serde_json::json;
 use vestibule_crypto::{Item, Undecryptable};
 

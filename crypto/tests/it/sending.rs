@@ -1,15 +1,7 @@
 //! Who gets a room key, when a new one is made, and what stops sending.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
 
-mod common;
-
-use common::raw::*;
-use common::*;
+use crate::common::raw::*;
+use crate::common::*;
 use serde_json::{Value, json};
 use vestibule_crypto::{Blocked, CryptoError, HostIdentity, Prepare};
 

@@ -1,17 +1,9 @@
 //! Damage, disorder, restarts, and stored state of every format so far.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::raw::*;
-use common::*;
+use crate::common::raw::*;
+use crate::common::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use vestibule_crypto::{Item, Machine, Prepare, Undecryptable, decode_base64, encode_base64};
@@ -322,7 +314,7 @@ proptest! {
 
 /// Records as the first version wrote them, with an event that the stored room key reads, one that
 /// waits, and a to-device event for a stored Olm session.
-const FIRST_FORMAT: &str = include_str!("fixtures/records-1.json");
+const FIRST_FORMAT: &str = include_str!("../fixtures/records-1.json");
 
 #[test]
 fn records_of_the_first_format_still_open() {

@@ -1,10 +1,4 @@
 //! A device of the host that does what no honest client does: it writes any payload, to anybody.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "test support"
-)]
 
 use serde_json::{Map, Value, json};
 use vestibule_crypto::Item;

@@ -1,15 +1,7 @@
 //! The host's identity and devices: what is pinned, what is a change, what doesn't count.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
 
-mod common;
-
-use common::raw::*;
-use common::*;
+use crate::common::raw::*;
+use crate::common::*;
 use serde_json::{Value, json};
 use vestibule_crypto::{Blocked, CryptoError, HostIdentity, Prepare};
 

@@ -1,15 +1,7 @@
 //! Keys that a device publishes, and what a bridge lets pass.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
 
-mod common;
-
-use common::raw::sign;
-use common::*;
+use crate::common::raw::sign;
+use crate::common::*;
 use serde_json::{Map, Value, json};
 use vestibule_crypto::{KeyError, verify_hello, verify_one_time_keys, verify_public_keys};
 

@@ -1,14 +1,6 @@
 //! Olm sessions that one side lost, and how the two find together again.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use serde_json::Value;
 use vestibule_crypto::{Prepare, Refused, Undecryptable};
 

@@ -1,11 +1,4 @@
 //! Two people, a homeserver that keeps keys, and machines whose every change goes through a store.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "test support, each test uses a part"
-)]
 
 pub mod raw;
 

@@ -1,14 +1,6 @@
 //! Two machines talk with each other.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use vestibule_crypto::{Prepare, Undecryptable};
 
 #[test]

@@ -1,17 +1,9 @@
 //! What a machine refuses to take in, one test for each check.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod common;
 
 use std::collections::BTreeMap;
 
-use common::raw::*;
-use common::*;
+use crate::common::raw::*;
+use crate::common::*;
 use serde_json::{Value, json};
 use vestibule_crypto::{Refused, Undecryptable};
 
