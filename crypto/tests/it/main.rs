@@ -9,6 +9,7 @@
 
 mod common;
 
+mod corpus;
 mod healing;
 mod host_identity;
 mod publishing;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use vestibule_crypto::{
-    Changes, HostIdentity, Item, KeysReceived, Machine, Prepare, Received, Step, Undecryptable,
+    Changes, CryptoError, HostIdentity, Item, KeysReceived, Machine, Message, Prepare, Received,
+    Step, Undecryptable,
 };
 
 pub const GUEST: &str = "@_vestibule_1:example.org";
@@ -83,6 +84,15 @@ impl Device {
     pub fn encrypt(&mut self, body: &str, now: u64) -> Value {
         let step = self.machine.encrypt_text(ROOM, body, now).unwrap();
         self.step(step)
+    }
+
+    pub fn encrypt_message(
+        &mut self,
+        message: &Message<'_>,
+        now: u64,
+    ) -> Result<Value, CryptoError> {
+        let step = self.machine.encrypt(ROOM, message, now)?;
+        Ok(self.step(step))
     }
 
     pub fn receive_olm(&mut self, event: &Value, now: u64) -> Received {

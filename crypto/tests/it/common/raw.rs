@@ -49,7 +49,10 @@ pub struct RawDevice {
 
 impl RawDevice {
     pub fn new(id: &str, identity: Option<&Identity>) -> Self {
-        let account = Account::new();
+        Self::of(id, Account::new(), identity)
+    }
+
+    pub fn of(id: &str, account: Account, identity: Option<&Identity>) -> Self {
         let mut device_keys = json!({
             "user_id": HOST, "device_id": id,
             "algorithms": ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
@@ -120,8 +123,12 @@ impl RawDevice {
 
     /// Any payload as an Olm event to the guest.
     pub fn olm(&mut self, guest: &Device, payload: &Value) -> Value {
+        self.olm_bytes(guest, payload.to_string().as_bytes())
+    }
+
+    pub fn olm_bytes(&mut self, guest: &Device, plaintext: &[u8]) -> Value {
         let session = self.session.as_mut().unwrap();
-        let (message_type, body) = session.encrypt(payload.to_string()).unwrap().to_parts();
+        let (message_type, body) = session.encrypt(plaintext).unwrap().to_parts();
         json!({"type": "m.room.encrypted", "sender": HOST, "content": {
             "algorithm": "m.olm.v1.curve25519-aes-sha2",
             "sender_key": self.account.curve25519_key().to_base64(),
@@ -132,7 +139,11 @@ impl RawDevice {
 
     /// Any payload as a Megolm event.
     pub fn megolm(&mut self, event_id: &str, payload: &Value) -> Value {
-        let ciphertext = self.group.encrypt(payload.to_string()).to_base64();
+        self.megolm_bytes(event_id, payload.to_string().as_bytes())
+    }
+
+    pub fn megolm_bytes(&mut self, event_id: &str, plaintext: &[u8]) -> Value {
+        let ciphertext = self.group.encrypt(plaintext).to_base64();
         json!({"type": "m.room.encrypted", "sender": HOST, "event_id": event_id,
             "origin_server_ts": NOW, "content": {
                 "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": ciphertext,
