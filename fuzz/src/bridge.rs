@@ -15,23 +15,25 @@ use vestibule_bridge::store::{Change, Changes, Store as _, StoreTransaction as _
 use vestibule_bridge::testing::{MemoryStore, sample};
 use vestibule_bridge::time::Timestamp;
 
-/// A text message of the socket.
-pub fn frame(data: &[u8]) {
+/// A text message of the socket. Says whether the domain took it.
+pub fn frame(data: &[u8]) -> bool {
     inbox(data);
     // The socket hands over text only.
-    let Ok(frame) = str::from_utf8(data)
-        .map_err(drop)
-        .and_then(|text| serde_json::from_str::<ClientFrame>(text).map_err(drop))
-    else {
-        return;
+    let Ok(text) = str::from_utf8(data) else {
+        return false;
+    };
+    let Ok(frame) = serde_json::from_str::<ClientFrame>(text) else {
+        return false;
     };
     let written = serde_json::to_string(&frame).expect("a frame can be written");
     let again: ClientFrame = serde_json::from_str(&written).expect("what was written reads");
     assert_eq!(again, frame);
-    if let Some(input) = input(frame)
-        && let Ok(decision) = decided(input)
-    {
-        decision.changes.0.iter().for_each(check);
+    match input(frame).map(decided) {
+        Some(Ok(decision)) => {
+            decision.changes.0.iter().for_each(check);
+            true
+        }
+        Some(Err(_)) | None => false,
     }
 }
 
