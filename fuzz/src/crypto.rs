@@ -21,6 +21,8 @@ use crate::common::raw::{Identity, RawDevice, ed25519, sign, text_payload};
 use crate::common::{Device, GUEST, HOST, NOW, ROOM, SECOND};
 
 const FIXTURE: &str = include_str!("../../crypto/tests/fixtures/fuzz.json");
+/// Records as they were when a machine knew one other user.
+const ONE_HOST: &str = include_str!("../../crypto/tests/fixtures/one-host.json");
 /// When the guest may claim again for the device that had no key.
 const LATER: u64 = NOW + 31 * SECOND;
 
@@ -227,13 +229,18 @@ fn claimed(guest: &mut Device, answer: &Value) {
     let _ = guest.prepare(LATER);
 }
 
-/// Stored records with one of them altered: the first byte chooses it. After `+` the rest is laid
-/// over its object, after `*` over its pickle, else it is the whole.
+/// Stored records with one of them altered: the first byte chooses it, from 128 on among those of the
+/// first format. After `+` the rest is laid over its object, after `*` over its pickle, else it is
+/// the whole.
 pub fn records(data: &[u8]) {
     let [which, mode, rest @ ..] = data else {
         return;
     };
-    let mut records = stored();
+    let mut records = if *which < 128 {
+        stored(fixture())
+    } else {
+        stored(&serde_json::from_str(ONE_HOST).expect("a fixture"))
+    };
     let key = records.keys().nth(usize::from(*which) % records.len());
     let key = key.expect("there are records").clone();
     let old = records.remove(&key).expect("a record");
@@ -453,6 +460,7 @@ fn laid_over(honest: Value, patch: &Value) -> Value {
             }
             Value::Array(values)
         }
+        (honest, Value::Object(patches)) if patches.is_empty() => honest,
         (_, patch) => patch.clone(),
     }
 }
@@ -466,17 +474,17 @@ fn part<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_value(fixture()[name].clone()).expect("a part of the fixture")
 }
 
-fn stored() -> BTreeMap<String, Vec<u8>> {
-    let records: BTreeMap<String, String> = part("records");
-    let bytes = |text: String| decode_base64(&text).expect("base64");
+fn stored(fixture: &Value) -> BTreeMap<String, Vec<u8>> {
+    let records = fixture["records"].as_object().expect("records");
+    let bytes = |text: &Value| decode_base64(text.as_str().expect("text")).expect("base64");
     records
-        .into_iter()
-        .map(|(key, text)| (key, bytes(text)))
+        .iter()
+        .map(|(key, text)| (key.clone(), bytes(text)))
         .collect()
 }
 
 fn guest() -> Device {
-    let records = stored();
+    let records = stored(fixture());
     let machine = Machine::open(records.clone()).expect("stored records");
     Device { machine, records }
 }
