@@ -24,6 +24,8 @@ export interface CryptoMachine {
   /** Gives `Item[]`: what waited for the host's new identity to be accepted. */
   acceptIdentity(): string;
   keysChanged(): void;
+  /** The host joined, left or was invited: the next message begins a new session, with their devices of then. */
+  membershipChanged(roomId: string): void;
   /** Whether a room key waits for a `/keys/query` answer, so that one should be asked for at once. */
   wantsKeys(): boolean;
   /** Whether `heal` has something to do now. */

@@ -109,6 +109,10 @@ export class FakeMachine implements CryptoMachine {
     this.change({ known: false });
   }
 
+  membershipChanged(): void {
+    this.change({ known: false, shared: false, toDevice: null });
+  }
+
   wantsKeys(): boolean {
     return false;
   }
