@@ -22,6 +22,7 @@ mod object;
 mod olm;
 mod outbound;
 mod peer;
+mod pickle;
 mod place;
 mod published;
 mod records;

@@ -13,6 +13,7 @@ use zeroize::Zeroize;
 
 use crate::error::{CryptoError, OpenError};
 use crate::object::Object;
+use crate::pickle;
 
 /// The format of every record written now.
 const VERSION: u8 = 2;
@@ -97,14 +98,16 @@ impl Changes {
     /// leaves whose state is not in its changes.
     fn write(&mut self, key: String, object: Object, pickle: Option<&impl Serialize>) {
         let mut bytes = vec![VERSION];
-        let mut written = serde_json::to_writer(&mut bytes, &object.into_map());
-        if let (Ok(()), Some(pickle)) = (&written, pickle) {
+        let written = serde_json::to_writer(&mut bytes, &object.into_map());
+        let mut written = written.is_ok();
+        if let Some(pickle) = pickle {
             bytes.push(PICKLE);
-            written = serde_json::to_writer(&mut bytes, pickle);
+            written &= pickle::write(pickle, &mut bytes).is_some();
         }
-        match written {
-            Ok(()) => self.set(key, Some(bytes)),
-            Err(_) => self.failed = true,
+        if written {
+            self.set(key, Some(bytes));
+        } else {
+            self.failed = true;
         }
     }
 
@@ -204,7 +207,7 @@ impl<'a> Record<'a> {
     }
 
     pub(crate) fn unpickle<T: DeserializeOwned>(&self) -> Result<T, OpenError> {
-        serde_json::from_slice(self.pickle).map_err(|_| OpenError::Damaged(self.kind))
+        pickle::read(self.pickle).ok_or(OpenError::Damaged(self.kind))
     }
 }
 
@@ -246,14 +249,14 @@ mod tests {
     #[test]
     fn a_record_and_its_pickle_come_back() {
         let mut changes = Changes::default();
-        changes.put_pickle("a".to_owned(), one("two\nlines"), &["x\ny"]);
+        changes.put_pickle("a".to_owned(), one("two\nlines"), &["x", "y"]);
         let bytes = changes.into_records()["a"].clone().unwrap();
         let record = Record::read("a", &bytes).unwrap();
         assert_eq!(
             record.parse(|o| Some(o["text"].clone())).unwrap(),
             json!("two\nlines")
         );
-        assert_eq!(record.unpickle::<Vec<String>>().unwrap(), ["x\ny"]);
+        assert_eq!(record.unpickle::<Vec<String>>().unwrap(), ["x", "y"]);
     }
 
     #[test]
