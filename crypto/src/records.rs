@@ -11,9 +11,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
+use crate::compact;
 use crate::error::{CryptoError, OpenError};
 use crate::object::Object;
-use crate::pickle;
 
 /// The format of every record written now.
 const VERSION: u8 = 2;
@@ -98,11 +98,10 @@ impl Changes {
     /// leaves whose state is not in its changes.
     fn write(&mut self, key: String, object: Object, pickle: Option<&impl Serialize>) {
         let mut bytes = vec![VERSION];
-        let written = serde_json::to_writer(&mut bytes, &object.into_map());
-        let mut written = written.is_ok();
+        let mut written = compact::write(object.members(), &mut bytes).is_some();
         if let Some(pickle) = pickle {
             bytes.push(PICKLE);
-            written &= pickle::write(pickle, &mut bytes).is_some();
+            written &= compact::write(pickle, &mut bytes).is_some();
         }
         if written {
             self.set(key, Some(bytes));
@@ -207,7 +206,7 @@ impl<'a> Record<'a> {
     }
 
     pub(crate) fn unpickle<T: DeserializeOwned>(&self) -> Result<T, OpenError> {
-        pickle::read(self.pickle).ok_or(OpenError::Damaged(self.kind))
+        compact::read(self.pickle).ok_or(OpenError::Damaged(self.kind))
     }
 }
 
@@ -238,11 +237,7 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_encoded_stops_the_step() {
         let mut changes = Changes::default();
-        changes.put_pickle(
-            "a".to_owned(),
-            Object::default(),
-            &BTreeMap::from([(vec![1], 1)]),
-        );
+        changes.put_pickle("a".to_owned(), Object::default(), &1.5);
         assert_eq!(changes.take(), Err(CryptoError::Unencodable));
     }
 

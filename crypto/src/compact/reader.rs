@@ -1,13 +1,17 @@
 //! Reads a pickle: JSON without spaces and escapes, as it is written here.
 
-use std::fmt;
-
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess,
     VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
+
+use super::mistake::Mistake;
+
+mod key;
+
+use key::Key;
 
 /// Deeper than any pickle nests.
 const MAX_DEPTH: usize = 32;
@@ -22,11 +26,7 @@ pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
     reader.rest.is_empty().then_some(value)
 }
 
-/// Why doesn't matter: the record is damaged.
-#[derive(Debug)]
-pub(super) struct Unreadable;
-
-type Read<T> = Result<T, Unreadable>;
+type Read<T> = Result<T, Mistake>;
 
 struct Reader<'de> {
     rest: &'de [u8],
@@ -35,7 +35,7 @@ struct Reader<'de> {
 
 impl<'de> Reader<'de> {
     fn peek(&self) -> Read<u8> {
-        self.rest.first().copied().ok_or(Unreadable)
+        self.rest.first().copied().ok_or(Mistake)
     }
 
     fn eat(&mut self, word: &[u8]) -> bool {
@@ -49,16 +49,12 @@ impl<'de> Reader<'de> {
     }
 
     fn expect(&mut self, word: &[u8]) -> Read<()> {
-        if self.eat(word) {
-            Ok(())
-        } else {
-            Err(Unreadable)
-        }
+        if self.eat(word) { Ok(()) } else { Err(Mistake) }
     }
 
     fn number(&mut self) -> Read<u64> {
         let digits = self.rest.iter().take_while(|b| b.is_ascii_digit()).count();
-        let (digits, rest) = self.rest.split_at_checked(digits).ok_or(Unreadable)?;
+        let (digits, rest) = self.rest.split_at_checked(digits).ok_or(Mistake)?;
         self.rest = rest;
         parse_number(digits)
     }
@@ -68,19 +64,19 @@ impl<'de> Reader<'de> {
         let end = self.rest.iter().position(|b| *b == b'"');
         let (text, rest) = self
             .rest
-            .split_at_checked(end.ok_or(Unreadable)?)
-            .ok_or(Unreadable)?;
+            .split_at_checked(end.ok_or(Mistake)?)
+            .ok_or(Mistake)?;
         self.rest = rest.get(1..).unwrap_or_default();
         if text.contains(&b'\\') {
-            return Err(Unreadable);
+            return Err(Mistake);
         }
-        std::str::from_utf8(text).map_err(|_| Unreadable)
+        std::str::from_utf8(text).map_err(|_| Mistake)
     }
 
     fn deeper(&mut self) -> Read<()> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(Unreadable);
+            return Err(Mistake);
         }
         Ok(())
     }
@@ -123,12 +119,12 @@ impl<'de> Reader<'de> {
 }
 
 fn parse_number(digits: &[u8]) -> Read<u64> {
-    let text = std::str::from_utf8(digits).map_err(|_| Unreadable)?;
-    text.parse().map_err(|_| Unreadable)
+    let text = std::str::from_utf8(digits).map_err(|_| Mistake)?;
+    text.parse().map_err(|_| Mistake)
 }
 
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
-    type Error = Unreadable;
+    type Error = Mistake;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
         match self.peek()? {
@@ -280,7 +276,7 @@ impl<'a, 'de> Members<'a, 'de> {
 }
 
 impl<'de> SeqAccess<'de> for &mut Members<'_, 'de> {
-    type Error = Unreadable;
+    type Error = Mistake;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Read<Option<T::Value>> {
         if !self.next(b"]")? {
@@ -291,7 +287,7 @@ impl<'de> SeqAccess<'de> for &mut Members<'_, 'de> {
 }
 
 impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
-    type Error = Unreadable;
+    type Error = Mistake;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Read<Option<K::Value>> {
         if !self.next(b"}")? {
@@ -308,7 +304,7 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
 
 /// A variant with something in it: `{"Name":value}`.
 impl<'de> EnumAccess<'de> for &mut Reader<'de> {
-    type Error = Unreadable;
+    type Error = Mistake;
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Read<(V::Value, Self)> {
@@ -319,7 +315,7 @@ impl<'de> EnumAccess<'de> for &mut Reader<'de> {
 }
 
 impl<'de> VariantAccess<'de> for &mut Reader<'de> {
-    type Error = Unreadable;
+    type Error = Mistake;
 
     fn unit_variant(self) -> Read<()> {
         self.expect(b"null")
@@ -339,75 +335,5 @@ impl<'de> VariantAccess<'de> for &mut Reader<'de> {
         visitor: V,
     ) -> Read<V::Value> {
         self.object(visitor)
-    }
-}
-
-/// The name of a member; JSON writes numbers as text there.
-struct Key<'de>(&'de str);
-
-impl<'de> Deserializer<'de> for Key<'de> {
-    type Error = Unreadable;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
-        visitor.visit_borrowed_str(self.0)
-    }
-
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
-        visitor.visit_u64(parse_number(self.0.as_bytes())?)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Read<V::Value> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unreadable")
-    }
-}
-
-impl std::error::Error for Unreadable {}
-
-impl de::Error for Unreadable {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self
-    }
-
-    fn invalid_type(_: de::Unexpected<'_>, _: &dyn de::Expected) -> Self {
-        Self
-    }
-
-    fn invalid_value(_: de::Unexpected<'_>, _: &dyn de::Expected) -> Self {
-        Self
-    }
-
-    fn invalid_length(_: usize, _: &dyn de::Expected) -> Self {
-        Self
-    }
-
-    fn unknown_variant(_: &str, _: &'static [&'static str]) -> Self {
-        Self
-    }
-
-    fn unknown_field(_: &str, _: &'static [&'static str]) -> Self {
-        Self
-    }
-
-    fn missing_field(_: &'static str) -> Self {
-        Self
-    }
-
-    fn duplicate_field(_: &'static str) -> Self {
-        Self
     }
 }
