@@ -16,6 +16,8 @@ use crate::records::Changes;
 
 mod early;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use early::RoomKey;
 use early::{Held, Waiting};
@@ -24,6 +26,9 @@ use session::{Owner, RoomSession, Seen};
 /// How long a session is kept after the next one of its device came: messages may wait at the bridge
 /// and come after a key that was sent later.
 const GRACE_MS: u64 = 8 * 24 * 3_600_000;
+/// Sessions kept of one sender; the one that came first gives way. Anybody whom this device talks
+/// with can make any number, and none is used up by a hundred messages a day in eight days.
+const MAX_SESSIONS: usize = 500;
 /// Events of one sender that wait for a key; the oldest gives way.
 const MAX_WAITING: usize = 200;
 /// Room keys of one sender's devices not yet trusted; the oldest gives way.
@@ -165,10 +170,20 @@ impl Inbound {
             self.sessions.remove(known);
         }
         self.drop_old(&owner, now, changes);
+        self.make_room(&owner.sender, changes);
         let added = RoomSession { owner, session };
         added.save(changes);
         self.sessions.push(added);
         Ok(self.decrypt_waiting(&key.room_id, &key.session_id, changes))
+    }
+
+    fn make_room(&mut self, sender: &str, changes: &mut Changes) {
+        let theirs = || self.sessions.iter().enumerate();
+        let theirs = || theirs().filter(|(_, session)| session.owner.sender == sender);
+        let first = theirs().min_by_key(|(_, session)| session.owner.received_at);
+        if let Some((first, _)) = first.filter(|_| theirs().count() >= MAX_SESSIONS) {
+            changes.delete(self.sessions.remove(first).record_key());
+        }
     }
 
     fn position(&self, room_id: &str, session_id: &str) -> Option<usize> {
@@ -346,53 +361,5 @@ impl Inbound {
             }
             !replaced
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-    use crate::object::Object;
-    use vodozemac::megolm::GroupSession;
-
-    #[test]
-    fn a_session_decrypts_only_for_its_owner() {
-        let mut group = GroupSession::new(SessionConfig::version_1());
-        let mut inbound = Inbound::default();
-        let mut changes = Changes::default();
-        let key = RoomKey {
-            sender: "@alice:example.org".to_owned(),
-            sender_curve25519: "c".to_owned(),
-            sender_ed25519: "e".to_owned(),
-            room_id: "!r".to_owned(),
-            session_id: group.session_id(),
-            session_key: group.session_key(),
-        };
-        inbound.add(&key, 0, &mut changes).unwrap();
-        let payload =
-            r#"{"type":"m.room.message","room_id":"!r","content":{"msgtype":"m.text","body":"x"}}"#;
-        let content = Object::default()
-            .text("algorithm", crate::MEGOLM)
-            .text("session_id", &key.session_id)
-            .text("ciphertext", &group.encrypt(payload).to_base64())
-            .into_map();
-        let mut receive = |sender: &str| {
-            let envelope = Envelope {
-                room_id: "!r".to_owned(),
-                event_id: "$1".to_owned(),
-                sender: sender.to_owned(),
-                ts: 0,
-            };
-            inbound.receive(envelope, &content, &mut changes)
-        };
-        assert!(matches!(
-            receive("@bob:example.org"),
-            Item::Undecryptable {
-                reason: Undecryptable::Mismatch,
-                ..
-            }
-        ));
-        assert!(matches!(receive("@alice:example.org"), Item::Text { .. }));
     }
 }

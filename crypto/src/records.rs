@@ -133,15 +133,16 @@ impl Changes {
     }
 }
 
+impl Changes {
+    fn wipe(&mut self) {
+        let values = self.records.iter_mut().map(|(_, value)| value);
+        values.flatten().for_each(Zeroize::zeroize);
+    }
+}
+
 impl Drop for Changes {
     fn drop(&mut self) {
-        for bytes in self
-            .records
-            .iter_mut()
-            .filter_map(|(_, value)| value.as_mut())
-        {
-            bytes.zeroize();
-        }
+        self.wipe();
     }
 }
 
@@ -273,6 +274,18 @@ mod tests {
             Err(OpenError::Damaged("host"))
         );
         assert_eq!(record.unpickle::<u8>(), Err(OpenError::Damaged("host")));
+    }
+
+    #[test]
+    fn what_is_wiped_is_gone() {
+        let mut changes = Changes::default();
+        changes.put("account".to_owned(), one("secret"));
+        changes.put("peer".to_owned(), one("secret"));
+        changes.delete("host".to_owned());
+        changes.wipe();
+        let left = changes.iter().filter_map(|(_, value)| value);
+        assert_eq!(left.map(<[u8]>::len).sum::<usize>(), 0);
+        assert!(std::mem::needs_drop::<Changes>());
     }
 
     #[test]

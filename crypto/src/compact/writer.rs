@@ -1,6 +1,7 @@
 //! Writes as serde_json would.
 
 use serde::ser::{Serialize, Serializer};
+use zeroize::Zeroize as _;
 
 use super::mistake::Mistake;
 
@@ -20,7 +21,7 @@ struct Writer<'a>(&'a mut Vec<u8>);
 
 impl<'a> Writer<'a> {
     fn put(self, text: &[u8]) -> Written {
-        self.0.extend_from_slice(text);
+        append(self.0, text);
         Ok(())
     }
 
@@ -42,13 +43,13 @@ impl<'a> Writer<'a> {
 
     fn signed(self, number: i64) -> Written {
         if number < 0 {
-            self.0.push(b'-');
+            append(self.0, b"-");
         }
         self.number(number.unsigned_abs())
     }
 
     fn text(self, text: &str) {
-        self.0.push(b'"');
+        append(self.0, b"\"");
         for byte in text.bytes() {
             let short = match byte {
                 b'"' | b'\\' => byte,
@@ -59,22 +60,21 @@ impl<'a> Writer<'a> {
                 b'\r' => b'r',
                 0..b' ' => {
                     let [high, low] = [byte >> 4, byte & 15].map(hex_digit);
-                    self.0
-                        .extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+                    append(self.0, &[b'\\', b'u', b'0', b'0', high, low]);
                     continue;
                 }
                 _ => {
-                    self.0.push(byte);
+                    append(self.0, &[byte]);
                     continue;
                 }
             };
-            self.0.extend_from_slice(&[b'\\', short]);
+            append(self.0, &[b'\\', short]);
         }
-        self.0.push(b'"');
+        append(self.0, b"\"");
     }
 
     fn open(self, bracket: u8, end: &'static [u8]) -> Members<'a> {
-        self.0.push(bracket);
+        append(self.0, &[bracket]);
         Members {
             out: self.0,
             first: true,
@@ -85,11 +85,23 @@ impl<'a> Writer<'a> {
     /// What an enum's variant holds stands in an object under its name.
     fn variant(self, name: &str) -> Self {
         let Self(out) = self;
-        out.push(b'{');
+        append(out, b"{");
         Writer(out).text(name);
-        out.push(b':');
+        append(out, b":");
         Self(out)
     }
+}
+
+/// Vec would leave what it held behind when it moves to a larger place.
+fn append(out: &mut Vec<u8>, bytes: &[u8]) {
+    let needed = out.len() + bytes.len();
+    if needed > out.capacity() {
+        let mut larger = Vec::with_capacity(needed.max(2 * out.capacity()));
+        larger.extend_from_slice(out);
+        out.zeroize();
+        *out = larger;
+    }
+    out.extend_from_slice(bytes);
 }
 
 fn hex_digit(half: u8) -> u8 {

@@ -5,7 +5,7 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant,
 };
 
-use super::{Writer, Written};
+use super::{Writer, Written, append};
 use crate::compact::mistake::Mistake;
 
 /// A list or an object that is being written.
@@ -18,14 +18,14 @@ pub(super) struct Members<'a> {
 impl Members<'_> {
     fn next(&mut self) -> Writer<'_> {
         if !std::mem::take(&mut self.first) {
-            self.out.push(b',');
+            append(self.out, b",");
         }
         Writer(self.out)
     }
 
     fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Written {
         self.next().text(name);
-        self.out.push(b':');
+        append(self.out, b":");
         value.serialize(Writer(self.out))
     }
 
@@ -92,18 +92,22 @@ impl SerializeMap for Members<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Written {
         let Writer(out) = self.next();
-        let start = out.len();
-        key.serialize(Writer(out))?;
+        let mut name = Vec::new();
+        key.serialize(Writer(&mut name))?;
         // JSON has only text for a name.
-        if out.get(start) != Some(&b'"') {
-            out.insert(start, b'"');
-            out.push(b'"');
+        let quote: &[u8] = if name.first() == Some(&b'"') {
+            b""
+        } else {
+            b"\""
+        };
+        for part in [quote, &name, quote] {
+            append(out, part);
         }
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
-        self.out.push(b':');
+        append(self.out, b":");
         value.serialize(Writer(self.out))
     }
 
