@@ -14,8 +14,7 @@ pub(super) const COMMAND: Command = Command {
     arguments: "N",
     summary: "show a chat's safety code, to compare it with your guest",
     details: "N is a number from the list, or the label. The guest sees their code in the menu of their page. Read \
-              the two to each other by phone, or face to face: if they are the same, nobody has put another key \
-              between you.",
+              the two to each other by phone, or face to face: if they differ, somebody may stand between you.",
     role: Role::Host,
     place: Place::Hosts,
     reads: Reads::Which(carry_out),
