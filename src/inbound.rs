@@ -10,7 +10,7 @@ use vestibule_appservice::http::{HandlerError, HandlerFuture, TransactionHandler
 use vestibule_appservice::transaction::{self, Ephemeral, Transaction};
 use vestibule_bridge::ghost::is_ghost;
 use vestibule_bridge::id::{DeviceId, EventId, PortalId, RoomId, UserId};
-use vestibule_bridge::input::{Input, Membership, RoomEvent, RoomEventKind, ToDevice};
+use vestibule_bridge::input::{Came, Input, Membership, RoomEvent, RoomEventKind, ToDevice};
 use vestibule_bridge::portal::HostRead;
 use vestibule_bridge::store::{Facts, Read, Store};
 use vestibule_bridge::time::Timestamp;
@@ -268,6 +268,7 @@ fn kind(event: &transaction::RoomEvent) -> RoomEventKind {
                 membership,
             }
         }
+        ("m.room.encryption", Some("")) => RoomEventKind::Encryption,
         (_, Some(_)) => RoomEventKind::State,
         ("m.room.encrypted", None) => RoomEventKind::Encrypted {
             content: event.content.clone(),
@@ -276,6 +277,7 @@ fn kind(event: &transaction::RoomEvent) -> RoomEventKind {
             msgtype: text("msgtype").unwrap_or_default().to_owned(),
             body: text("body").unwrap_or_default().to_owned(),
             related: event.content.get("m.relates_to").is_some(),
+            came: Came::Plain,
         },
         // Room version 11 moved the field into the content (MSC2174); the server still sends both.
         ("m.room.redaction", None) => match event.redacts.as_deref().or_else(|| text("redacts")) {

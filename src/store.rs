@@ -37,8 +37,8 @@ use sweep::Deleted;
 pub use transaction::RocksTransaction;
 
 /// The layout of the families that this program knows. Layout 1 had rows without checksums, layout 2
-/// no alarms and no counts, layout 3 no serials.
-const SCHEMA: u64 = 4;
+/// no alarms and no counts, layout 3 no serials, layout 4 no device of the bot's own.
+const SCHEMA: u64 = 5;
 const SCHEMA_KEY: &[u8] = b"schema";
 const TRANSACTIONS_KEY: &[u8] = b"transactions";
 const COUNTS_KEY: &[u8] = b"counts";
@@ -265,12 +265,18 @@ fn settle(path: &Path, db: &mut DB) -> Result<(), SettleError> {
             lost.extend(migrate::from_1(db)?);
             migrate::from_2(db)?;
             migrate::from_3(db)?;
+            migrate::from_4(db)?;
         }
         Some(2) => {
             migrate::from_2(db)?;
             migrate::from_3(db)?;
+            migrate::from_4(db)?;
         }
-        Some(3) => migrate::from_3(db)?,
+        Some(3) => {
+            migrate::from_3(db)?;
+            migrate::from_4(db)?;
+        }
+        Some(4) => migrate::from_4(db)?,
         Some(_) => return Err(SettleError::TooNew),
     }
     for name in Family::DROPPED {
