@@ -16,9 +16,12 @@ pub use kind::{Ring, Unsupported};
 pub enum Item {
     /// A message.
     Text {
+        /// The room it came in.
+        #[serde(skip)]
+        room_id: String,
         /// The event's id.
         event_id: String,
-        /// Who wrote it: always the host.
+        /// Who wrote it: always a peer.
         sender: String,
         /// The homeserver's time of the event, in milliseconds since the Unix epoch.
         ts: u64,
@@ -31,12 +34,18 @@ pub enum Item {
         /// are shown in the order in which they are written, as one talk.
         #[serde(skip_serializing_if = "Option::is_none")]
         reply_to: Option<String>,
+        /// The id of the event that its thread hangs from.
+        #[serde(skip)]
+        thread: Option<String>,
     },
     /// An earlier event was taken back.
     Redaction {
+        /// The room it came in.
+        #[serde(skip)]
+        room_id: String,
         /// The event's id.
         event_id: String,
-        /// Who took it back: always the host.
+        /// Who took it back: always a peer.
         sender: String,
         /// The homeserver's time of the event, in milliseconds since the Unix epoch.
         ts: u64,
@@ -45,9 +54,12 @@ pub enum Item {
     },
     /// Something that a text chat doesn't show.
     Unsupported {
+        /// The room it came in.
+        #[serde(skip)]
+        room_id: String,
         /// The event's id.
         event_id: String,
-        /// Who sent it: always the host.
+        /// Who sent it: always a peer.
         sender: String,
         /// The homeserver's time of the event, in milliseconds since the Unix epoch.
         ts: u64,
@@ -59,9 +71,12 @@ pub enum Item {
     },
     /// A message that couldn't be read.
     Undecryptable {
+        /// The room it came in.
+        #[serde(skip)]
+        room_id: String,
         /// The event's id.
         event_id: String,
-        /// Who sent it: always the host.
+        /// Who sent it: always a peer.
         sender: String,
         /// The homeserver's time of the event, in milliseconds since the Unix epoch.
         ts: u64,
@@ -99,14 +114,16 @@ pub enum Undecryptable {
 /// The parts of an event outside its encryption.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Envelope {
+    pub(crate) room_id: String,
     pub(crate) event_id: String,
     pub(crate) sender: String,
     pub(crate) ts: u64,
 }
 
 impl Envelope {
-    pub(crate) fn read(event: &Map<String, Value>) -> Option<Self> {
+    pub(crate) fn read(room_id: &str, event: &Map<String, Value>) -> Option<Self> {
         Some(Self {
+            room_id: room_id.to_owned(),
             event_id: text(event, "event_id")?.to_owned(),
             sender: text(event, "sender")?.to_owned(),
             ts: event
@@ -118,11 +135,13 @@ impl Envelope {
 
     pub(crate) fn unsupported(self, what: Unsupported, ring: Option<Ring>) -> Item {
         let Self {
+            room_id,
             event_id,
             sender,
             ts,
         } = self;
         Item::Unsupported {
+            room_id,
             event_id,
             sender,
             ts,
@@ -133,11 +152,13 @@ impl Envelope {
 
     pub(crate) fn undecryptable(self, reason: Undecryptable) -> Item {
         let Self {
+            room_id,
             event_id,
             sender,
             ts,
         } = self;
         Item::Undecryptable {
+            room_id,
             event_id,
             sender,
             ts,
@@ -147,11 +168,13 @@ impl Envelope {
 
     pub(crate) fn redaction(self, redacts: String) -> Item {
         let Self {
+            room_id,
             event_id,
             sender,
             ts,
         } = self;
         Item::Redaction {
+            room_id,
             event_id,
             sender,
             ts,
@@ -169,17 +192,20 @@ impl Envelope {
             }
         };
         let Self {
+            room_id,
             event_id,
             sender,
             ts,
         } = self;
         Item::Text {
+            room_id,
             event_id,
             sender,
             ts,
             text_kind,
             body,
             reply_to: reply_to(content).map(str::to_owned),
+            thread: thread(content).map(str::to_owned),
         }
     }
 }
@@ -212,6 +238,12 @@ fn relation(content: &Map<String, Value>) -> Option<&str> {
     content.get("m.relates_to")?.get("rel_type")?.as_str()
 }
 
+fn thread(content: &Map<String, Value>) -> Option<&str> {
+    let thread = relation(content) == Some("m.thread");
+    let root = content.get("m.relates_to")?.get("event_id")?;
+    root.as_str().filter(|_| thread)
+}
+
 fn reply_to(content: &Map<String, Value>) -> Option<&str> {
     let reply = content.get("m.relates_to")?.get("m.in_reply_to")?;
     reply.get("event_id")?.as_str()
@@ -225,6 +257,7 @@ mod tests {
 
     fn item(event_type: &str, content: Value) -> Item {
         let envelope = Envelope {
+            room_id: "!r:b".to_owned(),
             event_id: "$1".to_owned(),
             sender: "@a:b".to_owned(),
             ts: 5,

@@ -17,9 +17,12 @@ pub enum CryptoError {
     /// The text would make a ciphertext above the limit of a frame, 16 KiB.
     #[error("the text is longer than a message can be")]
     TooLong,
-    /// The answer to a key query says nothing about the host.
-    #[error("the answer holds no keys of the host")]
+    /// The answer to a key query says nothing about anybody that this device has met.
+    #[error("the answer holds no keys of a peer")]
     NoKeys,
+    /// A user that this device never met.
+    #[error("a user was named that was never met")]
+    Stranger,
     /// State couldn't be written down; nothing may leave.
     #[error("the state could not be encoded")]
     Unencodable,
@@ -37,6 +40,7 @@ impl CryptoError {
             Self::NotReady => "not_ready",
             Self::TooLong => "too_long",
             Self::NoKeys => "no_keys",
+            Self::Stranger => "stranger",
             Self::Unencodable => "unencodable",
             Self::BadKey => "bad_key",
         }
@@ -101,15 +105,15 @@ pub enum KeyError {
 /// what was there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// Its sender isn't the host.
-    NotHost,
+    /// Its sender is nobody that this device has met.
+    Stranger,
     /// Its type or algorithm isn't one that carries a room key here: forwarded keys, key requests,
     /// key bundles and anything unencrypted end here.
     Ignored,
     /// Not the shape it must have.
     Malformed,
     /// No Olm session decrypts it: damaged, repeated, or of a session that one side lost. A known
-    /// device of the host gets a new session then; see [`Machine::heal`].
+    /// device of a peer gets a new session then; see [`Machine::heal`].
     ///
     /// [`Machine::heal`]: crate::Machine::heal
     Olm,
@@ -119,8 +123,8 @@ pub enum Refused {
     Mismatch,
     /// `sender_device_keys` are there and not valid.
     DeviceKeys,
-    /// The sending device is not known or not signed by its owner. The key is held until the
-    /// host's keys are asked for again.
+    /// The sending device is not known or not signed by its owner. The key is held until its
+    /// owner's keys are asked for again.
     UnknownDevice,
     /// The room key disagrees with one that is already there.
     Conflict,

@@ -5,45 +5,48 @@ use serde_json::{Map, Value};
 
 use crate::error::OpenError;
 use crate::identity::elapsed;
-use crate::object::{Object, list, number, owned};
+use crate::object::{Object, list, number};
+use crate::place::Place;
 use crate::records::{Changes, Record, kind};
 
-/// A device gets one new session in this time: whoever sends it rubbish must not use up the
-/// one-time keys of the host.
+/// A device gets one new session in this time: whoever sends rubbish in its name must not use up
+/// its one-time keys.
 const PAUSE_MS: u64 = 3_600_000;
 
 #[derive(Default)]
 pub(crate) struct Healing {
     /// Devices that need a new session.
-    wedged: Vec<String>,
+    wedged: Vec<Place>,
     /// Devices that got one, and when.
-    healed: Vec<(String, u64)>,
-    /// The first messages of new sessions, until they are sure to be delivered.
+    healed: Vec<(Place, u64)>,
+    /// The first messages of new sessions by user and device, until they are sure to be delivered.
     pending: Map<String, Value>,
     /// Counts what was handed out, so that each has its own id.
     handed_out: u64,
 }
 
 impl Healing {
-    pub(crate) fn open(bytes: &[u8]) -> Result<Self, OpenError> {
-        Record::read(kind::HEALING, bytes)?.parse(|object| {
+    pub(crate) fn open(bytes: &[u8], host: Option<&str>) -> Result<Self, OpenError> {
+        let record = Record::read(kind::HEALING, bytes)?;
+        let host = record.host(host);
+        record.parse(|object| {
+            let place = |device: &Map<String, Value>| Place::from_object(device, host);
             Some(Self {
-                wedged: list(object, "wedged", |device| owned(device, "id"))?,
+                wedged: list(object, "wedged", place)?,
                 healed: list(object, "healed", |device| {
-                    Some((owned(device, "id")?, number(device, "at")?))
+                    Some((place(device)?, number(device, "at")?))
                 })?,
-                pending: object.get("pending")?.as_object()?.clone(),
+                pending: by_user(object.get("pending")?, host)?,
                 handed_out: number(object, "handed_out")?,
             })
         })
     }
 
     pub(crate) fn save(&self, changes: &mut Changes) {
-        let device = |id: &str| Object::default().text("id", id);
         let object = Object::default()
-            .list("wedged", &self.wedged, |id| device(id))
-            .list("healed", &self.healed, |(id, at)| {
-                device(id).number("at", *at)
+            .list("wedged", &self.wedged, Place::to_object)
+            .list("healed", &self.healed, |(device, at)| {
+                device.to_object().number("at", *at)
             })
             .value("pending", Value::Object(self.pending.clone()))
             .number("handed_out", self.handed_out);
@@ -51,31 +54,39 @@ impl Healing {
     }
 
     /// A message of that device could not be read. Whether that makes it one to heal.
-    pub(crate) fn notice(&mut self, device_id: &str, now: u64) -> bool {
-        let lately = |(id, at): &(String, u64)| id == device_id && elapsed(*at, now) < PAUSE_MS;
-        if self.is_wedged(device_id) || self.healed.iter().any(lately) {
+    pub(crate) fn notice(&mut self, device: Place, now: u64) -> bool {
+        let lately = |(known, at): &(Place, u64)| *known == device && elapsed(*at, now) < PAUSE_MS;
+        if self.is_wedged(&device) || self.healed.iter().any(lately) {
             return false;
         }
-        self.wedged.push(device_id.to_owned());
+        self.wedged.push(device);
         true
     }
 
-    pub(crate) fn is_wedged(&self, device_id: &str) -> bool {
-        self.wedged.iter().any(|id| id == device_id)
+    pub(crate) fn is_wedged(&self, device: &Place) -> bool {
+        self.wedged.contains(device)
     }
 
-    pub(crate) fn wedged(&self) -> impl Iterator<Item = &str> {
-        self.wedged.iter().map(String::as_str)
+    pub(crate) fn wedged(&self) -> impl Iterator<Item = &Place> {
+        self.wedged.iter()
     }
 
     /// The device has a new session, of which this is the first message.
-    pub(crate) fn healed(&mut self, device_id: &str, first: Value, now: u64) {
-        self.wedged.retain(|id| id != device_id);
+    pub(crate) fn healed(&mut self, device: &Place, first: Value, now: u64) {
+        self.wedged.retain(|known| known != device);
         self.healed
-            .retain(|(id, at)| id != device_id && elapsed(*at, now) < PAUSE_MS);
-        self.healed.push((device_id.to_owned(), now));
-        self.pending.insert(device_id.to_owned(), first);
+            .retain(|(known, at)| known != device && elapsed(*at, now) < PAUSE_MS);
+        self.healed.push((device.clone(), now));
+        device.address(&mut self.pending, first);
         self.handed_out = self.handed_out.saturating_add(1);
+    }
+
+    /// Nothing more is done for devices of that user.
+    pub(crate) fn forget(&mut self, user_id: &str, changes: &mut Changes) {
+        self.wedged.retain(|device| device.user_id != user_id);
+        self.healed.retain(|(device, _)| device.user_id != user_id);
+        self.pending.remove(user_id);
+        self.save(changes);
     }
 
     /// What is to be delivered, and the name that it is confirmed by.
@@ -96,4 +107,15 @@ impl Healing {
     fn id(&self) -> String {
         format!("heal.{}", self.handed_out)
     }
+}
+
+/// Messages by user and device. The first format has them by device alone, all for its one `host`.
+pub(crate) fn by_user(messages: &Value, host: Option<&str>) -> Option<Map<String, Value>> {
+    let messages = messages.as_object()?.clone();
+    Some(match host {
+        Some(host) if !messages.is_empty() => Object::default()
+            .value(host, Value::Object(messages))
+            .into_map(),
+        _ => messages,
+    })
 }

@@ -66,17 +66,35 @@ impl Identity {
         now: u64,
         changes: &mut Changes,
     ) -> Result<Self, CryptoError> {
-        let mut account = Account::new();
-        account.generate_one_time_keys(ONE_TIME_KEYS as usize);
-        account.generate_fallback_key();
         let cross_signing = CrossSigning {
             master: Ed25519SecretKey::new(),
             self_signing: Ed25519SecretKey::new(),
             user_signing: Ed25519SecretKey::new(),
         };
+        let identity = Self::with(user_id, device_id, cross_signing, now)?;
+        identity.save(changes);
+        identity.save_cross_signing(changes);
+        Ok(identity)
+    }
+
+    /// Another device of the same user.
+    #[cfg(feature = "bot")]
+    pub(crate) fn another(self, device_id: &str, now: u64) -> Result<Self, CryptoError> {
+        Self::with(&self.user_id, device_id, self.cross_signing, now)
+    }
+
+    fn with(
+        user_id: &str,
+        device_id: &str,
+        cross_signing: CrossSigning,
+        now: u64,
+    ) -> Result<Self, CryptoError> {
+        let mut account = Account::new();
+        account.generate_one_time_keys(ONE_TIME_KEYS as usize);
+        account.generate_fallback_key();
         let device_keys = device_keys(user_id, device_id, &account, &cross_signing)
             .ok_or(CryptoError::BadInput)?;
-        let identity = Self {
+        Ok(Self {
             user_id: user_id.to_owned(),
             device_id: device_id.to_owned(),
             account,
@@ -84,19 +102,20 @@ impl Identity {
             device_keys,
             refilled_at: now,
             fallback_at: now,
-        };
-        identity.save(changes);
+        })
+    }
+
+    pub(crate) fn save_cross_signing(&self, changes: &mut Changes) {
         let CrossSigning {
             master,
             self_signing,
             user_signing,
-        } = &identity.cross_signing;
+        } = &self.cross_signing;
         changes.put_pickle(
             kind::CROSS_SIGNING.to_owned(),
             Object::default(),
             &[master, self_signing, user_signing],
         );
-        Ok(identity)
     }
 
     pub(crate) fn open(account: &[u8], cross_signing: &[u8]) -> Result<Self, OpenError> {
@@ -140,6 +159,11 @@ impl Identity {
 
     pub(crate) fn ed25519(&self) -> String {
         self.account.ed25519_key().to_base64()
+    }
+
+    /// The user's master key, unpadded base64.
+    pub(crate) fn master_key(&self) -> String {
+        self.cross_signing.master.public_key().to_base64()
     }
 
     pub(crate) fn public_keys(&self) -> Option<PublicKeys> {

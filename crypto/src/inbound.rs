@@ -11,20 +11,22 @@ use crate::content::{Envelope, Item, Undecryptable};
 use crate::encoding;
 use crate::error::{OpenError, Refused};
 use crate::identity::elapsed;
-use crate::object::{Object, list, number, owned, text};
-use crate::records::{Changes, Record, kind};
+use crate::object::text;
+use crate::records::Changes;
 
 mod early;
+mod session;
 
 pub(crate) use early::RoomKey;
 use early::{Held, Waiting};
+use session::{Owner, RoomSession, Seen};
 
-/// How long a session is kept after the next one of its device came: messages of a host may wait at
-/// the bridge and come after a key that was sent later.
+/// How long a session is kept after the next one of its device came: messages may wait at the bridge
+/// and come after a key that was sent later.
 const GRACE_MS: u64 = 8 * 24 * 3_600_000;
-/// Events that wait for a key; the oldest gives way.
+/// Events of one sender that wait for a key; the oldest gives way.
 const MAX_WAITING: usize = 200;
-/// Room keys of devices not yet trusted; the oldest gives way.
+/// Room keys of one sender's devices not yet trusted; the oldest gives way.
 const MAX_HELD: usize = 16;
 
 #[derive(Default)]
@@ -36,34 +38,9 @@ pub(crate) struct Inbound {
     held: Vec<Held>,
 }
 
-struct RoomSession {
-    owner: Owner,
-    session: InboundGroupSession,
-}
-
-/// Whose session it is, and which of its messages were seen.
-#[derive(Clone)]
-struct Owner {
-    room_id: String,
-    sender: String,
-    sender_curve25519: String,
-    received_at: u64,
-    seen: Vec<Seen>,
-}
-
-/// A message index and the event that carried it.
-#[derive(Clone)]
-struct Seen {
-    index: u32,
-    event_id: String,
-}
-
 impl Inbound {
     pub(crate) fn open_session(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
-        let record = Record::read(kind::INBOUND, bytes)?;
-        let session = InboundGroupSession::from_pickle(record.unpickle()?);
-        let owner = record.parse(Owner::from_object)?;
-        self.sessions.push(RoomSession { owner, session });
+        self.sessions.push(RoomSession::open(bytes)?);
         Ok(())
     }
 
@@ -94,13 +71,43 @@ impl Inbound {
         let held = Held { arrival, key };
         held.save(changes);
         self.held.push(held);
-        if self.held.len() > MAX_HELD {
-            changes.delete(self.held.remove(0).record_key());
+        let sender = self.held.last().map(|held| held.key.sender.clone());
+        let same = |held: &Held| sender.as_ref() == Some(&held.key.sender);
+        if self.held.iter().filter(|held| same(held)).count() > MAX_HELD
+            && let Some(oldest) = self.held.iter().position(same)
+        {
+            changes.delete(self.held.remove(oldest).record_key());
         }
     }
 
-    pub(crate) fn has_held(&self) -> bool {
-        !self.held.is_empty()
+    /// Whether a key of that user waits until its device is known.
+    pub(crate) fn has_held(&self, user_id: &str) -> bool {
+        self.held.iter().any(|held| held.key.sender == user_id)
+    }
+
+    /// Deletes all that came from that user.
+    pub(crate) fn forget(&mut self, user_id: &str, changes: &mut Changes) {
+        self.sessions.retain(|session| {
+            let theirs = session.owner.sender == user_id;
+            if theirs {
+                changes.delete(session.record_key());
+            }
+            !theirs
+        });
+        self.waiting.retain(|waiting| {
+            let theirs = waiting.envelope.sender == user_id;
+            if theirs {
+                changes.delete(waiting.record_key());
+            }
+            !theirs
+        });
+        self.held.retain(|held| {
+            let theirs = held.key.sender == user_id;
+            if theirs {
+                changes.delete(held.record_key());
+            }
+            !theirs
+        });
     }
 
     /// Takes out the held keys whose device is trusted by now.
@@ -142,7 +149,10 @@ impl Inbound {
                 seen: Vec::new(),
             },
             // The session stays with the device it came from first.
-            Some(known) if known.owner.sender_curve25519 != key.sender_curve25519 => {
+            Some(known)
+                if known.owner.sender != key.sender
+                    || known.owner.sender_curve25519 != key.sender_curve25519 =>
+            {
                 return Err(Refused::Conflict);
             }
             Some(known) => match session.compare(&mut known.session) {
@@ -170,7 +180,6 @@ impl Inbound {
     /// Decrypts the content of an `m.room.encrypted` event; one whose key is missing waits.
     pub(crate) fn receive(
         &mut self,
-        room_id: &str,
         envelope: Envelope,
         content: &Map<String, Value>,
         changes: &mut Changes,
@@ -183,11 +192,11 @@ impl Inbound {
         let (Some(crate::MEGOLM), Some(session_id), Some(ciphertext)) = parts else {
             return envelope.undecryptable(Undecryptable::Malformed);
         };
-        match self.decrypt(room_id, session_id, ciphertext, &envelope, changes) {
+        match self.decrypt(session_id, ciphertext, &envelope, changes) {
             Ok(item) => item,
             Err(reason) => {
                 if reason == Undecryptable::NoKey {
-                    self.wait(room_id, session_id, ciphertext, &envelope, changes);
+                    self.wait(session_id, ciphertext, &envelope, changes);
                 }
                 envelope.undecryptable(reason)
             }
@@ -196,12 +205,12 @@ impl Inbound {
 
     fn decrypt(
         &mut self,
-        room_id: &str,
         session_id: &str,
         ciphertext: &str,
         envelope: &Envelope,
         changes: &mut Changes,
     ) -> Result<Item, Undecryptable> {
+        let room_id = &envelope.room_id;
         let bytes = encoding::decode_base64(ciphertext).ok_or(Undecryptable::Malformed)?;
         let message = MegolmMessage::from_bytes(&bytes).map_err(|_| Undecryptable::Malformed)?;
         // Only the parts that were understood are authenticated; there must be no others.
@@ -239,7 +248,7 @@ impl Inbound {
         let payload: Value =
             serde_json::from_slice(&plaintext).map_err(|_| Undecryptable::Malformed)?;
         let payload = payload.as_object().ok_or(Undecryptable::Malformed)?;
-        if text(payload, "room_id") != Some(room_id) {
+        if text(payload, "room_id") != Some(room_id.as_str()) {
             return Err(Undecryptable::Mismatch);
         }
         let event_type = text(payload, "type").ok_or(Undecryptable::Malformed)?;
@@ -252,13 +261,14 @@ impl Inbound {
 
     fn wait(
         &mut self,
-        room_id: &str,
         session_id: &str,
         ciphertext: &str,
         envelope: &Envelope,
         changes: &mut Changes,
     ) {
-        let known = |w: &Waiting| w.envelope.event_id == envelope.event_id && w.room_id == room_id;
+        let known = |w: &Waiting| {
+            w.envelope.event_id == envelope.event_id && w.envelope.room_id == envelope.room_id
+        };
         if self.waiting.iter().any(known) {
             return;
         }
@@ -267,15 +277,17 @@ impl Inbound {
                 .waiting
                 .last()
                 .map_or(0, |last| last.arrival.saturating_add(1)),
-            room_id: room_id.to_owned(),
             session_id: session_id.to_owned(),
             ciphertext: ciphertext.to_owned(),
             envelope: envelope.clone(),
         };
         waiting.save(changes);
         self.waiting.push(waiting);
-        if self.waiting.len() > MAX_WAITING {
-            changes.delete(self.waiting.remove(0).record_key());
+        let same = |w: &Waiting| w.envelope.sender == envelope.sender;
+        if self.waiting.iter().filter(|w| same(w)).count() > MAX_WAITING
+            && let Some(oldest) = self.waiting.iter().position(same)
+        {
+            changes.delete(self.waiting.remove(oldest).record_key());
         }
     }
 
@@ -287,7 +299,7 @@ impl Inbound {
     ) -> Vec<Item> {
         let mut items = Vec::new();
         for waiting in std::mem::take(&mut self.waiting) {
-            if waiting.room_id != room_id || waiting.session_id != session_id {
+            if waiting.envelope.room_id != room_id || waiting.session_id != session_id {
                 self.waiting.push(waiting);
                 continue;
             }
@@ -296,7 +308,7 @@ impl Inbound {
                 envelope,
                 ..
             } = &waiting;
-            let item = match self.decrypt(room_id, session_id, ciphertext, envelope, changes) {
+            let item = match self.decrypt(session_id, ciphertext, envelope, changes) {
                 // The key only reads later messages; the event goes on waiting.
                 Err(Undecryptable::NoKey) => {
                     self.waiting.push(waiting);
@@ -315,7 +327,9 @@ impl Inbound {
     /// decrypted is in the history; keeping them would only widen what a thief of the store reads.
     fn drop_old(&mut self, new: &Owner, now: u64, changes: &mut Changes) {
         let alike = |owner: &Owner| {
-            owner.room_id == new.room_id && owner.sender_curve25519 == new.sender_curve25519
+            owner.room_id == new.room_id
+                && owner.sender == new.sender
+                && owner.sender_curve25519 == new.sender_curve25519
         };
         let settled = self
             .sessions
@@ -335,63 +349,13 @@ impl Inbound {
     }
 }
 
-impl RoomSession {
-    fn record_key(&self) -> String {
-        format!(
-            "{}:{}|{}",
-            kind::INBOUND,
-            self.owner.room_id,
-            self.session.session_id()
-        )
-    }
-
-    fn save(&self, changes: &mut Changes) {
-        changes.put_pickle(
-            self.record_key(),
-            self.owner.to_object(),
-            &self.session.pickle(),
-        );
-    }
-}
-
-impl Owner {
-    fn to_object(&self) -> Object {
-        Object::default()
-            .text("room_id", &self.room_id)
-            .text("sender", &self.sender)
-            .text("sender_curve25519", &self.sender_curve25519)
-            .number("received_at", self.received_at)
-            .list("seen", &self.seen, |seen| {
-                Object::default()
-                    .number("index", seen.index.into())
-                    .text("event_id", &seen.event_id)
-            })
-    }
-
-    fn from_object(object: &Map<String, Value>) -> Option<Self> {
-        Some(Self {
-            room_id: owned(object, "room_id")?,
-            sender: owned(object, "sender")?,
-            sender_curve25519: owned(object, "sender_curve25519")?,
-            received_at: number(object, "received_at")?,
-            seen: list(object, "seen", |seen| {
-                Some(Seen {
-                    index: u32::try_from(number(seen, "index")?).ok()?,
-                    event_id: owned(seen, "event_id")?,
-                })
-            })?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::object::Object;
     use vodozemac::megolm::GroupSession;
 
-    /// With one host this can't arrive here; with more it must not depend on what was checked
-    /// before.
     #[test]
     fn a_session_decrypts_only_for_its_owner() {
         let mut group = GroupSession::new(SessionConfig::version_1());
@@ -415,11 +379,12 @@ mod tests {
             .into_map();
         let mut receive = |sender: &str| {
             let envelope = Envelope {
+                room_id: "!r".to_owned(),
                 event_id: "$1".to_owned(),
                 sender: sender.to_owned(),
                 ts: 0,
             };
-            inbound.receive("!r", envelope, &content, &mut changes)
+            inbound.receive(envelope, &content, &mut changes)
         };
         assert!(matches!(
             receive("@bob:example.org"),

@@ -1,5 +1,6 @@
-//! The machine: one device of one user, and the person it talks with.
+//! The machine: one device of one user, and the people it talks with.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -8,30 +9,43 @@ use serde_json::{Map, Value};
 use crate::content::Item;
 use crate::error::{CryptoError, OpenError, Refused};
 use crate::healing::Healing;
-use crate::host::Host;
 use crate::identity::Identity;
 use crate::inbound::Inbound;
+use crate::object::{Object, number};
 use crate::olm::OlmSessions;
 use crate::outbound::OutboundRooms;
-use crate::records::{Changes, Step, kind};
+use crate::peer::{Peer, Peers};
+use crate::place::Place;
+use crate::records::{Changes, Record, Step, kind};
 
+#[cfg(feature = "bot")]
+mod anew;
+#[cfg(feature = "bot")]
+pub use anew::AnewError;
 mod heal;
-mod host_keys;
 mod own_keys;
+mod peer_keys;
+mod peers;
 mod receive;
 mod send;
+mod share;
 
-/// One device of one Matrix user, talking with one other person, who is called the host here
-/// whichever side this is. Rooms are named in each call.
+/// One device of one Matrix user, talking with its peers: the users it has [met]. Nobody else's keys
+/// and events have any effect. Rooms and who is in them are named in each call.
+///
+/// [met]: Machine::meet
 pub struct Machine {
     me: Identity,
-    host: Host,
+    peers: Peers,
     olm: OlmSessions,
     inbound: Inbound,
     outbound: OutboundRooms,
     healing: Healing,
     /// Devices that the last [`Prepare::KeysClaim`] named.
-    claiming: Vec<String>,
+    claiming: Vec<Place>,
+    /// Users that the last [`Prepare::KeysQuery`] named.
+    querying: Vec<String>,
+    steps: u64,
     changes: Changes,
 }
 
@@ -39,22 +53,25 @@ pub struct Machine {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Prepare {
-    /// Ask `/keys/query` for the host and pass the answer to [`Machine::receive_keys`].
-    KeysQuery,
-    /// Ask `/keys/claim` for one key of each of these devices of the host and pass the answer to
-    /// [`Machine::receive_claim`].
-    KeysClaim {
-        /// Device ids.
-        devices: Vec<String>,
+    /// Ask `/keys/query` for these users and pass the answer to [`Machine::receive_keys`].
+    KeysQuery {
+        /// User ids.
+        users: Vec<String>,
     },
-    /// Send these to devices of the host, and call [`Machine::to_device_stored`] with the id once
+    /// Ask `/keys/claim` for one key of each of these devices and pass the answer to
+    /// [`Machine::receive_claim`], before the next [`Machine::prepare`] or [`Machine::heal`].
+    KeysClaim {
+        /// User id to device ids.
+        devices: BTreeMap<String, Vec<String>>,
+    },
+    /// Send these, and call [`Machine::to_device_stored`] with the id once
     /// they are sure to be delivered. Until then the same comes again, also after a restart.
     ToDevice {
         /// Names this set of messages.
         id: String,
         /// `m.room.encrypted` or `m.room_key.withheld`.
         event_type: String,
-        /// Device id to content.
+        /// User id to device id to content.
         messages: Map<String, Value>,
     },
     /// [`Machine::encrypt`] may be called.
@@ -63,6 +80,8 @@ pub enum Prepare {
     Blocked {
         /// Why.
         reason: Blocked,
+        /// Whose identity changed, or everybody of whom no device can get a key.
+        users: Vec<String>,
     },
 }
 
@@ -70,13 +89,13 @@ pub enum Prepare {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Blocked {
-    /// The host's identity changed; [`Machine::accept_identity`] goes on.
+    /// A peer's identity changed; [`Machine::accept_identity`] goes on.
     IdentityChanged,
-    /// The host has no device that may get a key, or none that one could be made for.
+    /// Nobody has a device that may get a key, or none that one could be made for.
     NoDevices,
 }
 
-/// What is known of the host's cross-signing identity after a key query.
+/// What is known of a peer's cross-signing identity after a key query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostIdentity {
@@ -86,19 +105,28 @@ pub enum HostIdentity {
     Same,
     /// Another than the pinned one, or suddenly none: sending stops until it is accepted.
     Changed,
-    /// The host has no cross-signing.
+    /// The peer has no cross-signing.
     None,
 }
 
 /// Outcome of [`Machine::receive_keys`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KeysReceived {
-    /// The identity against the pinned one.
-    pub identity: HostIdentity,
-    /// How many devices of the host count, signed by their owner or not.
-    pub devices: usize,
+    /// Each peer of whom the answer holds keys.
+    pub peers: Vec<PeerKeys>,
     /// Events that can be read now, because the device that sent their key is known now.
     pub items: Vec<Item>,
+}
+
+/// What a key query said of one peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PeerKeys {
+    /// Who.
+    pub user_id: String,
+    /// The identity against the pinned one.
+    pub identity: HostIdentity,
+    /// How many devices count, signed by their owner or not.
+    pub devices: usize,
 }
 
 /// Outcome of [`Machine::receive_to_device`].
@@ -120,33 +148,37 @@ pub struct Upload {
 }
 
 impl Machine {
-    /// Makes a device with all its keys. `user_id` and `device_id` are its own, `host_id` is the
-    /// user it will talk with; `now` is in milliseconds since the Unix epoch, here and everywhere.
+    /// Makes a device with all its keys, which has met nobody yet. `user_id` and `device_id` are its
+    /// own; `now` is in milliseconds since the Unix epoch, here and everywhere.
     ///
     /// # Errors
     /// [`CryptoError::Unencodable`] if the state couldn't be written down.
     pub fn create(
         user_id: &str,
         device_id: &str,
-        host_id: &str,
         now: u64,
     ) -> Result<(Self, Changes), CryptoError> {
         let mut changes = Changes::default();
         let me = Identity::create(user_id, device_id, now, &mut changes)?;
-        let host = Host::new(host_id);
-        host.save(&mut changes);
-        let changes = changes.take()?;
-        let machine = Self {
+        Self::new(me, Peers::default(), changes)
+    }
+
+    /// A machine of nothing but this, and what must be stored of it.
+    fn new(me: Identity, peers: Peers, changes: Changes) -> Result<(Self, Changes), CryptoError> {
+        let mut machine = Self {
             me,
-            host,
+            peers,
             olm: OlmSessions::default(),
             inbound: Inbound::default(),
             outbound: OutboundRooms::default(),
             healing: Healing::default(),
             claiming: Vec::new(),
-            changes: Changes::default(),
+            querying: Vec::new(),
+            steps: 0,
+            changes,
         };
-        Ok((machine, changes))
+        let stored = machine.step(())?;
+        Ok((machine, stored.changes))
     }
 
     /// Opens the machine from all its stored records, in any order.
@@ -154,39 +186,64 @@ impl Machine {
     /// # Errors
     /// [`OpenError`] if a record is missing, damaged or of a later version.
     pub fn open(stored: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Self, OpenError> {
+        let mut records = Vec::new();
+        let mut peers = Peers::default();
+        let mut host = None;
+        for (key, bytes) in stored {
+            let bytes = zeroize::Zeroizing::new(bytes);
+            match kind_of(&key) {
+                kind::PEER => peers.add(Peer::open(&bytes)?),
+                kind::HOST => host = Some(Peer::open(&bytes)?),
+                _ => records.push((key, bytes)),
+            }
+        }
+        let host_id = host.as_ref().map(|host| host.user_id.clone());
+        let host_id = host_id.as_deref();
         let mut account = None;
         let mut cross_signing = None;
-        let mut host = None;
         let mut olm = OlmSessions::default();
         let mut inbound = Inbound::default();
         let mut outbound = OutboundRooms::default();
         let mut healing = Healing::default();
-        for (key, bytes) in stored {
-            let bytes = zeroize::Zeroizing::new(bytes);
-            match key.split_once(':').map_or(key.as_str(), |(kind, _)| kind) {
+        let mut steps = 0;
+        for (key, bytes) in records {
+            match kind_of(&key) {
                 kind::ACCOUNT => account = Some(bytes),
                 kind::CROSS_SIGNING => cross_signing = Some(bytes),
-                kind::HOST => host = Some(Host::open(&bytes)?),
-                kind::OLM => olm.open_record(&bytes)?,
+                kind::OLM => olm.open_record(&bytes, host_id)?,
                 kind::INBOUND => inbound.open_session(&bytes)?,
                 kind::WAITING => inbound.open_waiting(&bytes)?,
                 kind::HELD => inbound.open_held(&bytes)?,
-                kind::OUTBOUND => outbound.open_record(&bytes)?,
-                kind::HEALING => healing = Healing::open(&bytes)?,
+                kind::OUTBOUND => outbound.open_record(&bytes, host_id)?,
+                kind::HEALING => healing = Healing::open(&bytes, host_id)?,
+                kind::STEPS => steps = open_steps(&bytes)?,
                 _ => return Err(OpenError::Unknown),
             }
         }
         let account = account.ok_or(OpenError::Missing(kind::ACCOUNT))?;
         let cross_signing = cross_signing.ok_or(OpenError::Missing(kind::CROSS_SIGNING))?;
+        let mut changes = Changes::default();
+        // Of the first format. What leaves the one host unnamed is written anew together, with the
+        // first change: afterwards nothing would say who was meant.
+        if let Some(host) = host {
+            changes.delete(kind::HOST.to_owned());
+            host.save(&mut changes);
+            olm.save_all(&mut changes);
+            outbound.save_all(&mut changes);
+            healing.save(&mut changes);
+            peers.add(host);
+        }
         Ok(Self {
             me: Identity::open(&account, &cross_signing)?,
-            host: host.ok_or(OpenError::Missing(kind::HOST))?,
+            peers,
             olm,
             inbound,
             outbound,
             healing,
             claiming: Vec::new(),
-            changes: Changes::default(),
+            querying: Vec::new(),
+            steps,
+            changes,
         })
     }
 
@@ -202,14 +259,21 @@ impl Machine {
         &self.me.device_id
     }
 
-    /// The user this machine talks with.
+    /// How many ratchet steps and key changes this device ever made. It only grows: records that
+    /// say less than was seen before are of an older state, which must not be used any more.
     #[must_use]
-    pub fn host_id(&self) -> &str {
-        &self.host.user_id
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Closes a call: everything that changed so far goes with its output.
     fn step<T>(&mut self, output: T) -> Result<Step<T>, CryptoError> {
+        let steps = self.changes.pickles();
+        if steps > 0 {
+            self.steps = self.steps.saturating_add(steps);
+            let object = Object::default().number("count", self.steps);
+            self.changes.put(kind::STEPS.to_owned(), object);
+        }
         Ok(Step {
             changes: self.changes.take()?,
             output,
@@ -217,12 +281,19 @@ impl Machine {
     }
 }
 
+fn kind_of(key: &str) -> &str {
+    key.split_once(':').map_or(key, |(kind, _)| kind)
+}
+
+fn open_steps(bytes: &[u8]) -> Result<u64, OpenError> {
+    Record::read(kind::STEPS, bytes)?.parse(|object| number(object, "count"))
+}
+
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine")
             .field("user_id", &self.me.user_id)
             .field("device_id", &self.me.device_id)
-            .field("host_id", &self.host.user_id)
             .finish_non_exhaustive()
     }
 }

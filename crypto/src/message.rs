@@ -99,24 +99,33 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The payload of the encrypted event, padded by a member that clients ignore.
+    /// The payload of the encrypted event.
     pub(crate) fn payload(
         &self,
         room_id: &str,
         device_id: &str,
     ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
         let (event_type, content) = self.write(device_id);
-        let mut payload = Object::default()
-            .text("type", event_type)
-            .text("room_id", room_id)
-            .object("content", content)
-            .text("vestibule.padding", "");
-        let bare = encode(&payload)?.len();
-        payload = payload.text("vestibule.padding", &" ".repeat(padded_len(bare) - bare));
-        let padded = encode(&payload);
-        drop(Secret(payload.into_value()));
-        padded
+        padded(room_id, event_type, content.into_map())
     }
+}
+
+/// The payload of an encrypted event, padded by a member that clients ignore.
+pub(crate) fn padded(
+    room_id: &str,
+    event_type: &str,
+    content: Map<String, Value>,
+) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    let mut payload = Object::default()
+        .text("type", event_type)
+        .text("room_id", room_id)
+        .value("content", Value::Object(content))
+        .text("vestibule.padding", "");
+    let bare = encode(&payload)?.len();
+    payload = payload.text("vestibule.padding", &" ".repeat(padded_len(bare) - bare));
+    let padded = encode(&payload);
+    drop(Secret(payload.into_value()));
+    padded
 }
 
 fn encode(payload: &Object) -> Result<Zeroizing<Vec<u8>>, CryptoError> {

@@ -1,4 +1,4 @@
-//! Olm sessions with the devices of the host (Matrix specification,
+//! Olm sessions with the devices of peers (Matrix specification,
 //! "m.olm.v1.curve25519-aes-sha2").
 
 use vodozemac::Curve25519PublicKey;
@@ -13,6 +13,9 @@ use crate::records::{Changes, Record, kind};
 /// Sessions kept for one device. Several arise when both sides begin at once; more only help
 /// whoever wants to fill the store.
 const SESSIONS_PER_DEVICE: usize = 4;
+/// Sessions kept with one user. A pre-key message may name any sender key, so that the number of
+/// devices bounds nothing.
+const SESSIONS_PER_USER: usize = 200;
 
 #[derive(Default)]
 pub(crate) struct OlmSessions {
@@ -21,6 +24,9 @@ pub(crate) struct OlmSessions {
 }
 
 struct OlmSession {
+    /// Whose device it is. The key alone doesn't say it: anybody can publish another's key as
+    /// their own, and a message that comes in their name must not use the other's session.
+    user: String,
     /// The other device's Curve25519 key.
     device: String,
     session: Session,
@@ -36,9 +42,15 @@ pub(crate) struct Decrypted {
 }
 
 impl OlmSessions {
-    pub(crate) fn open_record(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
+    pub(crate) fn open_record(
+        &mut self,
+        bytes: &[u8],
+        host: Option<&str>,
+    ) -> Result<(), OpenError> {
         let record = Record::read(kind::OLM, bytes)?;
+        let host = record.host(host).map(str::to_owned);
         let session = OlmSession {
+            user: record.parse(|o| host.or_else(|| owned(o, "user_id")))?,
             device: record.parse(|o| owned(o, "device"))?,
             session: Session::from_pickle(record.unpickle()?),
             used_at: record.parse(|o| number(o, "used_at"))?,
@@ -52,17 +64,30 @@ impl OlmSessions {
         Ok(())
     }
 
-    pub(crate) fn has(&self, device: &str) -> bool {
-        self.of(device).next().is_some()
+    pub(crate) fn save_all(&self, changes: &mut Changes) {
+        self.sessions.iter().for_each(|s| s.save(changes));
+    }
+
+    pub(crate) fn forget(&mut self, user: &str, changes: &mut Changes) {
+        self.sessions.retain(|session| {
+            if session.user == user {
+                changes.delete(session.record_key());
+            }
+            session.user != user
+        });
+    }
+
+    pub(crate) fn has(&self, user: &str, device: &str) -> bool {
+        self.of(user, device).next().is_some()
     }
 
     /// Positions of the sessions with that device, newest first.
-    fn of(&self, device: &str) -> impl Iterator<Item = usize> {
+    fn of(&self, user: &str, device: &str) -> impl Iterator<Item = usize> {
         self.sessions
             .iter()
             .enumerate()
             .rev()
-            .filter(move |(_, session)| session.device == device)
+            .filter(move |(_, session)| session.user == user && session.device == device)
             .map(|(position, _)| position)
     }
 
@@ -72,6 +97,7 @@ impl OlmSessions {
     pub(crate) fn decrypt(
         &mut self,
         account: &mut Account,
+        user: &str,
         device_key: Curve25519PublicKey,
         message: &OlmMessage,
         now: u64,
@@ -82,7 +108,17 @@ impl OlmSessions {
             OlmMessage::PreKey(pre_key) => Some(pre_key.session_id()),
             OlmMessage::Normal(_) => None,
         };
-        let positions: Vec<usize> = self.of(&device).collect();
+        // Sent on in another's name, a pre-key message would make its session a second time, if
+        // it used the fallback key.
+        if let Some(id) = &named
+            && self
+                .sessions
+                .iter()
+                .any(|s| s.user != user && s.session.session_id() == *id)
+        {
+            return Err(Refused::Mismatch);
+        }
+        let positions: Vec<usize> = self.of(user, &device).collect();
         for position in positions {
             let Some(candidate) = self.sessions.get_mut(position) else {
                 continue;
@@ -108,7 +144,9 @@ impl OlmSessions {
             }
         }
         match message {
-            OlmMessage::PreKey(pre_key) => self.accept(account, device_key, pre_key, now, changes),
+            OlmMessage::PreKey(pre_key) => {
+                self.accept(account, user, device_key, pre_key, now, changes)
+            }
             OlmMessage::Normal(_) => Err(Refused::Olm),
         }
     }
@@ -116,6 +154,7 @@ impl OlmSessions {
     fn accept(
         &mut self,
         account: &mut Account,
+        user: &str,
         device_key: Curve25519PublicKey,
         message: &PreKeyMessage,
         now: u64,
@@ -134,7 +173,7 @@ impl OlmSessions {
         let created = account
             .create_inbound_session(SessionConfig::version_1(), device_key, message)
             .map_err(|_| Refused::Olm)?;
-        self.add(device_key, created.session, now, changes);
+        self.add(user, device_key, created.session, now, changes);
         Ok(Decrypted {
             plaintext: Zeroizing::new(created.plaintext),
             account_changed: true,
@@ -145,6 +184,7 @@ impl OlmSessions {
     pub(crate) fn create(
         &mut self,
         account: &Account,
+        user: &str,
         device_key: Curve25519PublicKey,
         one_time_key: Curve25519PublicKey,
         now: u64,
@@ -153,7 +193,7 @@ impl OlmSessions {
         let config = SessionConfig::version_1();
         match account.create_outbound_session(config, device_key, one_time_key) {
             Ok(session) => {
-                self.add(device_key, session, now, changes);
+                self.add(user, device_key, session, now, changes);
                 true
             }
             Err(_) => false,
@@ -163,11 +203,12 @@ impl OlmSessions {
     /// Encrypts with the newest session of the device; `None` if there is none.
     pub(crate) fn encrypt(
         &mut self,
+        user: &str,
         device: &str,
         plaintext: &[u8],
         changes: &mut Changes,
     ) -> Option<Result<OlmMessage, EncryptionError>> {
-        let newest = self.of(device).next()?;
+        let newest = self.of(user, device).next()?;
         let session = self.sessions.get_mut(newest)?;
         let message = session.session.encrypt(plaintext);
         session.save(changes);
@@ -176,18 +217,26 @@ impl OlmSessions {
 
     fn add(
         &mut self,
+        user: &str,
         device_key: Curve25519PublicKey,
         session: Session,
         now: u64,
         changes: &mut Changes,
     ) {
         let session = OlmSession {
+            user: user.to_owned(),
             device: device_key.to_base64(),
             session,
             used_at: self.next_use(now),
         };
         session.save(changes);
-        let oldest = self.of(&session.device).nth(SESSIONS_PER_DEVICE - 1);
+        let oldest = self.of(user, &session.device).nth(SESSIONS_PER_DEVICE - 1);
+        let of_user = || self.sessions.iter().filter(|s| s.user == user);
+        let oldest = oldest.or_else(|| {
+            let full = of_user().count() >= SESSIONS_PER_USER;
+            let first = self.sessions.iter().position(|s| s.user == user);
+            first.filter(|_| full)
+        });
         if let Some(oldest) = oldest {
             changes.delete(self.sessions.remove(oldest).record_key());
         }
@@ -214,6 +263,7 @@ impl OlmSessions {
 impl OlmSession {
     fn save(&self, changes: &mut Changes) {
         let object = Object::default()
+            .text("user_id", &self.user)
             .text("device", &self.device)
             .number("used_at", self.used_at);
         changes.put_pickle(self.record_key(), object, &self.session.pickle());

@@ -4,9 +4,11 @@ use serde_json::{Map, Value};
 use vodozemac::megolm::{GroupSession, SessionConfig};
 
 use crate::error::OpenError;
-use crate::host::Host;
+use crate::healing::by_user;
 use crate::identity::elapsed;
 use crate::object::{Object, list, number, owned, text};
+use crate::peer::Peers;
+use crate::place::Place;
 use crate::records::{Changes, Record, kind};
 
 /// Messages under one session.
@@ -25,7 +27,7 @@ pub(crate) struct Outbound {
     /// Devices that have the key.
     shared: Vec<Shared>,
     /// Devices that were told that they don't get it.
-    withheld: Vec<(String, Withheld)>,
+    withheld: Vec<(Place, Withheld)>,
     pending: Option<Pending>,
     /// Counts what was handed out for this session, so that each has its own id.
     handed_out: u64,
@@ -34,7 +36,7 @@ pub(crate) struct Outbound {
 /// A device and the Curve25519 key that the room key was encrypted for.
 #[derive(Clone)]
 pub(crate) struct Shared {
-    pub(crate) device_id: String,
+    pub(crate) device: Place,
     pub(crate) curve25519: String,
 }
 
@@ -51,6 +53,7 @@ pub(crate) enum Withheld {
 #[derive(Clone)]
 pub(crate) struct Pending {
     pub(crate) id: String,
+    /// By user and device.
     pub(crate) messages: Map<String, Value>,
     purpose: Purpose,
 }
@@ -62,9 +65,28 @@ enum Purpose {
 }
 
 impl OutboundRooms {
-    pub(crate) fn open_record(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
-        self.0.push(Outbound::open(bytes)?);
+    pub(crate) fn open_record(
+        &mut self,
+        bytes: &[u8],
+        host: Option<&str>,
+    ) -> Result<(), OpenError> {
+        self.0.push(Outbound::open(bytes, host)?);
         Ok(())
+    }
+
+    pub(crate) fn save_all(&self, changes: &mut Changes) {
+        self.0.iter().for_each(|outbound| outbound.save(changes));
+    }
+
+    /// Ends the sessions that `over` says are over; before the next message there is a new one.
+    pub(crate) fn end(&mut self, over: impl Fn(&Outbound) -> bool, changes: &mut Changes) {
+        self.0.retain(|outbound| {
+            let over = over(outbound);
+            if over {
+                changes.delete(outbound.record_key());
+            }
+            !over
+        });
     }
 
     pub(crate) fn get(&self, room_id: &str) -> Option<&Outbound> {
@@ -86,12 +108,10 @@ impl OutboundRooms {
     }
 
     /// That device gets the keys of all current sessions once more.
-    pub(crate) fn unshare(&mut self, device_id: &str, changes: &mut Changes) {
+    pub(crate) fn unshare(&mut self, device: &Place, changes: &mut Changes) {
         for outbound in &mut self.0 {
-            if outbound.is_shared_with(device_id) {
-                outbound
-                    .shared
-                    .retain(|shared| shared.device_id != device_id);
+            if outbound.is_shared_with(device) {
+                outbound.shared.retain(|shared| shared.device != *device);
                 outbound.save(changes);
             }
         }
@@ -120,24 +140,25 @@ impl Outbound {
         }
     }
 
-    fn open(bytes: &[u8]) -> Result<Self, OpenError> {
+    fn open(bytes: &[u8], host: Option<&str>) -> Result<Self, OpenError> {
         let record = Record::read(kind::OUTBOUND, bytes)?;
+        let host = record.host(host);
         let session = GroupSession::from_pickle(record.unpickle()?);
         record.parse(|object| {
             Some(Self {
                 room_id: owned(object, "room_id")?,
                 session,
                 created_at: number(object, "created_at")?,
-                shared: list(object, "shared", Shared::from_object)?,
+                shared: list(object, "shared", |o| Shared::from_object(o, host))?,
                 withheld: list(object, "withheld", |o| {
                     Some((
-                        owned(o, "device_id")?,
+                        Place::from_object(o, host)?,
                         Withheld::from_code(text(o, "code")?)?,
                     ))
                 })?,
                 pending: match object.get("pending")? {
                     Value::Null => None,
-                    pending => Some(Pending::from_object(pending.as_object()?)?),
+                    pending => Some(Pending::from_object(pending.as_object()?, host)?),
                 },
                 handed_out: number(object, "handed_out")?,
             })
@@ -150,24 +171,38 @@ impl Outbound {
             .text("room_id", &self.room_id)
             .number("created_at", self.created_at)
             .list("shared", &self.shared, Shared::to_object)
-            .list("withheld", &self.withheld, |(device_id, why)| {
-                Object::default()
-                    .text("device_id", device_id)
-                    .text("code", why.code())
+            .list("withheld", &self.withheld, |(device, why)| {
+                device.to_object().text("code", why.code())
             })
             .value("pending", pending.unwrap_or_default())
             .number("handed_out", self.handed_out);
-        let key = format!("{}:{}", kind::OUTBOUND, self.room_id);
-        changes.put_pickle(key, object, &self.session.pickle());
+        changes.put_pickle(self.record_key(), object, &self.session.pickle());
+    }
+
+    fn record_key(&self) -> String {
+        format!("{}:{}", kind::OUTBOUND, self.room_id)
+    }
+
+    pub(crate) fn is_of(&self, room_id: &str) -> bool {
+        self.room_id == room_id
+    }
+
+    /// Whether a device of that user has the key, or is about to get it.
+    pub(crate) fn concerns(&self, user_id: &str) -> bool {
+        let pending = self.pending.as_ref();
+        self.shared.iter().any(|s| s.device.user_id == user_id)
+            || pending.is_some_and(|p| p.messages.contains_key(user_id))
     }
 
     /// Whether a new session must replace this one: it is used up, old, or a device has its key
     /// that must not read on.
-    pub(crate) fn is_over(&self, host: &Host, now: u64) -> bool {
+    pub(crate) fn is_over(&self, peers: &Peers, members: &[&str], now: u64) -> bool {
         self.session.message_index() >= MAX_MESSAGES
             || elapsed(self.created_at, now) >= MAX_AGE_MS
             || self.shared.iter().any(|shared| {
-                host.trusted_device(&shared.device_id)
+                let member = members.contains(&shared.device.user_id.as_str());
+                let peer = peers.get(&shared.device.user_id).filter(|_| member);
+                peer.and_then(|peer| peer.trusted_device(&shared.device.device_id))
                     .is_none_or(|device| device.curve25519 != shared.curve25519)
             })
     }
@@ -176,16 +211,14 @@ impl Outbound {
         !self.shared.is_empty()
     }
 
-    pub(crate) fn is_shared_with(&self, device_id: &str) -> bool {
-        self.shared
-            .iter()
-            .any(|shared| shared.device_id == device_id)
+    pub(crate) fn is_shared_with(&self, device: &Place) -> bool {
+        self.shared.iter().any(|shared| shared.device == *device)
     }
 
-    pub(crate) fn is_withheld_from(&self, device_id: &str, why: Withheld) -> bool {
+    pub(crate) fn is_withheld_from(&self, device: &Place, why: Withheld) -> bool {
         self.withheld
             .iter()
-            .any(|(id, known)| id == device_id && *known == why)
+            .any(|(known, reason)| known == device && *reason == why)
     }
 
     pub(crate) fn pending(&self) -> Option<&Pending> {
@@ -219,8 +252,11 @@ impl Outbound {
         match pending.purpose {
             Purpose::Share(devices) => self.shared.extend(devices),
             Purpose::Withhold(why) => {
-                self.withheld
-                    .extend(pending.messages.into_iter().map(|(id, _)| (id, why)));
+                for (user_id, devices) in &pending.messages {
+                    let ids = devices.as_object().into_iter().flat_map(Map::keys);
+                    let places = ids.map(|id| (Place::new(user_id, id), why));
+                    self.withheld.extend(places);
+                }
             }
         }
         true
@@ -244,15 +280,12 @@ impl Withheld {
 
 impl Shared {
     fn to_object(&self) -> Object {
-        Object::default()
-            .text("device_id", &self.device_id)
-            .text("curve25519", &self.curve25519)
+        self.device.to_object().text("curve25519", &self.curve25519)
     }
 
-    fn from_object(object: &Map<String, Value>) -> Option<Self> {
-        let device_id = owned(object, "device_id")?;
+    fn from_object(object: &Map<String, Value>, host: Option<&str>) -> Option<Self> {
         Some(Self {
-            device_id,
+            device: Place::from_object(object, host)?,
             curve25519: owned(object, "curve25519")?,
         })
     }
@@ -276,14 +309,14 @@ impl Pending {
         }
     }
 
-    fn from_object(object: &Map<String, Value>) -> Option<Self> {
+    fn from_object(object: &Map<String, Value>, host: Option<&str>) -> Option<Self> {
         let purpose = match text(object, "withhold") {
             Some(code) => Purpose::Withhold(Withheld::from_code(code)?),
-            None => Purpose::Share(list(object, "share", Shared::from_object)?),
+            None => Purpose::Share(list(object, "share", |o| Shared::from_object(o, host))?),
         };
         Some(Self {
             id: owned(object, "id")?,
-            messages: object.get("messages")?.as_object()?.clone(),
+            messages: by_user(object.get("messages")?, host)?,
             purpose,
         })
     }

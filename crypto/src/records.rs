@@ -15,7 +15,9 @@ use crate::error::{CryptoError, OpenError};
 use crate::object::Object;
 
 /// The format of every record written now.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The format of a machine that talked with one user, its host, and so named that user only once.
+const ONE_HOST: u8 = 1;
 /// Stands before a pickle. Compact JSON holds no line feed.
 const PICKLE: u8 = b'\n';
 
@@ -24,7 +26,10 @@ const PICKLE: u8 = b'\n';
 pub(crate) mod kind {
     pub(crate) const ACCOUNT: &str = "account";
     pub(crate) const CROSS_SIGNING: &str = "cross_signing";
+    pub(crate) const PEER: &str = "peer";
+    /// The one peer of the first format.
     pub(crate) const HOST: &str = "host";
+    pub(crate) const STEPS: &str = "steps";
     pub(crate) const OLM: &str = "olm";
     pub(crate) const INBOUND: &str = "inbound";
     pub(crate) const OUTBOUND: &str = "outbound";
@@ -40,6 +45,8 @@ pub struct Changes {
     /// Each key once.
     records: Vec<(String, Option<Vec<u8>>)>,
     failed: bool,
+    /// Pickles among what was written: each is a ratchet or a key that changed.
+    pickles: u64,
 }
 
 impl Changes {
@@ -59,6 +66,7 @@ impl Changes {
     /// Adds changes that happened after these.
     pub fn merge(&mut self, mut later: Changes) {
         self.failed |= later.failed;
+        self.pickles = self.pickles.saturating_add(later.pickles);
         for (key, value) in std::mem::take(&mut later.records) {
             self.set(key, value);
         }
@@ -78,6 +86,11 @@ impl Changes {
     /// Writes a record with a pickle.
     pub(crate) fn put_pickle(&mut self, key: String, object: Object, pickle: &impl Serialize) {
         self.write(key, object, Some(pickle));
+        self.pickles = self.pickles.saturating_add(1);
+    }
+
+    pub(crate) fn pickles(&self) -> u64 {
+        self.pickles
     }
 
     /// That a value can't be encoded is kept and reported by [`Changes::take`], so that no step
@@ -150,6 +163,7 @@ pub struct Step<T> {
 
 /// A stored record, taken apart.
 pub(crate) struct Record<'a> {
+    version: u8,
     kind: &'static str,
     object: Map<String, Value>,
     pickle: &'a [u8],
@@ -159,13 +173,14 @@ impl<'a> Record<'a> {
     pub(crate) fn read(kind: &'static str, bytes: &'a [u8]) -> Result<Self, OpenError> {
         let damaged = OpenError::Damaged(kind);
         let (&version, rest) = bytes.split_first().ok_or(damaged.clone())?;
-        if version != VERSION {
+        if !(ONE_HOST..=VERSION).contains(&version) {
             return Err(OpenError::Version { kind, version });
         }
         let mut parts = rest.splitn(2, |byte| *byte == PICKLE);
         let object = serde_json::from_slice(parts.next().unwrap_or_default());
         match object {
             Ok(Value::Object(object)) => Ok(Self {
+                version,
                 kind,
                 object,
                 pickle: parts.next().unwrap_or_default(),
@@ -180,6 +195,12 @@ impl<'a> Record<'a> {
         parse: impl FnOnce(&Map<String, Value>) -> Option<T>,
     ) -> Result<T, OpenError> {
         parse(&self.object).ok_or(OpenError::Damaged(self.kind))
+    }
+
+    /// The user whom this record means without naming them: that of its machine, if it is of the
+    /// first format.
+    pub(crate) fn host<'h>(&self, host: Option<&'h str>) -> Option<&'h str> {
+        host.filter(|_| self.version == ONE_HOST)
     }
 
     pub(crate) fn unpickle<T: DeserializeOwned>(&self) -> Result<T, OpenError> {
@@ -207,7 +228,7 @@ mod tests {
         later.delete("b".to_owned());
         first.merge(later);
         let records = first.into_records();
-        assert_eq!(records["a"], Some(b"\x01{\"text\":\"3\"}".to_vec()));
+        assert_eq!(records["a"], Some(b"\x02{\"text\":\"3\"}".to_vec()));
         assert_eq!(records["b"], None);
     }
 
@@ -239,10 +260,10 @@ mod tests {
     fn records_of_another_version_or_shape_are_named() {
         let error = |bytes| Record::read("host", bytes).map(|_| ()).unwrap_err();
         assert_eq!(
-            error(b"\x02{}"),
+            error(b"\x03{}"),
             OpenError::Version {
                 kind: "host",
-                version: 2
+                version: 3
             }
         );
         for damaged in [&b""[..], b"\x01", b"\x01x", b"\x011"] {

@@ -13,12 +13,10 @@ use common::*;
 use serde_json::{Value, json};
 use vestibule_crypto::{Blocked, CryptoError, HostIdentity, Prepare};
 
-const BLOCKED_IDENTITY: Prepare = Prepare::Blocked {
-    reason: Blocked::IdentityChanged,
-};
-const BLOCKED_NO_DEVICES: Prepare = Prepare::Blocked {
-    reason: Blocked::NoDevices,
-};
+fn blocked(reason: Blocked) -> Prepare {
+    let users = vec![HOST.to_owned()];
+    Prepare::Blocked { reason, users }
+}
 
 #[test]
 fn a_changed_identity_stops_sending_until_it_is_accepted() {
@@ -32,11 +30,11 @@ fn a_changed_identity_stops_sending_until_it_is_accepted() {
     new.connect(&mut server, &guest);
     let answer = guest.receive_keys(&server.query(HOST), NOW);
     assert_eq!(answer.identity, HostIdentity::Changed);
-    assert_eq!(guest.prepare(NOW), BLOCKED_IDENTITY);
+    assert_eq!(guest.prepare(NOW), blocked(Blocked::IdentityChanged));
     guest.restart();
-    assert_eq!(guest.prepare(NOW), BLOCKED_IDENTITY);
+    assert_eq!(guest.prepare(NOW), blocked(Blocked::IdentityChanged));
     assert_eq!(
-        guest.machine.encrypt_text(ROOM, "x", NOW).unwrap_err(),
+        guest.try_encrypt("x", NOW).unwrap_err(),
         CryptoError::NotReady
     );
     let again = guest.receive_keys(&server.query(HOST), NOW);
@@ -48,8 +46,7 @@ fn a_changed_identity_stops_sending_until_it_is_accepted() {
     let message = new.text("$1", "it is me");
     reason(&guest.event(&message));
 
-    let step = guest.machine.accept_identity().unwrap();
-    assert_eq!(body(&guest.step(step)[0]), "it is me");
+    assert_eq!(body(&guest.accept(HOST)[0]), "it is me");
     server.inbox.clear();
     assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
     assert_ne!(session_of(&guest.encrypt("x", NOW)), first);
@@ -84,7 +81,7 @@ fn an_identity_that_vanishes_is_a_change() {
         guest.receive_keys(&server.query(HOST), NOW).identity,
         HostIdentity::Changed
     );
-    assert_eq!(guest.prepare(NOW), BLOCKED_IDENTITY);
+    assert_eq!(guest.prepare(NOW), blocked(Blocked::IdentityChanged));
 }
 
 #[test]
@@ -117,7 +114,10 @@ fn a_self_signing_key_that_the_master_key_has_not_signed_signs_nothing() {
         guest.receive_keys(&server.query(HOST), NOW).identity,
         HostIdentity::Same
     );
-    assert_eq!(settle(&mut server, &mut guest, NOW), BLOCKED_NO_DEVICES);
+    assert_eq!(
+        settle(&mut server, &mut guest, NOW),
+        blocked(Blocked::NoDevices)
+    );
 }
 
 /// Each of these devices is left out as if it weren't there: CVE-2022-39249 and its kin.

@@ -313,8 +313,8 @@ proptest! {
                 "keys": {format!("ed25519:{blob}"): blob}}}});
         let _ = guest.machine.receive_keys(&answer, number);
         let _ = Machine::open([(text.clone(), bytes.clone())]);
-        for kind in ["account", "host", "olm:x", "inbound:x", "outbound:x", "waiting:0", "held:0"] {
-            let record = [&[1], bytes.as_slice()].concat();
+        for kind in ["account", "host", "peer:x", "olm:x", "inbound:x", "outbound:x", "waiting:0", "held:0"] {
+            let record = [&[2], bytes.as_slice()].concat();
             prop_assert!(Machine::open([(kind.to_owned(), record)]).is_err());
         }
     }
@@ -350,9 +350,10 @@ fn records_of_the_first_format_still_open() {
     assert_eq!(kinds, all.into_iter().collect());
     let machine = Machine::open(records.clone()).unwrap();
     assert_eq!(
-        (machine.user_id(), machine.device_id(), machine.host_id()),
-        (GUEST, "GUESTDEV", HOST)
+        (machine.user_id(), machine.device_id()),
+        (GUEST, "GUESTDEV")
     );
+    assert_eq!(machine.peers().collect::<Vec<_>>(), [HOST]);
     let mut guest = Device { machine, records };
     assert_eq!(
         body(&guest.event(&fixture["event"])),
@@ -406,16 +407,16 @@ fn nothing_secret_is_printed() {
     let event = send(&mut server, &mut host, "$1", "a secret text", NOW);
     deliver(&mut server, &mut guest, NOW);
     guest.event(&event);
-    let step = guest.machine.prepare(ROOM, NOW).unwrap();
+    let step = guest.machine.prepare(ROOM, &[HOST], NOW).unwrap();
     assert_eq!(
         format!("{:?}", guest.machine),
-        format!("Machine {{ user_id: {GUEST:?}, device_id: \"GUESTDEV\", host_id: {HOST:?}, .. }}")
+        format!("Machine {{ user_id: {GUEST:?}, device_id: \"GUESTDEV\", .. }}")
     );
     // Keys of records are shown, their bytes are not.
-    let (_, changes) = Machine::create(GUEST, "GUESTDEV", HOST, NOW).unwrap();
+    let (_, changes) = Machine::create(GUEST, "GUESTDEV", NOW).unwrap();
     assert_eq!(
         format!("{changes:?}"),
-        r#"{"account", "cross_signing", "host"}"#
+        r#"{"account", "cross_signing", "steps"}"#
     );
     assert!(!format!("{step:?}").contains("pickle"));
 }
@@ -424,12 +425,12 @@ fn nothing_secret_is_printed() {
 fn a_later_format_is_named_and_not_touched() {
     let (_, guest, _, _) = guest_and_raw();
     let mut records = guest.records.clone();
-    records.get_mut("account").unwrap()[0] = 2;
+    records.get_mut("account").unwrap()[0] = 3;
     assert_eq!(Machine::open(records).unwrap_err().code(), "records_newer");
     let mut records = guest.records.clone();
     records.insert("future:1".to_owned(), vec![1]);
     assert_eq!(Machine::open(records).unwrap_err().code(), "records_newer");
-    for missing in ["account", "cross_signing", "host"] {
+    for missing in ["account", "cross_signing"] {
         let mut records = guest.records.clone();
         records.remove(missing);
         assert_eq!(
@@ -438,7 +439,8 @@ fn a_later_format_is_named_and_not_touched() {
         );
     }
     let mut records = guest.records.clone();
-    records.get_mut("host").unwrap().truncate(10);
+    let peer = format!("peer:{HOST}");
+    records.get_mut(&peer).unwrap().truncate(10);
     assert_eq!(
         Machine::open(records).unwrap_err().code(),
         "records_damaged"

@@ -13,9 +13,18 @@ use common::*;
 use serde_json::{Value, json};
 use vestibule_crypto::{Blocked, CryptoError, HostIdentity, Prepare};
 
-const BLOCKED_NO_DEVICES: Prepare = Prepare::Blocked {
-    reason: Blocked::NoDevices,
-};
+fn blocked_no_devices() -> Prepare {
+    let users = vec![HOST.to_owned()];
+    Prepare::Blocked {
+        reason: Blocked::NoDevices,
+        users,
+    }
+}
+
+fn query() -> Prepare {
+    let users = vec![HOST.to_owned()];
+    Prepare::KeysQuery { users }
+}
 
 #[test]
 fn one_session_until_a_hundred_messages() {
@@ -30,7 +39,7 @@ fn one_session_until_a_hundred_messages() {
         assert_eq!(session_of(&guest.encrypt(&n.to_string(), NOW)), first);
     }
     assert_eq!(
-        guest.machine.encrypt_text(ROOM, "x", NOW).unwrap_err(),
+        guest.try_encrypt("x", NOW).unwrap_err(),
         CryptoError::NotReady
     );
     settle(&mut server, &mut guest, NOW);
@@ -46,11 +55,7 @@ fn a_new_session_after_seven_days() {
     let later = NOW + 7 * DAY - 1;
     assert_eq!(settle(&mut server, &mut guest, later), Prepare::Ready);
     assert_eq!(session_of(&guest.encrypt("x", later)), first);
-    assert_eq!(
-        guest.prepare(later + 1),
-        Prepare::KeysQuery,
-        "a fresh list first"
-    );
+    assert_eq!(guest.prepare(later + 1), query(), "a fresh list first");
     settle(&mut server, &mut guest, later + 1);
     assert_ne!(session_of(&guest.encrypt("x", later + 1)), first);
 }
@@ -75,13 +80,12 @@ fn a_new_session_when_a_device_is_removed() {
     assert_eq!(inbox(&server, "SECOND"), ["m.room.encrypted"]);
 
     server.device_keys.get_mut(HOST).unwrap().remove("SECOND");
-    let step = guest.machine.keys_changed().unwrap();
-    guest.step(step);
+    guest.keys_changed(HOST);
     assert_eq!(
-        guest.machine.encrypt_text(ROOM, "x", NOW).unwrap_err(),
+        guest.try_encrypt("x", NOW).unwrap_err(),
         CryptoError::NotReady
     );
-    assert_eq!(guest.prepare(NOW), Prepare::KeysQuery);
+    assert_eq!(guest.prepare(NOW), query());
     server.inbox.clear();
     settle(&mut server, &mut guest, NOW);
     assert_ne!(session_of(&guest.encrypt("one", NOW)), first);
@@ -102,9 +106,9 @@ fn a_new_session_when_a_device_loses_its_signature() {
         .unwrap()
         .insert("RAW".to_owned(), unsigned);
     guest.receive_keys(&server.query(HOST), NOW);
-    assert_eq!(settle(&mut server, &mut guest, NOW), BLOCKED_NO_DEVICES);
+    assert_eq!(settle(&mut server, &mut guest, NOW), blocked_no_devices());
     assert_eq!(
-        guest.machine.encrypt_text(ROOM, "x", NOW).unwrap_err(),
+        guest.try_encrypt("x", NOW).unwrap_err(),
         CryptoError::NotReady
     );
 }
@@ -116,8 +120,7 @@ fn a_device_added_later_gets_the_same_session_from_then_on() {
     let first = session_of(&guest.encrypt("before", NOW));
     let mut second = RawDevice::new("SECOND", Some(&identity));
     second.publish(&mut server);
-    let step = guest.machine.keys_changed().unwrap();
-    guest.step(step);
+    guest.keys_changed(HOST);
     settle(&mut server, &mut guest, NOW);
     assert_eq!(inbox(&server, "SECOND"), ["m.room.encrypted"]);
     assert_eq!(session_of(&guest.encrypt("after", NOW)), first);
@@ -165,7 +168,7 @@ fn a_stored_message_comes_again_until_it_is_confirmed() {
     let Prepare::KeysClaim { devices } = guest.prepare(NOW) else {
         panic!()
     };
-    guest.receive_claim(&server.claim(HOST, &devices), NOW);
+    guest.receive_claim(&server.claim_all(&devices), NOW);
     let first = guest.prepare(NOW);
     let Prepare::ToDevice { id, .. } = &first else {
         panic!("{first:?}")
@@ -177,7 +180,7 @@ fn a_stored_message_comes_again_until_it_is_confirmed() {
     guest.stored("another id");
     assert_eq!(guest.prepare(NOW), first);
     assert_eq!(
-        guest.machine.encrypt_text(ROOM, "x", NOW).unwrap_err(),
+        guest.try_encrypt("x", NOW).unwrap_err(),
         CryptoError::NotReady
     );
     guest.stored(id);
@@ -202,7 +205,7 @@ fn a_device_without_a_claimed_key_is_not_shared_with_and_tried_again() {
     // Not at once, but after a while; meanwhile the other device can be written to.
     assert_eq!(guest.prepare(NOW + 29 * SECOND), Prepare::Ready);
     let again = Prepare::KeysClaim {
-        devices: vec!["SILENT".to_owned()],
+        devices: just(HOST, "SILENT"),
     };
     assert_eq!(guest.prepare(NOW + 30 * SECOND), again);
     server
@@ -244,13 +247,13 @@ fn claimed_keys_with_a_wrong_signature_are_not_used() {
         let Prepare::KeysClaim { devices } = guest.prepare(NOW) else {
             panic!()
         };
-        let mut answer = server.claim(HOST, &devices);
+        let mut answer = server.claim_all(&devices);
         let keys = answer["one_time_keys"][HOST]["RAW"]
             .as_object_mut()
             .unwrap();
         change(keys.values_mut().next().unwrap());
         guest.receive_claim(&answer, NOW);
-        assert_eq!(guest.prepare(NOW), BLOCKED_NO_DEVICES);
+        assert_eq!(guest.prepare(NOW), blocked_no_devices());
     }
 }
 
@@ -270,10 +273,7 @@ fn a_long_text_is_refused_and_the_longest_fits() {
     assert!(guest.encrypt(&long, NOW).to_string().len() <= 16 * 1024);
     assert!(guest.encrypt(&"ä".repeat(4000), NOW).to_string().len() <= 16 * 1024);
     let before = guest.records.clone();
-    let error = guest
-        .machine
-        .encrypt_text(ROOM, &"x".repeat(12_000), NOW)
-        .unwrap_err();
+    let error = guest.try_encrypt(&"x".repeat(12_000), NOW).unwrap_err();
     assert_eq!(error, CryptoError::TooLong);
     assert_eq!(guest.records, before);
 }

@@ -35,7 +35,7 @@ fn a_restart_between_any_two_calls_changes_nothing() {
             guest.restart();
             match guest.prepare(NOW) {
                 Prepare::KeysClaim { devices } => {
-                    guest.receive_claim(&server.claim(HOST, &devices), NOW);
+                    guest.receive_claim(&server.claim_all(&devices), NOW);
                 }
                 Prepare::ToDevice {
                     id,
@@ -43,7 +43,7 @@ fn a_restart_between_any_two_calls_changes_nothing() {
                     messages,
                 } => {
                     guest.restart();
-                    server.send(GUEST, HOST, &event_type, &messages);
+                    server.send(GUEST, &event_type, &messages);
                     guest.stored(&id);
                 }
                 Prepare::Ready => break,

@@ -56,7 +56,7 @@ impl Guest {
 
     pub fn new(bridge: &Bridge, ghost: &str, host: &str, device: &str) -> Self {
         let clock = Arc::clone(&bridge.clock);
-        let (machine, changes) = Machine::create(ghost, device, host, clock.now().0).unwrap();
+        let (machine, changes) = Machine::create(ghost, device, clock.now().0).unwrap();
         let mut guest = Self {
             machine,
             records: BTreeMap::new(),
@@ -80,6 +80,8 @@ impl Guest {
             changes,
             output: (),
         });
+        let step = guest.machine.meet(host).unwrap();
+        guest.kept(step);
         guest
     }
 
@@ -314,15 +316,16 @@ impl Guest {
         let room = self.room.clone();
         loop {
             let now = self.now();
-            let step = self.machine.prepare(&room, now).unwrap();
+            let step = self.machine.prepare(&room, &[&self.host], now).unwrap();
             match self.kept(step) {
                 Prepare::Ready => break,
-                Prepare::KeysQuery => {
+                Prepare::KeysQuery { .. } => {
                     let answer = self.ask(json!({ "type": "keys_query" })).await;
                     let step = self.machine.receive_keys(&answer["body"], now).unwrap();
                     self.kept(step);
                 }
-                Prepare::KeysClaim { devices } => {
+                Prepare::KeysClaim { mut devices } => {
+                    let devices = devices.remove(&self.host);
                     let answer = self
                         .ask(json!({ "type": "keys_claim", "devices": devices }))
                         .await;
@@ -332,8 +335,9 @@ impl Guest {
                 Prepare::ToDevice {
                     id,
                     event_type,
-                    messages,
+                    mut messages,
                 } => {
+                    let messages = messages.remove(&self.host);
                     let frame = json!({ "type": "to_device", "event_type": event_type, "messages": messages });
                     let answer = self.send_numbered(frame).await;
                     assert_eq!(answer["ok"], true, "{answer}");
@@ -343,7 +347,12 @@ impl Guest {
                 blocked @ Prepare::Blocked { .. } => panic!("{blocked:?}"),
             }
         }
-        let step = self.machine.encrypt_text(&room, text, self.now()).unwrap();
+        let now = self.now();
+        let members = [self.host.as_str()];
+        let step = self
+            .machine
+            .encrypt_text(&room, &members, text, now)
+            .unwrap();
         self.kept(step)
     }
 

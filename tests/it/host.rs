@@ -50,7 +50,8 @@ impl Host {
 
     /// Publishes a device that can talk with this ghost.
     pub fn publish_device(&mut self, homeserver: &Homeserver, ghost: &str) {
-        let (mut machine, _) = Machine::create(&self.user, &self.device, ghost, NOW).unwrap();
+        let (mut machine, _) = Machine::create(&self.user, &self.device, NOW).unwrap();
+        unstored(machine.meet(ghost).unwrap());
         let keys = serde_json::to_value(machine.public_keys().unwrap()).unwrap();
         unstored(machine.mark_published().unwrap());
         homeserver.with(|state| {
@@ -150,27 +151,31 @@ impl Host {
     /// Says something, encrypted, with the keys before it.
     pub fn say(&mut self, homeserver: &Homeserver, room: &str, text: &str) -> String {
         self.share_keys(homeserver, room);
-        let content = unstored(self.machine().encrypt_text(room, text, NOW).unwrap());
+        let ghost = self.ghost();
+        let step = self.machine().encrypt_text(room, &[&ghost], text, NOW);
+        let content = unstored(step.unwrap());
         self.send(homeserver, room, "m.room.encrypted", content)
     }
 
     /// Does all that the machine asks for before it can encrypt.
     fn share_keys(&mut self, homeserver: &Homeserver, room: &str) {
-        let ghost = self.machine().host_id().to_owned();
+        let ghost = self.ghost();
         loop {
-            match unstored(self.machine().prepare(room, NOW).unwrap()) {
+            match unstored(self.machine().prepare(room, &[&ghost], NOW).unwrap()) {
                 Prepare::Ready => return,
-                Prepare::KeysQuery => {
+                Prepare::KeysQuery { .. } => {
                     let answer = homeserver
                         .with(|state| state.query_keys(&json!({ "device_keys": { &ghost: [] } })));
                     unstored(self.machine().receive_keys(&answer, NOW).unwrap());
                 }
                 Prepare::KeysClaim { devices } => {
-                    let wanted: Value = devices
-                        .into_iter()
-                        .map(|id| (id, json!("signed_curve25519")))
-                        .collect();
-                    let body = json!({ "one_time_keys": { &ghost: wanted } });
+                    let wanted = |ids: Vec<String>| -> Value {
+                        let ids = ids.into_iter();
+                        ids.map(|id| (id, json!("signed_curve25519"))).collect()
+                    };
+                    let devices = devices.into_iter();
+                    let wanted: Value = devices.map(|(user, ids)| (user, wanted(ids))).collect();
+                    let body = json!({ "one_time_keys": wanted });
                     let answer = homeserver.with(|state| state.claim_keys(&body));
                     unstored(self.machine().receive_claim(&answer, NOW).unwrap());
                 }
@@ -179,7 +184,7 @@ impl Host {
                     event_type,
                     messages,
                 } => {
-                    let body = json!({ "messages": { &ghost: messages } });
+                    let body = json!({ "messages": messages });
                     let txn = self.transaction();
                     homeserver.with(|state| {
                         state
@@ -193,13 +198,19 @@ impl Host {
         }
     }
 
+    /// The one ghost that this host talks with.
+    fn ghost(&mut self) -> String {
+        let ghost = self.machine().peers().next();
+        ghost.expect("a ghost was met").to_owned()
+    }
+
     fn machine(&mut self) -> &mut Machine {
         self.machine.as_mut().expect("a device was published")
     }
 
     /// Takes in what came for the device and into the room; gives all texts of the guest so far.
     pub fn read(&mut self, homeserver: &Homeserver, room: &str) -> Vec<String> {
-        let ghost = self.machine().host_id().to_owned();
+        let ghost = self.ghost();
         let (inbox, timeline, keys) = homeserver.with(|state| {
             let inbox: Vec<(u64, Value)> = state
                 .device(&self.user, &self.device)

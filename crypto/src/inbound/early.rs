@@ -5,7 +5,7 @@ use vodozemac::megolm::SessionKey;
 
 use crate::content::Envelope;
 use crate::error::OpenError;
-use crate::object::{Object, number, owned};
+use crate::object::{Object, number, owned, text};
 use crate::records::{Changes, Record, kind};
 
 /// A room key as it came, with the keys of the device that sent it.
@@ -21,7 +21,6 @@ pub(crate) struct RoomKey {
 /// An event whose key hasn't come.
 pub(super) struct Waiting {
     pub(super) arrival: u64,
-    pub(super) room_id: String,
     pub(super) session_id: String,
     pub(super) ciphertext: String,
     pub(super) envelope: Envelope,
@@ -45,7 +44,7 @@ impl Waiting {
     pub(super) fn save(&self, changes: &mut Changes) {
         let object = Object::default()
             .number("arrival", self.arrival)
-            .text("room_id", &self.room_id)
+            .text("room_id", &self.envelope.room_id)
             .text("session_id", &self.session_id)
             .text("ciphertext", &self.ciphertext)
             .text("event_id", &self.envelope.event_id)
@@ -57,10 +56,9 @@ impl Waiting {
     fn from_object(object: &Map<String, Value>) -> Option<Self> {
         Some(Self {
             arrival: number(object, "arrival")?,
-            room_id: owned(object, "room_id")?,
             session_id: owned(object, "session_id")?,
             ciphertext: owned(object, "ciphertext")?,
-            envelope: Envelope::read(object)?,
+            envelope: Envelope::read(text(object, "room_id")?, object)?,
         })
     }
 }

@@ -1,10 +1,13 @@
 //! A new Olm session with a device whose messages can't be read any more.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::receive::Payload;
 use super::{Machine, Prepare};
 use crate::error::CryptoError;
+use crate::place::Place;
 use crate::records::Step;
 
 impl Machine {
@@ -14,9 +17,8 @@ impl Machine {
         self.healing.pending().is_some() || !self.to_heal(now).is_empty()
     }
 
-    /// What must happen so that devices of the host whose messages this one can't read begin
-    /// again with a new session. To be asked until it says [`Prepare::Ready`]; no message waits
-    /// for it.
+    /// What must happen so that devices of peers whose messages this one can't read begin again
+    /// with a new session. To be asked until it says [`Prepare::Ready`]; no message waits for it.
     ///
     /// # Errors
     /// [`CryptoError::Unencodable`] if the state couldn't be written down.
@@ -32,31 +34,48 @@ impl Machine {
             if devices.is_empty() {
                 Prepare::Ready
             } else {
-                self.claiming.clone_from(&devices);
-                Prepare::KeysClaim { devices }
+                self.claim(devices)
             }
         };
         self.step(need)
     }
 
-    fn to_heal(&self, now: u64) -> Vec<String> {
-        // Nothing leaves for an identity that the guest has not accepted.
-        if self.host.identity_changed() {
-            return Vec::new();
+    /// Asks for one key of each of these devices.
+    pub(super) fn claim(&mut self, places: Vec<Place>) -> Prepare {
+        let mut devices: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for place in &places {
+            let of_user = devices.entry(place.user_id.clone()).or_default();
+            of_user.push(place.device_id.clone());
         }
-        let wedged = self.healing.wedged();
-        wedged
-            .filter(|id| self.host.trusted_device(id).is_some() && self.host.may_claim(id, now))
-            .map(str::to_owned)
-            .collect()
+        self.claiming = places;
+        Prepare::KeysClaim { devices }
     }
 
-    /// An Olm message under that Curve25519 key could not be read, and is no repetition.
-    pub(super) fn notice_wedged(&mut self, sender_key: &str, now: u64) {
-        let mut devices = self.host.trusted_devices();
-        let device = devices.find(|device| device.curve25519 == sender_key);
-        if let Some(id) = device.map(|device| device.id.clone())
-            && self.healing.notice(&id, now)
+    fn to_heal(&self, now: u64) -> Vec<Place> {
+        let mut devices = Vec::new();
+        for device in self.healing.wedged() {
+            // Nothing leaves for an identity that was not accepted.
+            let peer = self.peers.get(&device.user_id);
+            if peer.is_some_and(|peer| {
+                !peer.identity_changed()
+                    && peer.trusted_device(&device.device_id).is_some()
+                    && peer.may_claim(&device.device_id, now)
+            }) {
+                devices.push(device.clone());
+            }
+        }
+        devices
+    }
+
+    /// An Olm message of that user under that Curve25519 key could not be read, and is no
+    /// repetition.
+    pub(super) fn notice_wedged(&mut self, user_id: &str, sender_key: &str, now: u64) {
+        let device = self.peers.get(user_id).and_then(|peer| {
+            let mut devices = peer.trusted_devices();
+            devices.find(|device| device.curve25519 == sender_key)
+        });
+        if let Some(device) = device
+            && self.healing.notice(Place::new(user_id, &device.id), now)
         {
             self.healing.save(&mut self.changes);
         }
@@ -65,23 +84,25 @@ impl Machine {
     /// A device begins again with a new session, because it could not read what came by the old
     /// one. Room keys may have been in that, so it gets them again.
     pub(super) fn share_again(&mut self, payload: &Payload<'_>) {
-        let mut devices = self.host.trusted_devices();
-        let device = devices.find(|device| {
-            device.curve25519 == payload.sender_curve25519
-                && device.ed25519 == payload.sender_ed25519
+        let device = self.peers.get(payload.sender).and_then(|peer| {
+            peer.trusted_devices().find(|device| {
+                device.curve25519 == payload.sender_curve25519
+                    && device.ed25519 == payload.sender_ed25519
+            })
         });
         if let Some(device) = device {
-            self.outbound.unshare(&device.id, &mut self.changes);
+            let place = Place::new(payload.sender, &device.id);
+            self.outbound.unshare(&place, &mut self.changes);
         }
     }
 
     /// The claim brought a new session for a wedged device: it hears of it by an empty message.
-    pub(super) fn greet_healed(&mut self, device_id: &str, now: u64) -> Result<(), CryptoError> {
-        if !self.healing.is_wedged(device_id) {
+    pub(super) fn greet_healed(&mut self, device: &Place, now: u64) -> Result<(), CryptoError> {
+        if !self.healing.is_wedged(device) {
             return Ok(());
         }
-        let (_, greeting) = self.encrypt_olm(device_id, "m.dummy", &Map::<String, Value>::new())?;
-        self.healing.healed(device_id, greeting, now);
+        let (_, greeting) = self.encrypt_olm(device, "m.dummy", &Map::<String, Value>::new())?;
+        self.healing.healed(device, greeting, now);
         self.healing.save(&mut self.changes);
         Ok(())
     }

@@ -18,6 +18,8 @@ use crate::{MEGOLM, OLM, encoding};
 /// "m.olm.v1.curve25519-aes-sha2").
 pub(super) struct Payload<'a> {
     object: &'a Map<String, Value>,
+    /// A peer.
+    pub(super) sender: &'a str,
     pub(super) sender_curve25519: &'a str,
     pub(super) sender_ed25519: &'a str,
 }
@@ -50,7 +52,8 @@ impl Machine {
 
     /// Takes in an event of the room: an object with `type`, `event_id`, `sender`,
     /// `origin_server_ts`, `content`, for a redaction `redacts`, and `unencrypted: true` for a
-    /// message that came without encryption. Gives what to show, nothing if it isn't the host's.
+    /// message that came without encryption. Gives what to show, nothing if
+    /// its sender was never met.
     ///
     /// # Errors
     /// [`CryptoError::BadInput`] if `event` isn't an event.
@@ -60,10 +63,10 @@ impl Machine {
         event: &Value,
     ) -> Result<Step<Vec<Item>>, CryptoError> {
         let event = event.as_object().ok_or(CryptoError::BadInput)?;
-        let envelope = Envelope::read(event).ok_or(CryptoError::BadInput)?;
+        let envelope = Envelope::read(room_id, event).ok_or(CryptoError::BadInput)?;
         let content = event.get("content").and_then(Value::as_object);
         let content = content.ok_or(CryptoError::BadInput)?;
-        if envelope.sender != self.host.user_id {
+        if self.peers.get(&envelope.sender).is_none() {
             return self.step(Vec::new());
         }
         let unencrypted = event.get("unencrypted").and_then(Value::as_bool) == Some(true);
@@ -74,10 +77,7 @@ impl Machine {
                 let own = envelope.event_id.clone();
                 envelope.redaction(own)
             }
-            Some("m.room.encrypted") => {
-                self.inbound
-                    .receive(room_id, envelope, content, &mut self.changes)
-            }
+            Some("m.room.encrypted") => self.inbound.receive(envelope, content, &mut self.changes),
             Some("m.room.redaction") => {
                 // At the top up to room version 10, inside the content from 11 on.
                 let redacts = text(event, "redacts").or_else(|| text(content, "redacts"));
@@ -89,28 +89,29 @@ impl Machine {
     }
 
     fn receive_olm(&mut self, event: &Map<String, Value>, now: u64) -> Result<Vec<Item>, Refused> {
-        if text(event, "sender") != Some(&self.host.user_id) {
-            return Err(Refused::NotHost);
+        let sender = text(event, "sender").ok_or(Refused::Malformed)?;
+        if self.peers.get(sender).is_none() {
+            return Err(Refused::Stranger);
         }
         let content = event.get("content").and_then(Value::as_object);
         let content = content.ok_or(Refused::Malformed)?;
         // Room keys are taken over Olm only: a bare m.room_key, or one inside Megolm, would be the
-        // homeserver's word and not the host's.
+        // homeserver's word and not the sender's.
         if text(event, "type") != Some("m.room.encrypted")
             || text(content, "algorithm") != Some(OLM)
         {
             return Err(Refused::Ignored);
         }
         let sender_key = text(content, "sender_key").ok_or(Refused::Malformed)?;
-        let plaintext = self.decrypt_olm(content, sender_key, now);
+        let plaintext = self.decrypt_olm(content, sender, sender_key, now);
         if plaintext.as_ref().err() == Some(&Refused::Olm) {
-            self.notice_wedged(sender_key, now);
+            self.notice_wedged(sender, sender_key, now);
         }
         let plaintext = plaintext?;
         let payload = serde_json::from_slice(&plaintext).map_err(|_| Refused::Malformed)?;
         let payload = Secret(payload);
         let object = payload.0.as_object().ok_or(Refused::Malformed)?;
-        let payload = self.check_payload(object, sender_key)?;
+        let payload = self.check_payload(object, sender, sender_key)?;
         if text(object, "type") == Some("m.dummy") {
             self.share_again(&payload);
             return Ok(Vec::new());
@@ -121,6 +122,7 @@ impl Machine {
     fn decrypt_olm(
         &mut self,
         content: &Map<String, Value>,
+        sender: &str,
         sender_key: &str,
         now: u64,
     ) -> Result<Zeroizing<Vec<u8>>, Refused> {
@@ -145,6 +147,7 @@ impl Machine {
         let device_key = encoding::curve25519(sender_key).ok_or(Refused::Malformed)?;
         let decrypted = self.olm.decrypt(
             &mut self.me.account,
+            sender,
             device_key,
             &message,
             now,
@@ -161,10 +164,11 @@ impl Machine {
     fn check_payload<'a>(
         &self,
         object: &'a Map<String, Value>,
+        sender: &'a str,
         sender_key: &'a str,
     ) -> Result<Payload<'a>, Refused> {
         let nested = |name: &str| object.get(name)?.get("ed25519")?.as_str();
-        if text(object, "sender") != Some(&self.host.user_id)
+        if text(object, "sender") != Some(sender)
             || text(object, "recipient") != Some(&self.me.user_id)
             || nested("recipient_keys") != Some(&self.me.ed25519())
         {
@@ -173,62 +177,66 @@ impl Machine {
         let sender_ed25519 = nested("keys").ok_or(Refused::Malformed)?;
         let payload = Payload {
             object,
+            sender,
             sender_curve25519: sender_key,
             sender_ed25519,
         };
         if let Some(device_keys) = object.get("sender_device_keys") {
-            self.check_sender_device(device_keys, &payload)
-                .ok_or(Refused::DeviceKeys)?;
+            check_sender_device(device_keys, &payload).ok_or(Refused::DeviceKeys)?;
         }
         Ok(payload)
-    }
-
-    /// `sender_device_keys` (MSC4147) must be the host's, signed by themselves, and hold the very
-    /// keys that wrote this message.
-    fn check_sender_device(&self, device_keys: &Value, payload: &Payload<'_>) -> Option<()> {
-        let device = check_device(device_keys.as_object()?, &self.host.user_id)?;
-        (device.curve25519 == payload.sender_curve25519 && device.ed25519 == payload.sender_ed25519)
-            .then_some(())
     }
 
     fn receive_room_key(&mut self, payload: &Payload<'_>, now: u64) -> Result<Vec<Item>, Refused> {
         if text(payload.object, "type") != Some("m.room_key") {
             return Err(Refused::Ignored);
         }
-        let key = self.read_room_key(payload).ok_or(Refused::Malformed)?;
+        let key = read_room_key(payload).ok_or(Refused::Malformed)?;
         if self.is_trusted(payload) {
             return self.inbound.add(&key, now, &mut self.changes);
         }
         self.inbound.hold(key, &mut self.changes);
-        self.host.mark_outdated();
-        self.host.save(&mut self.changes);
-        Err(Refused::UnknownDevice)
-    }
-
-    fn read_room_key(&self, payload: &Payload<'_>) -> Option<RoomKey> {
-        let content = payload.object.get("content")?.as_object()?;
-        if text(content, "algorithm") != Some(MEGOLM) {
-            return None;
+        if let Some(peer) = self.peers.get_mut(payload.sender) {
+            peer.mark_outdated();
+            peer.save(&mut self.changes);
         }
-        Some(RoomKey {
-            sender: self.host.user_id.clone(),
-            sender_curve25519: payload.sender_curve25519.to_owned(),
-            sender_ed25519: payload.sender_ed25519.to_owned(),
-            room_id: text(content, "room_id")?.to_owned(),
-            session_id: text(content, "session_id")?.to_owned(),
-            session_key: SessionKey::from_base64(text(content, "session_key")?).ok()?,
-        })
+        Err(Refused::UnknownDevice)
     }
 
     /// Whether the sending device is a known one that may be trusted, or carries the signature of
     /// the pinned identity with it.
     fn is_trusted(&self, payload: &Payload<'_>) -> bool {
-        self.host
-            .trusts_keys(payload.sender_curve25519, payload.sender_ed25519)
+        let Some(peer) = self.peers.get(payload.sender) else {
+            return false;
+        };
+        peer.trusts_keys(payload.sender_curve25519, payload.sender_ed25519)
             || payload
                 .object
                 .get("sender_device_keys")
                 .and_then(Value::as_object)
-                .is_some_and(|keys| self.host.has_signed(keys))
+                .is_some_and(|keys| peer.has_signed(keys))
     }
+}
+
+/// `sender_device_keys` (MSC4147) must be the sender's, signed by themselves, and hold the very keys
+/// that wrote this message.
+fn check_sender_device(device_keys: &Value, payload: &Payload<'_>) -> Option<()> {
+    let device = check_device(device_keys.as_object()?, payload.sender)?;
+    (device.curve25519 == payload.sender_curve25519 && device.ed25519 == payload.sender_ed25519)
+        .then_some(())
+}
+
+fn read_room_key(payload: &Payload<'_>) -> Option<RoomKey> {
+    let content = payload.object.get("content")?.as_object()?;
+    if text(content, "algorithm") != Some(MEGOLM) {
+        return None;
+    }
+    Some(RoomKey {
+        sender: payload.sender.to_owned(),
+        sender_curve25519: payload.sender_curve25519.to_owned(),
+        sender_ed25519: payload.sender_ed25519.to_owned(),
+        room_id: text(content, "room_id")?.to_owned(),
+        session_id: text(content, "session_id")?.to_owned(),
+        session_key: SessionKey::from_base64(text(content, "session_key")?).ok()?,
+    })
 }

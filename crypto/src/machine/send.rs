@@ -1,17 +1,20 @@
-//! What leaves: room keys for the host's devices, and encrypted messages.
+//! What leaves: what must be done first, and encrypted messages.
 
-use serde::Serialize;
-use serde_json::{Map, Value};
-use vodozemac::olm::OlmMessage;
-use zeroize::Zeroizing;
+#[cfg(feature = "bot")]
+use serde_json::Map;
+use serde_json::Value;
 
 use super::{Blocked, Machine, Prepare};
+use crate::MEGOLM;
 use crate::error::CryptoError;
 use crate::message::Message;
+#[cfg(feature = "bot")]
+use crate::message::padded;
 use crate::object::Object;
-use crate::outbound::{Outbound, Shared, Withheld};
+use crate::outbound::{Outbound, Withheld};
+use crate::peer::Peer;
+use crate::place::Place;
 use crate::records::Step;
-use crate::{MEGOLM, OLM, encoding};
 
 /// Room keys in one frame: each takes up to 4 KiB of its 64 KiB.
 const KEYS_PER_FRAME: usize = 10;
@@ -22,57 +25,39 @@ const MAX_CONTENT_BYTES: usize = 16 * 1024;
 
 /// The next thing to do for a room; found without changing anything.
 enum Plan {
-    Blocked(Blocked),
-    QueryKeys,
+    Blocked(Blocked, Vec<String>),
+    QueryKeys(Vec<String>),
     NewSession,
     AwaitStored,
-    Claim(Vec<String>),
-    Share(Vec<String>),
-    Withhold(Withheld, Vec<String>),
+    Claim(Vec<Place>),
+    Share(Vec<Place>),
+    Withhold(Withheld, Vec<Place>),
     Ready,
 }
 
-#[derive(Serialize)]
-struct OlmPayload<'a, C> {
-    r#type: &'a str,
-    content: &'a C,
-    sender: &'a str,
-    recipient: &'a str,
-    recipient_keys: Ed25519Key<'a>,
-    keys: Ed25519Key<'a>,
-    // Only under this name: together with its unstable twin matrix-sdk-crypto refuses the message.
-    sender_device_keys: &'a Map<String, Value>,
-}
-
-#[derive(Serialize)]
-struct RoomKeyContent<'a> {
-    algorithm: &'a str,
-    room_id: &'a str,
-    session_id: &'a str,
-    session_key: &'a str,
-}
-
-#[derive(Serialize)]
-struct Ed25519Key<'a> {
-    ed25519: &'a str,
-}
-
 impl Machine {
-    /// What must happen before the next message of that room can be encrypted. To be asked again
-    /// after each step until it says [`Prepare::Ready`] or [`Prepare::Blocked`].
+    /// What must happen before the next message of that room can be encrypted. `members` are the
+    /// peers who are in the room: their trusted devices get its key. To be asked again after each
+    /// step until it says [`Prepare::Ready`] or [`Prepare::Blocked`].
     ///
     /// # Errors
-    /// [`CryptoError::Unencodable`] if the state couldn't be written down.
-    pub fn prepare(&mut self, room_id: &str, now: u64) -> Result<Step<Prepare>, CryptoError> {
+    /// [`CryptoError::Stranger`] if one of them was never met, [`CryptoError::Unencodable`] if the
+    /// state couldn't be written down.
+    pub fn prepare(
+        &mut self,
+        room_id: &str,
+        members: &[&str],
+        now: u64,
+    ) -> Result<Step<Prepare>, CryptoError> {
         let prepare = loop {
-            match self.plan(room_id, now) {
-                Plan::Blocked(reason) => break Prepare::Blocked { reason },
-                Plan::QueryKeys => break Prepare::KeysQuery,
-                Plan::NewSession => self.outbound.begin(room_id, now, &mut self.changes),
-                Plan::Claim(devices) => {
-                    self.claiming.clone_from(&devices);
-                    break Prepare::KeysClaim { devices };
+            match self.plan(room_id, members, now)? {
+                Plan::Blocked(reason, users) => break Prepare::Blocked { reason, users },
+                Plan::QueryKeys(users) => {
+                    self.querying.clone_from(&users);
+                    break Prepare::KeysQuery { users };
                 }
+                Plan::NewSession => self.outbound.begin(room_id, now, &mut self.changes),
+                Plan::Claim(devices) => break self.claim(devices),
                 Plan::Share(devices) => self.share(room_id, &devices)?,
                 Plan::Withhold(why, devices) => self.withhold(room_id, why, &devices),
                 Plan::AwaitStored => {
@@ -103,7 +88,8 @@ impl Machine {
         self.step(())
     }
 
-    /// Encrypts a message and gives the content of its `m.room.encrypted` event.
+    /// Encrypts a message and gives the content of its `m.room.encrypted` event. `members` as for
+    /// [`Machine::prepare`].
     ///
     /// # Errors
     /// [`CryptoError::NotReady`] unless [`Machine::prepare`] says ready; [`CryptoError::TooLong`]
@@ -111,32 +97,13 @@ impl Machine {
     pub fn encrypt(
         &mut self,
         room_id: &str,
+        members: &[&str],
         message: &Message<'_>,
         now: u64,
     ) -> Result<Step<Value>, CryptoError> {
-        if !matches!(self.plan(room_id, now), Plan::Ready) {
-            return Err(CryptoError::NotReady);
-        }
-        let outbound = self
-            .outbound
-            .get_mut(room_id)
-            .ok_or(CryptoError::NotReady)?;
         let plaintext = message.payload(room_id, &self.me.device_id)?;
-        // The envelope around the ciphertext stays below 512 bytes, base64 adds a third.
-        if (plaintext.len() + 96) / 3 * 4 + 512 > MAX_CONTENT_BYTES {
-            return Err(CryptoError::TooLong);
-        }
-        let ciphertext = outbound.session.encrypt(plaintext.as_slice()).to_base64();
-        outbound.save(&mut self.changes);
-        // Two of these are deprecated, but some clients refuse an event without them.
-        let content = Object::default()
-            .text("algorithm", MEGOLM)
-            .text("ciphertext", &ciphertext)
-            .text("session_id", &outbound.session.session_id())
-            .text("sender_key", &self.me.curve25519())
-            .text("device_id", &self.me.device_id)
-            .into_value();
-        self.step(content)
+        let content = self.encrypt_payload(room_id, members, &plaintext, MAX_CONTENT_BYTES, now)?;
+        self.step(content.into_value())
     }
 
     /// [`Machine::encrypt`] of a [`Message::Text`].
@@ -146,69 +113,135 @@ impl Machine {
     pub fn encrypt_text(
         &mut self,
         room_id: &str,
+        members: &[&str],
         body: &str,
         now: u64,
     ) -> Result<Step<Value>, CryptoError> {
-        self.encrypt(room_id, &Message::Text { body }, now)
+        self.encrypt(room_id, members, &Message::Text { body }, now)
     }
 
-    fn plan(&self, room_id: &str, now: u64) -> Plan {
-        if self.host.identity_changed() {
-            return Plan::Blocked(Blocked::IdentityChanged);
+    /// Encrypts any event; `event_type` and `content` are what its readers get. A relation
+    /// (`m.relates_to`) stands outside the encryption as well, where the homeserver looks for it.
+    ///
+    /// # Errors
+    /// [`CryptoError::NotReady`] unless [`Machine::prepare`] says ready; [`CryptoError::TooLong`]
+    /// if the encrypted content would be larger than 60 KiB, which leaves room for the rest of an
+    /// event below the 64 KiB that Matrix allows.
+    #[cfg(feature = "bot")]
+    pub fn encrypt_content(
+        &mut self,
+        room_id: &str,
+        members: &[&str],
+        event_type: &str,
+        content: &Map<String, Value>,
+        now: u64,
+    ) -> Result<Step<Value>, CryptoError> {
+        const MAX_BYTES: usize = 60 * 1024;
+        let relation = content.get("m.relates_to").cloned();
+        let relation_bytes = relation.as_ref().map_or(0, |value| value.to_string().len());
+        let limit = MAX_BYTES.saturating_sub(relation_bytes);
+        let plaintext = padded(room_id, event_type, content.clone())?;
+        let mut content = self.encrypt_payload(room_id, members, &plaintext, limit, now)?;
+        if let Some(relation) = relation {
+            content = content.value("m.relates_to", relation);
         }
-        if self.host.is_outdated() {
-            return Plan::QueryKeys;
+        self.step(content.into_value())
+    }
+
+    fn encrypt_payload(
+        &mut self,
+        room_id: &str,
+        members: &[&str],
+        plaintext: &[u8],
+        max_bytes: usize,
+        now: u64,
+    ) -> Result<Object, CryptoError> {
+        if !matches!(self.plan(room_id, members, now)?, Plan::Ready) {
+            return Err(CryptoError::NotReady);
         }
-        let fresh = self.host.is_fresh(now);
-        if self.host.trusted_devices().next().is_none() {
-            return if fresh {
-                Plan::Blocked(Blocked::NoDevices)
-            } else {
-                Plan::QueryKeys
-            };
+        let outbound = self
+            .outbound
+            .get_mut(room_id)
+            .ok_or(CryptoError::NotReady)?;
+        // The envelope around the ciphertext stays below 512 bytes, base64 adds a third.
+        if (plaintext.len() + 96) / 3 * 4 + 512 > max_bytes {
+            return Err(CryptoError::TooLong);
         }
-        let outbound = match self.outbound.get(room_id) {
-            Some(outbound) if !outbound.is_over(&self.host, now) => outbound,
-            // A device that is gone must not get a new session because the list was old.
-            _ => {
-                return if fresh {
+        let ciphertext = outbound.session.encrypt(plaintext).to_base64();
+        outbound.save(&mut self.changes);
+        // Two of these are deprecated, but some clients refuse an event without them.
+        Ok(Object::default()
+            .text("algorithm", MEGOLM)
+            .text("ciphertext", &ciphertext)
+            .text("session_id", &outbound.session.session_id())
+            .text("sender_key", &self.me.curve25519())
+            .text("device_id", &self.me.device_id))
+    }
+
+    fn plan(&self, room_id: &str, members: &[&str], now: u64) -> Result<Plan, CryptoError> {
+        let mut peers = Vec::new();
+        for user_id in members {
+            peers.push(self.peers.get(user_id).ok_or(CryptoError::Stranger)?);
+        }
+        let changed = names(&peers, |peer| peer.identity_changed());
+        if !changed.is_empty() {
+            return Ok(Plan::Blocked(Blocked::IdentityChanged, changed));
+        }
+        if peers.iter().any(|peer| !peer.is_absent(now)) {
+            peers.retain(|peer| !peer.is_absent(now));
+        }
+        let outdated = names(&peers, |peer| peer.is_outdated());
+        if !outdated.is_empty() {
+            return Ok(Plan::QueryKeys(outdated));
+        }
+        let present = names(&peers, |_| true);
+        let present: Vec<&str> = present.iter().map(String::as_str).collect();
+        let capable = peers.iter().any(|p| p.trusted_devices().next().is_some());
+        let outbound = self.outbound.get(room_id);
+        match outbound.filter(|o| capable && !o.is_over(&self.peers, &present, now)) {
+            Some(outbound) if outbound.pending().is_some() => Ok(Plan::AwaitStored),
+            Some(outbound) => Ok(self.plan_sharing(outbound, &peers, now)),
+            None => {
+                let stale = names(&peers, |peer| !peer.is_fresh(now));
+                Ok(if !stale.is_empty() {
+                    // A device that is gone must not get a new session because the list was old.
+                    Plan::QueryKeys(stale)
+                } else if capable {
                     Plan::NewSession
                 } else {
-                    Plan::QueryKeys
-                };
+                    Plan::Blocked(Blocked::NoDevices, names(&peers, |_| true))
+                })
             }
-        };
-        if outbound.pending().is_some() {
-            return Plan::AwaitStored;
         }
-        self.plan_sharing(outbound, now)
     }
 
-    fn plan_sharing(&self, outbound: &Outbound, now: u64) -> Plan {
+    fn plan_sharing(&self, outbound: &Outbound, peers: &[&Peer], now: u64) -> Plan {
         let mut claim = Vec::new();
         let mut share = Vec::new();
         let mut no_olm = Vec::new();
-        for device in self.host.trusted_devices() {
-            let device_id = &device.id;
-            if outbound.is_shared_with(device_id) {
-                continue;
-            } else if self.olm.has(&device.curve25519) {
-                share.push(device_id.clone());
-            } else if self.host.may_claim(device_id, now) {
-                claim.push(device_id.clone());
-            } else if self.host.claims_given_up(device_id)
-                && !outbound.is_withheld_from(device_id, Withheld::NoOlm)
-            {
-                no_olm.push(device_id.clone());
+        let mut unverified = Vec::new();
+        for peer in peers {
+            for device in peer.trusted_devices() {
+                let place = Place::new(&peer.user_id, &device.id);
+                if outbound.is_shared_with(&place) {
+                    continue;
+                } else if self.olm.has(&peer.user_id, &device.curve25519) {
+                    share.push(place);
+                } else if peer.may_claim(&device.id, now) {
+                    claim.push(place);
+                } else if peer.claims_given_up(&device.id)
+                    && !outbound.is_withheld_from(&place, Withheld::NoOlm)
+                {
+                    no_olm.push(place);
+                }
+            }
+            for device in peer.untrusted_devices() {
+                let place = Place::new(&peer.user_id, &device.id);
+                if !outbound.is_withheld_from(&place, Withheld::Unverified) {
+                    unverified.push(place);
+                }
             }
         }
-        let unverified: Vec<String> = self
-            .host
-            .untrusted_devices()
-            .map(|device| &device.id)
-            .filter(|device_id| !outbound.is_withheld_from(device_id, Withheld::Unverified))
-            .cloned()
-            .collect();
         if !claim.is_empty() {
             Plan::Claim(claim)
         } else if !share.is_empty() {
@@ -226,118 +259,18 @@ impl Machine {
         } else if outbound.is_shared_with_anyone() {
             Plan::Ready
         } else {
-            Plan::Blocked(Blocked::NoDevices)
+            Plan::Blocked(Blocked::NoDevices, names(peers, |_| true))
         }
-    }
-
-    /// Encrypts the room key for these devices, and keeps the ciphertexts until they are stored.
-    fn share(&mut self, room_id: &str, device_ids: &[String]) -> Result<(), CryptoError> {
-        let session = &self
-            .outbound
-            .get(room_id)
-            .ok_or(CryptoError::NotReady)?
-            .session;
-        let session_id = session.session_id();
-        let session_key = Zeroizing::new(session.session_key().to_base64());
-        let room_key = RoomKeyContent {
-            algorithm: MEGOLM,
-            room_id,
-            session_id: &session_id,
-            session_key: &session_key,
-        };
-        let mut messages = Map::new();
-        let mut shared_with = Vec::new();
-        for device_id in device_ids {
-            let (curve25519, message) = self.encrypt_olm(device_id, "m.room_key", &room_key)?;
-            messages.insert(device_id.clone(), message);
-            shared_with.push(Shared {
-                device_id: device_id.clone(),
-                curve25519,
-            });
-        }
-        let outbound = self
-            .outbound
-            .get_mut(room_id)
-            .ok_or(CryptoError::NotReady)?;
-        outbound.share(messages, shared_with);
-        outbound.save(&mut self.changes);
-        Ok(())
-    }
-
-    /// Encrypts for a trusted device of the host with its newest Olm session. Gives the
-    /// Curve25519 key of the device, and the content of the to-device event.
-    pub(super) fn encrypt_olm(
-        &mut self,
-        device_id: &str,
-        event_type: &str,
-        content: &impl Serialize,
-    ) -> Result<(String, Value), CryptoError> {
-        let device = self
-            .host
-            .trusted_device(device_id)
-            .ok_or(CryptoError::NotReady)?;
-        let payload = OlmPayload {
-            r#type: event_type,
-            content,
-            sender: &self.me.user_id,
-            recipient: &self.host.user_id,
-            recipient_keys: Ed25519Key {
-                ed25519: &device.ed25519,
-            },
-            keys: Ed25519Key {
-                ed25519: &self.me.ed25519(),
-            },
-            sender_device_keys: &self.me.device_keys,
-        };
-        let plaintext =
-            Zeroizing::new(serde_json::to_vec(&payload).map_err(|_| CryptoError::Unencodable)?);
-        let curve25519 = device.curve25519.clone();
-        let message = self
-            .olm
-            .encrypt(&curve25519, &plaintext, &mut self.changes)
-            .ok_or(CryptoError::NotReady)?
-            .map_err(|_| CryptoError::BadKey)?;
-        let content = olm_content(&self.me.curve25519(), &curve25519, &message);
-        Ok((curve25519, content))
-    }
-
-    /// Tells devices that they get no key, and why.
-    fn withhold(&mut self, room_id: &str, why: Withheld, device_ids: &[String]) {
-        let Some(outbound) = self.outbound.get_mut(room_id) else {
-            return;
-        };
-        let mut content = Object::default()
-            .text("algorithm", MEGOLM)
-            .text("sender_key", &self.me.curve25519())
-            .text("from_device", &self.me.device_id)
-            .text("code", why.code());
-        // Without an Olm session the notice is about all sessions, so it names none.
-        if why == Withheld::Unverified {
-            content = content
-                .text("room_id", room_id)
-                .text("session_id", &outbound.session.session_id());
-        }
-        let content = content.into_value();
-        let mut messages = Map::new();
-        for device_id in device_ids {
-            messages.insert(device_id.clone(), content.clone());
-        }
-        outbound.withhold(messages, why);
-        outbound.save(&mut self.changes);
     }
 }
 
-fn olm_content(sender_key: &str, recipient_key: &str, message: &OlmMessage) -> Value {
-    let (message_type, body) = message.to_parts();
-    let for_device = Object::default()
-        .number("type", message_type as u64)
-        .text("body", &encoding::encode_base64(&body));
-    Object::default()
-        .text("algorithm", OLM)
-        .text("sender_key", sender_key)
-        .object(
-            "ciphertext",
-            Object::default().object(recipient_key, for_device),
-        )
-        .into_value()
+/// The ids of the peers of whom that is so.
+fn names(peers: &[&Peer], so: impl Fn(&Peer) -> bool) -> Vec<String> {
+    let mut names = Vec::new();
+    for peer in peers {
+        if so(peer) {
+            names.push(peer.user_id.clone());
+        }
+    }
+    names
 }

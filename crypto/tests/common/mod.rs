@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use vestibule_crypto::{
-    Changes, HostIdentity, Item, KeysReceived, Machine, Prepare, Received, Step, Undecryptable,
+    Changes, CryptoError, HostIdentity, Item, Machine, Prepare, Received, Step, Undecryptable,
 };
 
 pub const GUEST: &str = "@_vestibule_1:example.org";
@@ -30,15 +30,41 @@ pub struct Device {
     pub records: BTreeMap<String, Vec<u8>>,
 }
 
+/// What a key query said of the one peer that it was about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Keys {
+    pub identity: HostIdentity,
+    pub devices: usize,
+    pub items: Vec<Item>,
+}
+
 impl Device {
+    /// A device that has met one user.
     pub fn new(user: &str, device: &str, other: &str, now: u64) -> Self {
-        let (machine, changes) = Machine::create(user, device, other, now).unwrap();
+        let mut device = Self::alone(user, device, now);
+        device.meet(other);
+        device
+    }
+
+    /// A device that has met nobody.
+    pub fn alone(user: &str, device: &str, now: u64) -> Self {
+        let (machine, changes) = Machine::create(user, device, now).unwrap();
         let mut device = Self {
             machine,
             records: BTreeMap::new(),
         };
         device.store(changes);
         device
+    }
+
+    pub fn meet(&mut self, user: &str) {
+        let step = self.machine.meet(user).unwrap();
+        self.step(step);
+    }
+
+    /// Everybody it has met: all of them are in the room.
+    pub fn peers(&self) -> Vec<String> {
+        self.machine.peers().map(str::to_owned).collect()
     }
 
     pub fn store(&mut self, changes: Changes) {
@@ -67,13 +93,25 @@ impl Device {
         self.machine.device_id().to_owned()
     }
 
-    pub fn receive_keys(&mut self, response: &Value, now: u64) -> KeysReceived {
+    pub fn receive_keys(&mut self, response: &Value, now: u64) -> Keys {
         let step = self.machine.receive_keys(response, now).unwrap();
-        self.step(step)
+        let mut received = self.step(step);
+        assert_eq!(received.peers.len(), 1);
+        let peer = received.peers.remove(0);
+        Keys {
+            identity: peer.identity,
+            devices: peer.devices,
+            items: received.items,
+        }
     }
 
     pub fn prepare(&mut self, now: u64) -> Prepare {
-        let step = self.machine.prepare(ROOM, now).unwrap();
+        let peers = self.peers();
+        self.prepare_for(&strs(&peers), now)
+    }
+
+    pub fn prepare_for(&mut self, members: &[&str], now: u64) -> Prepare {
+        let step = self.machine.prepare(ROOM, members, now).unwrap();
         self.step(step)
     }
 
@@ -88,8 +126,24 @@ impl Device {
     }
 
     pub fn encrypt(&mut self, body: &str, now: u64) -> Value {
-        let step = self.machine.encrypt_text(ROOM, body, now).unwrap();
+        let content = self.try_encrypt(body, now);
+        content.unwrap()
+    }
+
+    pub fn try_encrypt(&mut self, body: &str, now: u64) -> Result<Value, CryptoError> {
+        let peers = self.peers();
+        let step = self.machine.encrypt_text(ROOM, &strs(&peers), body, now)?;
+        Ok(self.step(step))
+    }
+
+    pub fn accept(&mut self, user: &str) -> Vec<Item> {
+        let step = self.machine.accept_identity(user).unwrap();
         self.step(step)
+    }
+
+    pub fn keys_changed(&mut self, user: &str) {
+        let step = self.machine.keys_changed(user).unwrap();
+        self.step(step);
     }
 
     pub fn receive_olm(&mut self, event: &Value, now: u64) -> Received {
@@ -157,15 +211,32 @@ impl Server {
     }
 
     pub fn query(&self, user: &str) -> Value {
+        self.query_all(&[user.to_owned()])
+    }
+
+    pub fn query_all(&self, users: &[String]) -> Value {
         let mut answer = json!({
-            "device_keys": { user: self.device_keys.get(user).cloned().unwrap_or_default() },
-            "master_keys": {}, "self_signing_keys": {}, "failures": {},
+            "device_keys": {}, "master_keys": {}, "self_signing_keys": {}, "failures": {},
         });
-        if let Some(key) = self.master_keys.get(user) {
-            answer["master_keys"][user] = key.clone();
+        for user in users {
+            let devices = self.device_keys.get(user).cloned().unwrap_or_default();
+            answer["device_keys"][user] = Value::Object(devices);
+            if let Some(key) = self.master_keys.get(user) {
+                answer["master_keys"][user] = key.clone();
+            }
+            if let Some(key) = self.self_signing_keys.get(user) {
+                answer["self_signing_keys"][user] = key.clone();
+            }
         }
-        if let Some(key) = self.self_signing_keys.get(user) {
-            answer["self_signing_keys"][user] = key.clone();
+        answer
+    }
+
+    /// The answer to what [`Prepare::KeysClaim`] asks.
+    pub fn claim_all(&mut self, devices: &BTreeMap<String, Vec<String>>) -> Value {
+        let mut answer = json!({"one_time_keys": {}, "failures": {}});
+        for (user, devices) in devices {
+            let of_user = self.claim(user, devices)["one_time_keys"][user].take();
+            answer["one_time_keys"][user] = of_user;
         }
         answer
     }
@@ -191,10 +262,12 @@ impl Server {
         answer
     }
 
-    pub fn send(&mut self, from: &str, to: &str, event_type: &str, messages: &Map<String, Value>) {
-        for (device, content) in messages {
-            let event = json!({"type": event_type, "sender": from, "content": content});
-            self.inbox.push((to.to_owned(), device.clone(), event));
+    pub fn send(&mut self, from: &str, event_type: &str, messages: &Map<String, Value>) {
+        for (to, messages) in messages {
+            for (device, content) in messages.as_object().unwrap() {
+                let event = json!({"type": event_type, "sender": from, "content": content});
+                self.inbox.push((to.clone(), device.clone(), event));
+            }
         }
     }
 
@@ -228,15 +301,16 @@ pub fn pair() -> (Server, Device, Device) {
 
 /// Does what `prepare` asks until it says ready or blocked, and gives that.
 pub fn settle(server: &mut Server, device: &mut Device, now: u64) -> Prepare {
-    let (me, other) = (device.user(), device.machine.host_id().to_owned());
+    let me = device.user();
     for _ in 0..20 {
         match device.prepare(now) {
-            Prepare::KeysQuery => {
-                let answer = server.query(&other);
-                device.receive_keys(&answer, now);
+            Prepare::KeysQuery { users } => {
+                let answer = server.query_all(&users);
+                let step = device.machine.receive_keys(&answer, now).unwrap();
+                device.step(step);
             }
             Prepare::KeysClaim { devices } => {
-                let answer = server.claim(&other, &devices);
+                let answer = server.claim_all(&devices);
                 device.receive_claim(&answer, now);
             }
             Prepare::ToDevice {
@@ -244,13 +318,22 @@ pub fn settle(server: &mut Server, device: &mut Device, now: u64) -> Prepare {
                 event_type,
                 messages,
             } => {
-                server.send(&me, &other, &event_type, &messages);
+                server.send(&me, &event_type, &messages);
                 device.stored(&id);
             }
             done => return done,
         }
     }
     panic!("prepare never ends");
+}
+
+pub fn strs(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+/// One device of one user, as [`Prepare::KeysClaim`] names it.
+pub fn just(user: &str, device: &str) -> BTreeMap<String, Vec<String>> {
+    BTreeMap::from([(user.to_owned(), vec![device.to_owned()])])
 }
 
 /// A room event of that sender.

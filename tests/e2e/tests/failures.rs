@@ -133,9 +133,7 @@ fn join(lab: &Lab, token: &str) -> String {
         .unwrap()
         .as_millis();
     let now = u64::try_from(now).unwrap();
-    let machine = Machine::create(&ghost, "DEVICE", "@alice:vestibule.test", now)
-        .unwrap()
-        .0;
+    let (machine, _) = Machine::create(&ghost, "DEVICE", now).unwrap();
     let body = json!({
         "token": token,
         "name": "Maya",

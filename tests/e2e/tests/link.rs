@@ -11,7 +11,6 @@ use vestibule_crypto::Machine;
 use vestibule_e2e::{Browser, Guest, lab, lab_with};
 use vestibule_lab::{Answer, Api, Host as _, Lab, Options, get};
 
-const HOST: &str = "@alice:vestibule.test";
 
 #[test]
 fn looking_does_not_use_a_link_up() {
@@ -193,9 +192,8 @@ fn join_body(token: &str, ghost: &str, number: usize) -> Value {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap()
         .as_millis();
-    let machine = Machine::create(ghost, &device, HOST, u64::try_from(now).unwrap())
-        .unwrap()
-        .0;
+    let now = u64::try_from(now).unwrap();
+    let (machine, _) = Machine::create(ghost, &device, now).unwrap();
     json!({
         "token": token,
         "name": format!("Guest number {number}"),

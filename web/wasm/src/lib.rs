@@ -1,4 +1,5 @@
-//! The crypto machine for the page: JSON strings in and out, no logic of its own.
+//! The crypto machine for the page: JSON strings in and out, no logic of its own. A page talks with one
+//! user, its host, so that none of its calls names them.
 //!
 //! Every error is thrown as a JavaScript `Error` whose `name` is a stable code. What a call changed
 //! is collected until [`Machine::changes`] takes it; the page stores that durably before anything
@@ -9,7 +10,8 @@ use std::fmt::Display;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use vestibule_crypto::{
-    Changes, CryptoError, Machine as Inner, Message, OpenError, Step, decode_base64, encode_base64,
+    Blocked, Changes, CryptoError, HostIdentity, Item, Machine as Inner, Message, OpenError,
+    Prepare, Step, decode_base64, encode_base64,
 };
 use wasm_bindgen::prelude::*;
 
@@ -73,6 +75,7 @@ impl From<Failure> for JsValue {
 #[derive(Debug)]
 pub struct Machine {
     inner: Inner,
+    host: String,
     changes: Changes,
 }
 
@@ -86,8 +89,13 @@ impl Machine {
         host_id: &str,
         now_ms: f64,
     ) -> Result<Machine, Failure> {
-        let (inner, changes) = Inner::create(user_id, device_id, host_id, millis(now_ms))?;
-        Ok(Self { inner, changes })
+        let (mut inner, mut changes) = Inner::create(user_id, device_id, millis(now_ms))?;
+        changes.merge(inner.meet(host_id)?.changes);
+        Ok(Self {
+            inner,
+            host: host_id.to_owned(),
+            changes,
+        })
     }
 
     /// Opens a machine from all its records: JSON `{key: base64}`.
@@ -98,8 +106,11 @@ impl Machine {
             let bytes = value.as_str().and_then(decode_base64);
             opened.push((key.clone(), bytes.ok_or(CryptoError::BadInput)?));
         }
+        let inner = Inner::open(opened)?;
+        let host = inner.peers().next().ok_or(OpenError::Missing("peer"))?;
         Ok(Self {
-            inner: Inner::open(opened)?,
+            host: host.to_owned(),
+            inner,
             changes: Changes::default(),
         })
     }
@@ -161,20 +172,26 @@ impl Machine {
     #[wasm_bindgen(js_name = receiveKeys)]
     pub fn receive_keys(&mut self, response: &str, now_ms: f64) -> Result<String, Failure> {
         let step = self.inner.receive_keys(&parse(response)?, millis(now_ms))?;
-        json(&self.keep(step))
+        let received = self.keep(step);
+        let host = received.peers.first().ok_or(CryptoError::NoKeys)?;
+        json(&Keys {
+            identity: host.identity,
+            devices: host.devices,
+            items: &received.items,
+        })
     }
 
     /// The guest accepted the changed identity; gives the items that can be read now, JSON.
     #[wasm_bindgen(js_name = acceptIdentity)]
     pub fn accept_identity(&mut self) -> Result<String, Failure> {
-        let step = self.inner.accept_identity()?;
+        let step = self.inner.accept_identity(&self.host)?;
         json(&self.keep(step))
     }
 
     /// The host's device list is outdated.
     #[wasm_bindgen(js_name = keysChanged)]
     pub fn keys_changed(&mut self) -> Result<(), Failure> {
-        let step = self.inner.keys_changed()?;
+        let step = self.inner.keys_changed(&self.host)?;
         self.keep(step);
         Ok(())
     }
@@ -182,14 +199,15 @@ impl Machine {
     /// Whether a key waits for a `/keys/query` answer, so that one should be asked for at once.
     #[wasm_bindgen(js_name = wantsKeys)]
     pub fn wants_keys(&self) -> bool {
-        self.inner.wants_keys()
+        !self.inner.wants_keys().is_empty()
     }
 
     /// What must happen before the next message can be encrypted, JSON.
     #[wasm_bindgen(js_name = prepare)]
     pub fn prepare(&mut self, room_id: &str, now_ms: f64) -> Result<String, Failure> {
-        let step = self.inner.prepare(room_id, millis(now_ms))?;
-        json(&self.keep(step))
+        let step = self.inner.prepare(room_id, &[&self.host], millis(now_ms))?;
+        let need = self.keep(step);
+        self.need(need)
     }
 
     /// Whether `heal` has something to do now.
@@ -203,7 +221,8 @@ impl Machine {
     #[wasm_bindgen(js_name = heal)]
     pub fn heal(&mut self, now_ms: f64) -> Result<String, Failure> {
         let step = self.inner.heal(millis(now_ms))?;
-        json(&self.keep(step))
+        let need = self.keep(step);
+        self.need(need)
     }
 
     /// Takes in a `/keys/claim` answer.
@@ -234,7 +253,10 @@ impl Machine {
     ) -> Result<String, Failure> {
         let message = parse(message)?;
         let message = Message::from_json(&message)?;
-        let step = self.inner.encrypt(room_id, &message, millis(now_ms))?;
+        let members = [self.host.as_str()];
+        let step = self
+            .inner
+            .encrypt(room_id, &members, &message, millis(now_ms))?;
         json(&self.keep(step))
     }
 
@@ -260,9 +282,70 @@ impl Machine {
         let at = self.inner.one_time_keys_at(millis(count), fallback_unused);
         at.map(|at| at as f64)
     }
+
+    /// The code that host and guest compare, or `undefined` if the host has no identity.
+    #[wasm_bindgen(js_name = safetyCode)]
+    pub fn safety_code(&self) -> Option<String> {
+        self.inner.safety_code(&self.host)
+    }
+
+    /// The host joined, left or was invited.
+    #[wasm_bindgen(js_name = membershipChanged)]
+    pub fn membership_changed(&mut self, room_id: &str) -> Result<(), Failure> {
+        let step = self.inner.membership_changed(room_id, &self.host)?;
+        self.keep(step);
+        Ok(())
+    }
+}
+
+/// What a key query said of the host.
+#[derive(Serialize)]
+struct Keys<'a> {
+    identity: HostIdentity,
+    devices: usize,
+    items: &'a [Item],
+}
+
+/// [`Prepare`] where all is about the host.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Need {
+    KeysQuery,
+    KeysClaim {
+        devices: Vec<String>,
+    },
+    ToDevice {
+        id: String,
+        event_type: String,
+        messages: Value,
+    },
+    Ready,
+    Blocked {
+        reason: Blocked,
+    },
 }
 
 impl Machine {
+    fn need(&self, prepare: Prepare) -> Result<String, Failure> {
+        json(&match prepare {
+            Prepare::KeysQuery { .. } => Need::KeysQuery,
+            Prepare::KeysClaim { mut devices } => Need::KeysClaim {
+                devices: devices.remove(&self.host).unwrap_or_default(),
+            },
+            Prepare::ToDevice {
+                id,
+                event_type,
+                mut messages,
+            } => Need::ToDevice {
+                id,
+                event_type,
+                messages: messages.remove(&self.host).unwrap_or_default(),
+            },
+            Prepare::Ready => Need::Ready,
+            Prepare::Blocked { reason, .. } => Need::Blocked { reason },
+        })
+    }
+
     fn keep<T>(&mut self, step: Step<T>) -> T {
         self.changes.merge(step.changes);
         step.output

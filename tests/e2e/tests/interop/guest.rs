@@ -16,12 +16,14 @@ pub struct Guest {
 
 impl Guest {
     pub fn join(server: &mut Server) -> Self {
-        let (machine, changes) = Machine::create(GUEST, "GUESTDEV", HOST, NOW).unwrap();
+        let (machine, changes) = Machine::create(GUEST, "GUESTDEV", NOW).unwrap();
         let mut guest = Self {
             machine,
             records: BTreeMap::new(),
         };
         guest.store(changes);
+        let step = guest.machine.meet(HOST).unwrap();
+        guest.step(step);
         let keys = serde_json::to_value(guest.machine.public_keys().unwrap()).unwrap();
         let devices = server.devices.entry(GUEST.to_owned()).or_default();
         devices.insert("GUESTDEV".to_owned(), keys["device_keys"].clone());
@@ -58,18 +60,18 @@ impl Guest {
 
     pub fn receive_keys(&mut self, server: &Server) -> HostIdentity {
         let step = self.machine.receive_keys(&server.query(HOST), NOW).unwrap();
-        self.step(step).identity
+        self.step(step).peers[0].identity
     }
 
     pub fn send(&mut self, server: &mut Server, body: &str) -> Value {
         loop {
-            let step = self.machine.prepare(ROOM, NOW).unwrap();
+            let step = self.machine.prepare(ROOM, &[HOST], NOW).unwrap();
             match self.step(step) {
-                Prepare::KeysQuery => {
+                Prepare::KeysQuery { .. } => {
                     self.receive_keys(server);
                 }
                 Prepare::KeysClaim { devices } => {
-                    let keys: Map<String, Value> = devices
+                    let keys: Map<String, Value> = devices[HOST]
                         .iter()
                         .map(|d| (d.clone(), server.claim(HOST, d)))
                         .collect();
@@ -82,19 +84,19 @@ impl Guest {
                     event_type,
                     messages,
                 } => {
-                    for (device, content) in messages {
+                    for (device, content) in messages[HOST].as_object().unwrap() {
                         let event =
                             json!({"type": event_type, "sender": GUEST, "content": content});
-                        server.inbox.push((HOST.to_owned(), device, event));
+                        server.inbox.push((HOST.to_owned(), device.clone(), event));
                     }
                     let step = self.machine.to_device_stored(&id).unwrap();
                     self.step(step);
                 }
                 Prepare::Ready => break,
-                Prepare::Blocked { reason } => panic!("blocked: {reason:?}"),
+                Prepare::Blocked { reason, .. } => panic!("blocked: {reason:?}"),
             }
         }
-        let step = self.machine.encrypt_text(ROOM, body, NOW).unwrap();
+        let step = self.machine.encrypt_text(ROOM, &[HOST], body, NOW).unwrap();
         self.step(step)
     }
 

@@ -1,18 +1,19 @@
-//! The person on the other side: their pinned identity, their devices, and which of these may be
+//! Somebody this device talks with: their pinned identity, their devices, and which of these may be
 //! trusted with a key.
 
 use serde_json::{Map, Value};
 
 use crate::identity::elapsed;
-use crate::keys::{
-    CheckedDevice, check_cross_signing_key, check_device, check_one_time_key, is_signed_by,
-};
+use crate::keys::{check_one_time_key, is_signed_by};
 use crate::object::{Object, flag, list, number, owned};
 use crate::records::{Changes, Record, kind};
-use crate::{CryptoError, OpenError, encoding};
+use crate::{OpenError, encoding};
 
-/// Devices of one user beyond this are not looked at; a homeserver could invent any number.
-const MAX_DEVICES: usize = 200;
+mod snapshot;
+
+pub(crate) use snapshot::Device;
+use snapshot::Snapshot;
+
 /// A device list younger than this may stand behind a new outbound session.
 const FRESH_MS: u64 = 60_000;
 /// After so many failed claims the device is told that no session could be made.
@@ -20,29 +21,12 @@ const CLAIMS_BEFORE_WITHHELD: u64 = 3;
 /// First pause between claims for one device; it doubles up to the longest.
 const CLAIM_PAUSE_MS: u64 = 30_000;
 const LONGEST_CLAIM_PAUSE_MS: u64 = 3_600_000;
+/// How long the others don't wait for somebody whose keys a query didn't bring.
+const ABSENCE_MS: u64 = 60_000;
 
-/// A cross-signing identity: its master key, and the self-signing key if there is a valid one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct CrossSigned {
-    master: String,
-    self_signing: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Device {
-    pub(crate) id: String,
-    pub(crate) ed25519: String,
-    pub(crate) curve25519: String,
-    capable: bool,
-    cross_signed: bool,
-}
-
-/// What one `/keys/query` answer says, once its signatures are checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Snapshot {
-    identity: Option<CrossSigned>,
-    devices: Vec<Device>,
-}
+/// Everybody this device has met.
+#[derive(Default)]
+pub(crate) struct Peers(Vec<Peer>);
 
 /// Claims of a one-time key that brought none.
 #[derive(Debug)]
@@ -62,7 +46,7 @@ pub(crate) enum Seen {
 }
 
 #[derive(Debug)]
-pub(crate) struct Host {
+pub(crate) struct Peer {
     pub(crate) user_id: String,
     /// The pinned state; `None` until the first answer.
     accepted: Option<Snapshot>,
@@ -71,9 +55,43 @@ pub(crate) struct Host {
     queried_at: u64,
     outdated: bool,
     failed_claims: Vec<FailedClaims>,
+    /// When a query brought no keys of this peer although it brought those of others. Not stored:
+    /// after a restart it is tried again.
+    absent_since: Option<u64>,
 }
 
-impl Host {
+impl Peers {
+    pub(crate) fn get(&self, user_id: &str) -> Option<&Peer> {
+        self.iter().find(|peer| peer.user_id == user_id)
+    }
+
+    pub(crate) fn get_mut(&mut self, user_id: &str) -> Option<&mut Peer> {
+        self.iter_mut().find(|peer| peer.user_id == user_id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.0.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
+        self.0.iter_mut()
+    }
+
+    #[cfg(feature = "bot")]
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = Peer> {
+        self.0.into_iter()
+    }
+
+    pub(crate) fn add(&mut self, peer: Peer) {
+        self.0.push(peer);
+    }
+
+    pub(crate) fn remove(&mut self, user_id: &str) {
+        self.0.retain(|peer| peer.user_id != user_id);
+    }
+}
+
+impl Peer {
     pub(crate) fn new(user_id: &str) -> Self {
         Self {
             user_id: user_id.to_owned(),
@@ -82,6 +100,18 @@ impl Host {
             queried_at: 0,
             outdated: true,
             failed_claims: Vec::new(),
+            absent_since: None,
+        }
+    }
+
+    /// The same for another device of this machine's user: what is pinned stays, what was tried
+    /// with the old device doesn't count.
+    #[cfg(feature = "bot")]
+    pub(crate) fn anew(self) -> Self {
+        Self {
+            outdated: true,
+            failed_claims: Vec::new(),
+            ..self
         }
     }
 
@@ -101,11 +131,15 @@ impl Host {
                 &self.failed_claims,
                 FailedClaims::to_object,
             );
-        changes.put(kind::HOST.to_owned(), object);
+        changes.put(Self::record_key(&self.user_id), object);
+    }
+
+    pub(crate) fn record_key(user_id: &str) -> String {
+        format!("{}:{user_id}", kind::PEER)
     }
 
     pub(crate) fn open(bytes: &[u8]) -> Result<Self, OpenError> {
-        Record::read(kind::HOST, bytes)?.parse(|object| {
+        Record::read(kind::PEER, bytes)?.parse(|object| {
             let snapshot = |name: &str| match object.get(name)? {
                 Value::Null => Some(None),
                 value => Snapshot::from_object(value.as_object()?).map(Some),
@@ -117,12 +151,14 @@ impl Host {
                 queried_at: number(object, "queried_at")?,
                 outdated: flag(object, "outdated")?,
                 failed_claims: list(object, "failed_claims", FailedClaims::from_object)?,
+                absent_since: None,
             })
         })
     }
 
-    /// Takes in a `/keys/query` answer.
-    pub(crate) fn receive_keys(&mut self, response: &Value, now: u64) -> Result<Seen, CryptoError> {
+    /// Takes in a `/keys/query` answer; `None`, and nothing changes, if it holds no keys of this
+    /// peer or an identity that can't be valid.
+    pub(crate) fn receive_keys(&mut self, response: &Value, now: u64) -> Option<Seen> {
         let mut snapshot = Snapshot::read(response, &self.user_id)?;
         let seen = match self.accepted.as_ref().map(|a| a.identity.as_ref()) {
             None | Some(None) if snapshot.identity.is_none() => Seen::NoIdentity,
@@ -147,7 +183,28 @@ impl Host {
         }
         self.queried_at = now;
         self.outdated = false;
-        Ok(seen)
+        self.absent_since = None;
+        Some(seen)
+    }
+
+    /// A query brought no keys of this peer.
+    pub(crate) fn missed(&mut self, now: u64) {
+        self.outdated = true;
+        self.absent_since = Some(now);
+    }
+
+    /// Whether the others need not wait for this peer's keys: a homeserver that is away must not
+    /// stop a room.
+    pub(crate) fn is_absent(&self, now: u64) -> bool {
+        self.absent_since
+            .is_some_and(|since| elapsed(since, now) < ABSENCE_MS)
+    }
+
+    /// The master key by which this peer is known; while a changed identity waits to be accepted,
+    /// that of the changed one.
+    pub(crate) fn master_key(&self) -> Option<&str> {
+        let state = self.candidate.as_ref().or(self.accepted.as_ref())?;
+        Some(&state.identity.as_ref()?.master)
     }
 
     /// The guest accepted the changed identity. Gives the time it was seen.
@@ -281,121 +338,6 @@ impl Host {
             encoding::curve25519(&device.curve25519)?,
             encoding::curve25519(key)?,
         ))
-    }
-}
-
-impl Snapshot {
-    fn read(response: &Value, user_id: &str) -> Result<Self, CryptoError> {
-        let of_user = |name: &str| response.get(name)?.get(user_id)?.as_object();
-        let identity = of_user("master_keys").and_then(|object| {
-            Some(CrossSigned {
-                master: check_cross_signing_key(object, user_id, "master")?.to_owned(),
-                self_signing: None,
-            })
-        });
-        // A master key that is there but not valid must not read like none at all.
-        if identity.is_none() && of_user("master_keys").is_some() {
-            return Err(CryptoError::NoKeys);
-        }
-        let identity = identity.map(|identity| CrossSigned {
-            self_signing: of_user("self_signing_keys").and_then(|object| {
-                let key = check_cross_signing_key(object, user_id, "self_signing")?;
-                is_signed_by(object, user_id, &identity.master).then(|| key.to_owned())
-            }),
-            ..identity
-        });
-        let signer = identity.as_ref().and_then(|i| i.self_signing.as_deref());
-        // Without an entry for the user the homeserver didn't know, or didn't reach the user's own.
-        let listed = of_user("device_keys").ok_or(CryptoError::NoKeys)?;
-        let mut devices = Vec::new();
-        for (device_id, object) in listed.iter().take(MAX_DEVICES) {
-            let Some(object) = object.as_object() else {
-                continue;
-            };
-            let Some(checked) = check_device(object, user_id) else {
-                continue;
-            };
-            if checked.device_id != *device_id {
-                continue;
-            }
-            let cross_signed = signer.is_some_and(|key| is_signed_by(object, user_id, key));
-            devices.push(Device::new(checked, cross_signed));
-        }
-        Ok(Self { identity, devices })
-    }
-
-    /// A device never changes its keys; one that seems to is another device under a known name, and
-    /// counts only if its owner has signed it.
-    fn keep_known_keys(&mut self, known: &Snapshot) {
-        for device in &mut self.devices {
-            if let Some(old) = known.device(&device.id)
-                && !device.cross_signed
-                && (old.ed25519 != device.ed25519 || old.curve25519 != device.curve25519)
-            {
-                *device = Device {
-                    cross_signed: false,
-                    ..old.clone()
-                };
-            }
-        }
-    }
-
-    fn device(&self, id: &str) -> Option<&Device> {
-        self.devices.iter().find(|device| device.id == id)
-    }
-
-    fn to_object(&self) -> Object {
-        let devices = Object::default().list("devices", &self.devices, Device::to_object);
-        let Some(identity) = &self.identity else {
-            return devices;
-        };
-        let with_master = devices.text("master", &identity.master);
-        match &identity.self_signing {
-            Some(key) => with_master.text("self_signing", key),
-            None => with_master,
-        }
-    }
-
-    fn from_object(object: &Map<String, Value>) -> Option<Self> {
-        let self_signing = owned(object, "self_signing");
-        Some(Self {
-            identity: owned(object, "master").map(|master| CrossSigned {
-                master,
-                self_signing,
-            }),
-            devices: list(object, "devices", Device::from_object)?,
-        })
-    }
-}
-
-impl Device {
-    fn new(checked: CheckedDevice, cross_signed: bool) -> Self {
-        Self {
-            id: checked.device_id,
-            ed25519: checked.ed25519,
-            curve25519: checked.curve25519,
-            capable: checked.capable,
-            cross_signed,
-        }
-    }
-
-    fn to_object(&self) -> Object {
-        Object::default()
-            .text("id", &self.id)
-            .text("ed25519", &self.ed25519)
-            .text("curve25519", &self.curve25519)
-            .flag("capable", self.capable)
-            .flag("cross_signed", self.cross_signed)
-    }
-
-    fn from_object(object: &Map<String, Value>) -> Option<Self> {
-        Some(Self {
-            id: owned(object, "id")?,
-            ed25519: owned(object, "ed25519")?,
-            curve25519: owned(object, "curve25519")?,
-            capable: flag(object, "capable")?,
-            cross_signed: flag(object, "cross_signed")?,
-        })
     }
 }
 

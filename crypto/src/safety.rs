@@ -1,0 +1,47 @@
+//! The safety code: what two people read to each other to know that nobody sits between them.
+
+use sha2::{Digest, Sha256};
+
+use crate::encoding;
+
+/// Keeps these hashes apart from all others.
+const DOMAIN: &[u8] = b"vestibule-safety-code-v1";
+/// Whoever sits between the two chooses a key for each side and looks for two pairs with the same
+/// code, which takes about the square root of all codes in tries. So each try is made this much
+/// dearer; and since the guest's keys are made when the chat begins, the search can't begin before.
+const ROUNDS: usize = 4096;
+/// Six groups of four digits: 80 bits but for a fifth of one.
+const CODES: u128 = 10u128.pow(24);
+
+/// The code of two identities, each a user id and their master key as unpadded base64: 24 decimal
+/// digits in six groups of four, separated by spaces. Both sides get the same, whichever they name
+/// first; another key or another user on either side gives another code. `None` if a key isn't an
+/// Ed25519 key.
+#[must_use]
+pub fn safety_code(a: (&str, &str), b: (&str, &str)) -> Option<String> {
+    let mut sides = [side(a)?, side(b)?];
+    sides.sort_unstable();
+    let mut hash = Sha256::new_with_prefix(DOMAIN);
+    for side in &sides {
+        hash.update(side);
+    }
+    let mut digest = hash.finalize();
+    for _ in 1..ROUNDS {
+        digest = Sha256::new_with_prefix(DOMAIN)
+            .chain_update(digest)
+            .finalize();
+    }
+    let (first, _) = digest.split_first_chunk()?;
+    let mut code = format!("{:024}", u128::from_be_bytes(*first) % CODES);
+    for group in (1..6).rev() {
+        code.insert(group * 4, ' ');
+    }
+    Some(code)
+}
+
+/// One side as bytes: the length of the id first, so that no two sides read alike.
+fn side((user_id, master): (&str, &str)) -> Option<Vec<u8>> {
+    let key = encoding::ed25519(master)?;
+    let length = u32::try_from(user_id.len()).ok()?;
+    Some([&length.to_be_bytes(), user_id.as_bytes(), key.as_bytes()].concat())
+}
