@@ -24,7 +24,7 @@ use rocksdb::{
     BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, IteratorMode,
     Options, WriteBatch, WriteOptions,
 };
-use vestibule_bridge::id::EffectId;
+use vestibule_bridge::id::{EffectId, RoomId};
 use vestibule_bridge::store::{Read, Store, StoreError};
 
 use crate::clock::seeded_rng;
@@ -139,6 +139,15 @@ impl RocksStore {
     /// that browsers compare what they know.
     pub fn id(&self) -> Read<Option<String>> {
         self.begin().row(Family::GlobalSchema, ID_KEY)
+    }
+
+    /// The rooms in which the bot takes commands.
+    pub fn management_rooms(&self) -> Read<Vec<RoomId>> {
+        let rooms = self.begin().rows.prefix(Family::RoomidManagement, &[])?;
+        let ids = rooms
+            .into_iter()
+            .filter_map(|room| String::from_utf8(room.key).ok());
+        Ok(ids.map(RoomId::new).collect())
     }
 
     /// How many chats are set aside, because a row of theirs doesn't read.

@@ -426,7 +426,8 @@ impl CallFailed {
 
 /// A notice, so that other bots don't answer, and without a preview, so that no client opens the
 /// link in it.
-fn notice(text: &Words) -> Value {
+#[must_use]
+pub fn notice(text: &Words) -> Value {
     json!({
         "msgtype": "m.notice",
         "body": text.plain,
