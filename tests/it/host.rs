@@ -54,7 +54,9 @@ impl Host {
         host.management = homeserver.with(|state| {
             let plain = host.management.clone();
             state.rooms.remove(&plain);
-            state.events.retain(|event| event["room_id"] != plain.as_str());
+            state
+                .events
+                .retain(|event| event["room_id"] != plain.as_str());
             start_direct_chat(state, &host.user, true)
         });
         host.publish_device(homeserver, BOT);
@@ -83,6 +85,9 @@ impl Host {
             let devices = &mut state.users.get_mut(&self.user).unwrap().devices;
             devices.insert(self.device.clone(), Device::default());
             state.upload_keys(&self.user, &self.device, &keys).unwrap();
+            if !signed {
+                return;
+            }
             let cross_signing = json!({
                 "master_key": keys["master_key"], "self_signing_key": keys["self_signing_key"],
             });
@@ -93,13 +98,19 @@ impl Host {
         self.machine = Some(machine);
     }
 
-    /// Signs the device after all.
-    pub fn sign_device(&mut self, homeserver: &Homeserver) {
-        let keys = serde_json::to_value(self.machine().public_keys().unwrap()).unwrap();
-        homeserver.with(|state| {
-            let signed = json!({ &self.user: { &self.device: keys["device_keys"] } });
-            state.upload_signatures(&self.user, &signed).unwrap();
-        });
+    /// The same person on another device.
+    pub fn second_device(&self, homeserver: &Homeserver, device: &str, signed: bool) -> Self {
+        let mut other = Self {
+            user: self.user.clone(),
+            device: device.to_owned(),
+            management: self.management.clone(),
+            machine: None,
+            read: BTreeSet::new(),
+            items: Vec::new(),
+            transactions: 1000,
+        };
+        other.new_device(homeserver, signed);
+        other
     }
 
     fn transaction(&mut self) -> String {
@@ -273,7 +284,10 @@ impl Host {
             let keys = state.query_keys(&asked(&met));
             (inbox, state.rooms[room].timeline.clone(), keys)
         });
-        if keys["device_keys"].as_object().is_some_and(|of| !of.is_empty()) {
+        if keys["device_keys"]
+            .as_object()
+            .is_some_and(|of| !of.is_empty())
+        {
             unstored(self.machine().receive_keys(&keys, NOW).unwrap());
         }
         for (_, event) in inbox {
@@ -324,7 +338,11 @@ fn start_direct_chat(state: &mut State, user: &str, encrypted: bool) -> String {
         "type": "m.room.encryption", "state_key": "",
         "content": { "algorithm": "m.megolm.v1.aes-sha2" },
     });
-    let initial = if encrypted { vec![encryption] } else { Vec::new() };
+    let initial = if encrypted {
+        vec![encryption]
+    } else {
+        Vec::new()
+    };
     let body = json!({
         "preset": "trusted_private_chat", "is_direct": true, "invite": [BOT],
         "initial_state": initial,
