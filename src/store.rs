@@ -12,6 +12,7 @@ mod rescue;
 mod rows;
 mod salvage;
 mod sweep;
+mod table;
 mod transaction;
 
 use std::collections::BTreeSet;
@@ -99,8 +100,9 @@ impl RocksStore {
         })?;
         salvage::repair(path).map_err(|source| other(source.into()))?;
         let mut db = open_database(path, Compaction::On).map_err(|source| {
-            // A program from before the lock file may run. RocksDB has no error kind for that.
-            if source.to_string().to_ascii_lowercase().contains("lock") {
+            // A program from before the lock file may run. RocksDB has no error kind for that, and
+            // speaks of blocks elsewhere.
+            if source.to_string().contains("While lock file") {
                 OpenError::InUse { path: path.into() }
             } else {
                 other(source.into())

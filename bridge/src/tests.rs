@@ -13,6 +13,7 @@ mod alarms;
 mod blocking;
 mod commands;
 mod encrypted;
+mod corpus;
 mod ending;
 mod forgetting;
 mod frames;
