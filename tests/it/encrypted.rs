@@ -214,14 +214,15 @@ async fn a_reset_identity_is_accepted_and_told() {
     world.until_idle().await;
     host.device = "NEWDEVICE".to_owned();
     host.new_device(&world.homeserver, true);
+    let before = host.items.len();
     host.say(&world.homeserver, &room, "list");
     world.deliver().await;
-    let told = world.answer(&mut host, 0).await;
+    let told = world.answer(&mut host, before).await;
     assert!(
         told.starts_with("Your encryption identity was reset."),
         "{told}"
     );
-    let answered = world.answer(&mut host, 1).await;
+    let answered = world.answer(&mut host, before + 1).await;
     assert!(!answered.contains("reset"), "{answered}");
     let mut root = world.host("Root").await;
     world.command(&mut root, "admin-room").await;
