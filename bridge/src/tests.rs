@@ -12,6 +12,7 @@ mod admin;
 mod alarms;
 mod blocking;
 mod commands;
+mod encrypted;
 mod corpus;
 mod ending;
 mod forgetting;
