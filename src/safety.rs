@@ -96,6 +96,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use serde_json::json;
+    use vestibule_bridge::id::UserId;
     use vestibule_bridge::testing::sample;
     use vestibule_bridge::time::Timestamp;
 
@@ -106,7 +107,7 @@ mod tests {
     const GUEST_KEY: &str = "JJbKbxjDiwXsGwbv2mgJVJ4lWBZ5iGIwwnfWYbbEO6k";
 
     fn chat(given: Option<&str>) -> Portal {
-        let mut portal = sample::portal(1, &HOST.into(), Timestamp(1)).unwrap();
+        let mut portal = sample::portal(1, &UserId::new(HOST), Timestamp(1)).unwrap();
         portal.visit.master = given.map(str::to_owned);
         portal
     }

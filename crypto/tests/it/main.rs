@@ -2,6 +2,7 @@
 //! does, and against a homeserver that keeps keys. One binary, so that it is linked once.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "tests"
@@ -9,8 +10,10 @@
 
 mod common;
 
+mod advisories;
 #[cfg(feature = "bot")]
 mod bot;
+mod complement;
 mod corpus;
 mod formats;
 mod healing;

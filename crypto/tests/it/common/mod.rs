@@ -198,11 +198,12 @@ impl Server {
     }
 
     pub fn upload(&mut self, place: (String, String), keys: &Value) {
-        let one_time = keys["one_time_keys"].as_object().unwrap().clone();
-        self.one_time_keys
-            .entry(place.clone())
-            .or_default()
-            .extend(one_time);
+        let known = self.one_time_keys.entry(place.clone()).or_default();
+        for (id, key) in keys["one_time_keys"].as_object().unwrap() {
+            // As Synapse does: the same again is fine, another under the same id is refused.
+            let old = known.insert(id.clone(), key.clone());
+            assert!(old.is_none_or(|old| old == *key), "{id} exists");
+        }
         let fallback = keys["fallback_keys"].as_object().unwrap().clone();
         if !fallback.is_empty() {
             self.fallback_keys.insert(place, fallback);
