@@ -46,3 +46,4 @@ mod slow;
 mod stop;
 mod truth;
 mod upkeep;
+mod verify;
