@@ -3,6 +3,7 @@
 //! `vestibule-appservice`; ciphertext passes through here and is never opened.
 
 pub mod app;
+pub mod bot;
 pub mod catchup;
 pub mod cli;
 pub mod clock;

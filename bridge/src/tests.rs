@@ -12,6 +12,8 @@ mod admin;
 mod alarms;
 mod blocking;
 mod commands;
+mod corpus;
+mod encrypted;
 mod ending;
 mod forgetting;
 mod frames;

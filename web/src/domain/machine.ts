@@ -29,6 +29,8 @@ export interface CryptoMachine {
    */
   safetyCode(): string | undefined;
   keysChanged(): void;
+  /** The host joined, left or was invited: the next message begins a new session, with their devices of then. */
+  membershipChanged(roomId: string): void;
   /** Whether a room key waits for a `/keys/query` answer, so that one should be asked for at once. */
   wantsKeys(): boolean;
   /** Whether `heal` has something to do now. */

@@ -56,6 +56,7 @@ export function compare(draft: Draft, frame: WelcomeFrame, asked: boolean): Verd
 /** Takes over what the bridge knows better. */
 export function takeOver(draft: Draft, frame: WelcomeFrame, now: number): void {
   const { roomId, name, host, hostJoined, deadline, idleLimitMs } = frame;
+  if (draft.chat.roomId !== null && hostJoined !== draft.chat.hostJoined) draft.machine.membershipChanged(roomId);
   draft.update({ roomId, name, host, hostJoined, deadline, idleLimitMs });
   if (frame.hostRead !== null) applyRead(draft, frame.hostRead);
   try {

@@ -117,6 +117,10 @@ export class FakeMachine implements CryptoMachine {
     this.change({ known: false });
   }
 
+  membershipChanged(): void {
+    this.change({ known: false, shared: false, toDevice: null });
+  }
+
   wantsKeys(): boolean {
     return false;
   }
