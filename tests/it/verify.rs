@@ -33,8 +33,7 @@ async fn the_bot_tells_the_code_that_the_browser_has_until_the_host_starts_anew(
     world.crash_bridge().await;
     assert_eq!(digits(&verify(&world, &mut chat).await), code);
 
-    let ghost = chat.guest.ghost.clone();
-    chat.host.publish_device(&world.homeserver, &ghost);
+    chat.host.new_device(&world.homeserver, true);
     let words = verify(&world, &mut chat).await;
     assert_ne!(digits(&words), code, "{words}");
     // The welcome brings the new keys.
