@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::homeserver::fault::Fault;
 use crate::homeserver::until_seen;
-use crate::world::{Chat, World};
+use crate::world::{Chat, World, token};
 
 /// The digits in what the bot said.
 fn digits(words: &str) -> &str {
@@ -106,4 +106,19 @@ async fn an_answer_that_was_not_given_before_a_crash_is_given_after_it() {
         })
         .await;
     assert_eq!(Some(digits(&words)), chat.guest.safety_code().as_deref());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_an_encrypted_room_the_code_is_for_the_host_alone() {
+    let world = World::start().await;
+    let mut host = world.encrypted_host("Alice").await;
+    let token = token(&world.ask(&mut host, "invite Maya").await);
+    let mut chat = world.chat_over(host, token).await;
+    let words = world.ask(&mut chat.host, "verify 1").await;
+    let code = chat.guest.safety_code().unwrap();
+    assert_eq!(digits(&words), code, "{words}");
+    world.until_idle().await;
+    for call in world.homeserver.calls() {
+        assert!(!call.body.to_string().contains(&code), "{call:?}");
+    }
 }
