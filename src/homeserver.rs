@@ -155,6 +155,16 @@ impl Homeserver {
         )
     }
 
+    /// The answer of `/keys/query` for the portal's own ghost: what others are shown of the guest.
+    pub async fn ghost_keys(&self, portal: &Portal) -> Result<Value, CallFailed> {
+        self.counted(
+            "keys_query",
+            self.as_device(portal)
+                .keys_query(portal.ghost.as_str())
+                .await,
+        )
+    }
+
     /// The answer of `/keys/claim` for devices of the portal's host.
     pub async fn claim_host_keys(
         &self,

@@ -25,6 +25,7 @@ pub mod presence;
 pub mod qr;
 pub mod reaper;
 pub mod reports;
+pub mod safety;
 pub mod seal;
 pub mod store;
 pub mod sweep;

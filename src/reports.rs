@@ -1,4 +1,4 @@
-//! What admins ask for: worked out here, beside the driver, over the rows as they are stored by then.
+//! What admins and hosts ask for: worked out here, beside the driver, over the rows as they are stored by then.
 //! Everything else that is to be performed goes to the homeserver as it is.
 
 use std::sync::{Arc, OnceLock, Weak};
@@ -17,6 +17,7 @@ use crate::doctor;
 use crate::homeserver::Homeserver;
 use crate::ops::problems;
 use crate::outbox::{Later, Perform};
+use crate::safety;
 
 /// The pause before another try, when the program is not up yet or a row can't be read.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -60,6 +61,11 @@ impl Performer {
                 )),
                 None => None,
             });
+        }
+        if let Report::Safety { portal } = report {
+            return safety::in_words(&app, *portal, room)
+                .await
+                .map_err(|error| later(&error.to_string()));
         }
         let (room, report) = (room.clone(), report.clone());
         let worked_out = spawn_blocking(move || {

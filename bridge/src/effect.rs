@@ -228,9 +228,10 @@ pub enum Effect {
         /// What it says.
         text: Words,
     },
-    /// The bot tells an admin what they asked for. It is worked out when the effect is performed.
+    /// The bot tells an admin or a host what they asked for. It is worked out when the effect is
+    /// performed.
     Report {
-        /// The admin room.
+        /// The room.
         room: RoomId,
         /// What they asked for.
         report: Report,

@@ -303,6 +303,15 @@ pub struct JoinKeys {
     pub fallback_keys: Value,
 }
 
+impl JoinKeys {
+    /// The master key itself, unpadded base64.
+    #[must_use]
+    pub fn master(&self) -> Option<&str> {
+        let keys = self.master_key.get("keys")?.as_object()?;
+        keys.values().next()?.as_str()
+    }
+}
+
 /// How an effect went. What can be tried again is tried again by the outbox and never comes here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

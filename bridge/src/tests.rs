@@ -34,5 +34,6 @@ mod removal;
 mod steering;
 mod talking;
 mod upkeep;
+mod verifying;
 mod world;
 mod writing;

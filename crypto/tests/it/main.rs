@@ -9,12 +9,17 @@
 
 mod common;
 
+#[cfg(feature = "bot")]
+mod bot;
 mod corpus;
+mod formats;
 mod healing;
 mod host_identity;
+mod peers;
 mod publishing;
 mod receiving;
 mod robust;
 mod room_events;
 mod sending;
+mod strangers;
 mod talk;
