@@ -160,7 +160,7 @@ impl Homeserver {
         self.counted(
             "keys_query",
             self.as_device(portal)
-                .keys_query(portal.ghost.as_str())
+                .keys_query(&[portal.ghost.as_str()])
                 .await,
         )
     }
