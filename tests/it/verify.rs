@@ -1,6 +1,6 @@
 //! `verify N`: the same code as the guest's browser works out, or what is wrong instead.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::homeserver::fault::Fault;
 use crate::homeserver::until_seen;
