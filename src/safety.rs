@@ -103,8 +103,8 @@ mod tests {
     use super::*;
 
     const HOST: &str = "@alice:example.org";
-    const HOST_KEY: &str = "uI3kdZxLrHYYBRYZk2NUPaqOmQgcLQYpG1mTEWUNkTg";
-    const GUEST_KEY: &str = "JJbKbxjDiwXsGwbv2mgJVJ4lWBZ5iGIwwnfWYbbEO6k";
+    const HOST_KEY: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    const GUEST_KEY: &str = "PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw";
 
     fn chat(given: Option<&str>) -> Portal {
         let mut portal = sample::portal(1, &UserId::new(HOST), Timestamp(1)).unwrap();

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use matrix_sdk::config::SyncSettings;
 use matrix_sdk::deserialized_responses::EncryptionInfo;
 use matrix_sdk::encryption::{CrossSigningResetAuthType, EncryptionSettings};
+use matrix_sdk::media::{MediaFormat, MediaRequestParameters};
 use matrix_sdk::ruma::api::client::uiaa::{self, AuthData, MatrixUserIdentifier, UserIdentifier};
 use matrix_sdk::ruma::events::AnySyncTimelineEvent;
 use matrix_sdk::ruma::events::room::encrypted::OriginalSyncRoomEncryptedEvent;
@@ -15,10 +16,10 @@ use matrix_sdk::ruma::events::room::member::{
     MembershipState, StrippedRoomMemberEvent, SyncRoomMemberEvent,
 };
 use matrix_sdk::ruma::events::room::message::{
-    OriginalSyncRoomMessageEvent, RoomMessageEventContent,
+    MessageType, OriginalSyncRoomMessageEvent, RoomMessageEventContent,
 };
 use matrix_sdk::ruma::events::room_key::withheld::ToDeviceRoomKeyWithheldEvent;
-use matrix_sdk::ruma::{OwnedRoomId, RoomId, UserId};
+use matrix_sdk::ruma::{EventId, OwnedRoomId, RoomId, UserId};
 use matrix_sdk::{Client, Room, RoomMemberships, RoomState};
 use matrix_sdk_crypto::{CollectStrategy, DecryptionSettings, TrustRequirement};
 use serde_json::{Value, json};
@@ -169,6 +170,31 @@ impl SdkHost {
             let device = encryption.get_device(&user, device_id.into()).await?;
             let device = device.with_context(|| format!("{user_id} has no device {device_id}"))?;
             Ok(device.is_cross_signed_by_owner())
+        })
+    }
+
+    /// Fetches the picture of an encrypted message and opens it.
+    ///
+    /// # Errors
+    /// When there is none, or it is not what its message says.
+    pub fn open_picture(&self, room_id: &str, event_id: &str) -> Result<Vec<u8>> {
+        let room = self.room(room_id)?;
+        let event_id = EventId::parse(event_id)?;
+        runtime()?.block_on(async {
+            let event = room.event(&event_id, None).await?;
+            let event = event.raw().deserialize_as::<Value>()?;
+            let content = event.get("content").context("no content")?;
+            let MessageType::Image(image) =
+                serde_json::from_value::<RoomMessageEventContent>(content.clone())?.msgtype
+            else {
+                bail!("no picture");
+            };
+            let request = MediaRequestParameters {
+                source: image.source,
+                format: MediaFormat::File,
+            };
+            let media = self.client.media();
+            Ok(media.get_media_content(&request, false).await?)
         })
     }
 
