@@ -45,3 +45,46 @@ fn side((user_id, master): (&str, &str)) -> Option<Vec<u8>> {
     let length = u32::try_from(user_id.len()).ok()?;
     Some([&length.to_be_bytes(), user_id.as_bytes(), key.as_bytes()].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const ALICE: &str = "@alice:example.org";
+    const GHOST: &str = "@_vestibule_1:example.org";
+    /// The public keys of the first two tests of RFC 8032.
+    const ONE: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    const TWO: &str = "PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw";
+
+    #[test]
+    fn known_answer() {
+        // Worked out by another program, after the description above.
+        let code = "0940 4974 9083 8483 3862 3777";
+        assert_eq!(safety_code((ALICE, ONE), (GHOST, TWO)).unwrap(), code);
+        assert_eq!(safety_code((GHOST, TWO), (ALICE, ONE)).unwrap(), code);
+    }
+
+    #[test]
+    fn every_part_counts() {
+        let code = safety_code((ALICE, ONE), (GHOST, TWO));
+        for (a, b) in [
+            ((ALICE, TWO), (GHOST, TWO)),
+            ((ALICE, ONE), (GHOST, ONE)),
+            ((ALICE, TWO), (GHOST, ONE)),
+            (("@alicf:example.org", ONE), (GHOST, TWO)),
+            ((ALICE, ONE), ("@_vestibule_2:example.org", TWO)),
+        ] {
+            let other = safety_code(a, b);
+            assert!(other.is_some() && other != code);
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_has_no_code() {
+        for key in ["", "A", "AAAA", &"A".repeat(44), &format!("{ONE}=")] {
+            assert_eq!(safety_code((ALICE, key), (GHOST, TWO)), None);
+            assert_eq!(safety_code((ALICE, ONE), (GHOST, key)), None);
+        }
+    }
+}

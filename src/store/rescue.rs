@@ -1,13 +1,14 @@
 //! A damaged block of a table file. RocksDB finds it by the block's checksum, and then refuses to
 //! read any of its rows, and to write at all once a compaction meets it. But each row has a
 //! checksum of its own, and blocks are neither compressed nor are their keys written as differences
-//! to each other. So the family is read once more without RocksDB's checks, whatever is whole is
+//! to each other. So the family's files are read without RocksDB (`table.rs`), whatever is whole is
 //! written into a new family, and only the damaged rows are gone; their chats are set aside.
 //!
 //! First the copies, then a mark, then the family is dropped and filled from the copies: killed
 //! anywhere, it is begun anew, or ended at the next opening.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::fs;
 
 use rocksdb::{DB, IteratorMode, ReadOptions, WriteBatch};
 use serde::{Deserialize, Serialize};
@@ -20,14 +21,11 @@ use super::families::Family;
 use super::migrate::{put_quarantine, write};
 use super::rows::handle;
 use super::salvage::Lost;
+use super::table::{self, Entry};
 use super::{SCHEMA_KEY, family_options, migrate};
 
 /// How many rows are copied in one commit.
 const PAGE: usize = 1000;
-/// Longer than any row, in bytes: the largest hold what one request may bring.
-const LONGEST: usize = 256 << 10;
-/// Longer than any key, in bytes: Matrix ids have at most 255.
-const LONGEST_KEY: usize = 1 << 10;
 /// The longest row of which a wrong bit is looked for, in bytes: each bit costs a reading of all.
 const PUT_RIGHT: usize = 16 << 10;
 
@@ -46,11 +44,24 @@ struct Mark {
 /// What of a family reads.
 #[derive(Default)]
 struct Found {
-    whole: BTreeMap<Box<[u8]>, Box<[u8]>>,
-    damaged: BTreeMap<Box<[u8]>, Box<[u8]>>,
+    /// The newest of each key.
+    rows: BTreeMap<Box<[u8]>, (u64, State)>,
     put_right: usize,
-    /// The last and the first key around a part of which nothing reads.
-    hole: Option<(Vec<u8>, Vec<u8>)>,
+    holes: Vec<Hole>,
+}
+
+/// A part of a table of which nothing reads.
+struct Hole {
+    /// The last key before it; none at the table's beginning.
+    before: Option<Vec<u8>>,
+    /// The next key behind it; none at the table's end.
+    after: Option<Vec<u8>>,
+}
+
+enum State {
+    Whole(Box<[u8]>),
+    Damaged(Box<[u8]>),
+    Deleted,
 }
 
 /// Puts every family in order that has a damaged block.
@@ -93,8 +104,8 @@ fn reads(db: &DB, family: Family) -> Read<bool> {
 }
 
 fn rescue(db: &mut DB, family: Family) -> Read<Lost> {
-    let found = find(db, family)?;
-    let lost = found.lost(db, family)?;
+    let found = Found::of(db, family)?;
+    let lost = found.lost(family, &portals(db)?);
     let name = copies(family);
     if db.cf_handle(&name).is_some() {
         drop_family(db, &name)?;
@@ -102,7 +113,7 @@ fn rescue(db: &mut DB, family: Family) -> Read<Lost> {
     db.create_cf(&name, &family_options())
         .map_err(|error| backend(family, error))?;
     // `global_schema` holds the marks, so its own are put back at once; there are three rows.
-    let mut rows = found.whole.into_iter().peekable();
+    let mut rows = found.into_whole().peekable();
     while rows.peek().is_some() {
         let mut batch = WriteBatch::default();
         for (key, row) in rows.by_ref().take(PAGE) {
@@ -180,26 +191,105 @@ fn named<'a>(db: &'a DB, family: Family, name: &str) -> Read<&'a rocksdb::Column
         .ok_or_else(|| backend(family, "the copies are missing"))
 }
 
-/// Reads what reads, from the front and from the back: forwards, a damaged length leads astray;
-/// backwards, each row is found by the block's own list of places.
-fn find(db: &DB, family: Family) -> Read<Found> {
-    let mut found = Found::default();
-    let before = found.read(db, family, Way::Forwards)?;
-    let after = found.read(db, family, Way::Backwards)?;
-    found.hole = before.zip(after);
-    Ok(found)
-}
-
 impl Found {
-    /// Whom it costs what.
-    fn lost(&self, db: &DB, family: Family) -> Read<Lost> {
+    /// Reads the family's table files; what is in memory only is written into one first.
+    fn of(db: &DB, family: Family) -> Read<Self> {
+        db.flush_cf(handle(db, family)?)
+            .map_err(|error| backend(family, error))?;
+        let files = db.live_files().map_err(|error| backend(family, error))?;
+        let mut found = Self::default();
+        for file in files
+            .iter()
+            .filter(|file| file.column_family_name == family.name())
+        {
+            let path = db.path().join(file.name.trim_start_matches('/'));
+            let bytes = fs::read(path).map_err(|error| backend(family, error))?;
+            found.read(family, &bytes);
+        }
+        Ok(found)
+    }
+
+    fn read(&mut self, family: Family, file: &[u8]) {
+        let mut last = None;
+        let mut hole = None;
+        for entry in table::entries(file) {
+            let row = match entry {
+                Entry::Row(row) => row,
+                Entry::Torn(guesses) => {
+                    match guesses.iter().find(|guess| is_whole(family, guess)) {
+                        Some(guess) => guess.clone(),
+                        None => {
+                            hole.get_or_insert_with(|| last.clone());
+                            // Which row it was is not known, but it may tell whose.
+                            for guess in guesses {
+                                let damaged = State::Damaged(guess.row.unwrap_or_default().into());
+                                self.add(&guess.key, guess.number, damaged);
+                            }
+                            continue;
+                        }
+                    }
+                }
+            };
+            if let Some(before) = hole.take() {
+                let after = Some(row.key.clone());
+                self.holes.push(Hole { before, after });
+            }
+            last = Some(row.key.clone());
+            self.take(family, &row);
+        }
+        let open = |before| Hole {
+            before,
+            after: None,
+        };
+        self.holes.extend(hole.map(open));
+    }
+
+    fn take(&mut self, family: Family, row: &table::Row<'_>) {
+        let (key, number) = (&row.key, row.number);
+        let Some(bytes) = row.row else {
+            return self.add(key, number, State::Deleted);
+        };
+        if unseal(family, key, bytes).is_ok() {
+            self.add(key, number, State::Whole(bytes.into()));
+        } else if let Some((key, row)) = (bytes.len() <= PUT_RIGHT)
+            .then(|| put_right(family, key, bytes))
+            .flatten()
+        {
+            self.put_right += 1;
+            self.add(&key, number, State::Whole(row.into()));
+        } else {
+            self.add(key, number, State::Damaged(bytes.into()));
+        }
+    }
+
+    fn add(&mut self, key: &[u8], number: u64, state: State) {
+        match self.rows.entry(key.into()) {
+            btree_map::Entry::Vacant(free) => {
+                free.insert((number, state));
+            }
+            btree_map::Entry::Occupied(mut known) if known.get().0 <= number => {
+                known.insert((number, state));
+            }
+            btree_map::Entry::Occupied(_) => {}
+        }
+    }
+
+    fn into_whole(self) -> impl Iterator<Item = (Box<[u8]>, Box<[u8]>)> {
+        let whole = |(key, (_, state))| match state {
+            State::Whole(row) => Some((key, row)),
+            State::Damaged(_) | State::Deleted => None,
+        };
+        self.rows.into_iter().filter_map(whole)
+    }
+
+    /// Whom it costs what; `known` are all chats there are.
+    fn lost(&self, family: Family, known: &BTreeSet<PortalId>) -> Lost {
         let mut lost = Lost {
             put_right: self.put_right,
             ..Lost::default()
         };
-        let known = portals(db)?;
-        let damaged = self.damaged.iter();
-        for (key, row) in damaged.filter(|(key, _)| !self.whole.contains_key(*key)) {
+        for (key, (_, state)) in &self.rows {
+            let State::Damaged(row) = state else { continue };
             let row = damaged_row(family, key, row);
             match &row.owner {
                 // What went astray reads bytes as keys that are none.
@@ -209,103 +299,40 @@ impl Found {
                 _ => lost.add(row),
             }
         }
-        let in_hole = matches!(family, Family::PortalidPortal | Family::PortalSeqFrame);
-        match &self.hole {
-            Some((before, after)) if in_hole => {
-                let bound = |key: &[u8], none| {
-                    let id = key.first_chunk::<16>();
-                    PortalId::from_u128(id.map_or(none, |id| u128::from_be_bytes(*id)))
-                };
-                // Where nothing read at all from one side, anybody may be meant.
-                let between = bound(before, 0)..=bound(after, u128::MAX);
-                lost.portals.extend(known.range(between));
+        if matches!(family, Family::PortalidPortal | Family::PortalSeqFrame) {
+            let bound = |key: &Option<Vec<u8>>, none| {
+                let id = key.as_deref().and_then(<[u8]>::first_chunk::<16>);
+                PortalId::from_u128(id.map_or(none, |id| u128::from_be_bytes(*id)))
+            };
+            for hole in &self.holes {
+                let (from, to) = (bound(&hole.before, 0), bound(&hole.after, u128::MAX));
+                // Keys are in order, unless one of these two is damaged itself.
+                if from <= to {
+                    lost.portals.extend(known.range(from..=to));
+                }
             }
-            _ => {}
         }
         if lost == Lost::default() {
             // A block that is damaged, and all rows read: one of them may be missing.
             lost.add(damaged_row(family, &[], &[]));
         }
-        Ok(lost)
-    }
-
-    /// Reads in one direction; gives the last key before it came to an end that is none.
-    fn read(&mut self, db: &DB, family: Family, way: Way) -> Read<Option<Vec<u8>>> {
-        let mut last = Vec::new();
-        let whole = unchecked(db, family, way, |key, row| {
-            last = copied(key);
-            if unseal(family, key, row).is_ok() {
-                self.whole.insert(key.into(), row.into());
-                return;
-            }
-            // Of one whose length may be what is damaged, the key is enough: it leads to the chat.
-            let row = copied(if row.len() > PUT_RIGHT { &[] } else { row });
-            if let Some((key, row)) = put_right(family, &last, &row) {
-                let before = self.whole.insert(key.into(), row.into());
-                self.put_right += usize::from(before.is_none());
-            } else {
-                self.damaged.insert(last.clone().into(), row.into());
-            }
-        })?;
-        Ok((!whole).then_some(last))
+        lost
     }
 }
 
-/// Copied one by one: bytes that a damaged length leads to may lie where the copy is made.
-#[expect(
-    clippy::iter_cloned_collect,
-    reason = "a copy of the whole may overlap itself"
-)]
-fn copied(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().copied().collect()
-}
-
-/// In which direction a family is read.
-#[derive(Clone, Copy)]
-enum Way {
-    Forwards,
-    Backwards,
-}
-
-/// Reads a family without RocksDB's checks; whether it came to the family's end, and not to a place
-/// where nothing reads.
-fn unchecked(db: &DB, family: Family, way: Way, mut take: impl FnMut(&[u8], &[u8])) -> Read<bool> {
-    let mut options = ReadOptions::default();
-    options.set_verify_checksums(false);
-    // The cache must not give out later what was not checked now.
-    options.fill_cache(false);
-    let mut rows = db.raw_iterator_cf_opt(handle(db, family)?, options);
-    match way {
-        Way::Forwards => rows.seek_to_first(),
-        Way::Backwards => rows.seek_to_last(),
-    }
-    while let Some((key, row)) = rows.item() {
-        // RocksDB doesn't compare lengths with the block's end: damaged ones can point gigabytes
-        // beyond it, and what is read there is nobody's row. Shorter ones that point beyond it can't be
-        // told from here; their checksum tells them.
-        if key.len() > LONGEST_KEY || row.len() > LONGEST {
-            return Ok(false);
-        }
-        take(key, row);
-        match way {
-            Way::Forwards => rows.next(),
-            Way::Backwards => rows.prev(),
-        }
-    }
-    Ok(rows.status().is_ok())
+fn is_whole(family: Family, row: &table::Row<'_>) -> bool {
+    row.row
+        .is_some_and(|bytes| unseal(family, &row.key, bytes).is_ok())
 }
 
 /// All chats there are, by an index of them.
 pub fn portals(db: &DB) -> Read<BTreeSet<PortalId>> {
-    let mut portals = BTreeSet::new();
     let index = Family::GhostidPortalid;
     // The index may be damaged too; who is not found here is found when they are asked for.
-    unchecked(db, index, Way::Forwards, |key, row| {
-        let id = unseal(index, key, row).ok();
-        let id = id
-            .and_then(|id| id.try_into().ok())
-            .map(u128::from_be_bytes);
-        portals.extend(id.map(PortalId::from_u128));
-    })?;
-    Ok(portals)
+    let rows = Found::of(db, index)?.into_whole();
+    let portals = rows.filter_map(|(key, row)| {
+        let id = unseal(index, &key, &row).ok()?.try_into().ok()?;
+        Some(PortalId::from_u128(u128::from_be_bytes(id)))
+    });
+    Ok(portals.collect())
 }

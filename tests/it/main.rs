@@ -26,6 +26,7 @@ mod crowd;
 mod damaged;
 mod disk;
 mod door;
+mod encrypted;
 mod end;
 mod events;
 mod files;

@@ -11,16 +11,21 @@
 mod common;
 
 mod advisories;
+#[cfg(feature = "bot")]
+mod bot;
 mod complement;
 mod corpus;
 mod cycling;
+mod formats;
 mod healing;
 mod host_identity;
 mod odd_keys;
+mod peers;
 mod publishing;
 mod receiving;
 mod robust;
 mod room_events;
 mod sending;
+mod strangers;
 mod talk;
 mod vectors;

@@ -313,6 +313,40 @@ fn a_damaged_key_or_length_in_a_table_file_hides_no_other_row() {
 }
 
 #[test]
+fn damage_to_what_a_table_file_says_of_itself_costs_at_most_a_row() {
+    let (folder, store) = chats();
+    flush(&store);
+    drop(store);
+    let (table, _) = table_with(&folder, b"\"ed25519\":\"key7\"");
+    let whole = std::fs::read(&table).unwrap();
+    let mut opened = 0;
+    // From the index to the footer's last byte.
+    for from_end in (1..1_600).step_by(61) {
+        let folder_of_this = tempfile::tempdir().unwrap();
+        copy(folder.path(), folder_of_this.path());
+        let table = folder_of_this.path().join(table.file_name().unwrap());
+        damage_file(&table, whole.len() - from_end, 0x55);
+        let store = match RocksStore::open(folder_of_this.path()) {
+            Ok(store) => store,
+            // Without some of it RocksDB opens no table. That is said, and as what it is.
+            Err(refused) => {
+                assert!(matches!(refused, OpenError::Backend { .. }), "{refused:?}");
+                continue;
+            }
+        };
+        opened += 1;
+        if (1..=CHATS).any(|number| store.begin().portal(id(number)).is_err()) {
+            assert!(store.mend(), "{from_end}");
+        }
+        let found = chats_of(&store);
+        // Also the last rows lie there.
+        let lost = usize::from(found.values().any(|state| *state == "damaged"));
+        assert_eq!(count(&found, "there") + lost, found.len(), "{from_end}");
+    }
+    assert!(opened > 3, "{opened}");
+}
+
+#[test]
 fn a_compaction_that_meets_a_damaged_block_stops_nothing() {
     let (folder, store) = chats();
     flush(&store);

@@ -191,6 +191,7 @@ fn the_doctor_finds_what_is_wrong_with_a_homeserver() {
     );
 
     // From outside, while no bridge runs.
+    lab.bridge().unwrap().wait_quiet().unwrap();
     lab.bridge().unwrap().stop();
     reconfigure(&mut lab, |config| {
         config["experimental_features"] = json!({

@@ -11,7 +11,6 @@ use vestibule_crypto::Machine;
 use vestibule_e2e::{Browser, Guest, lab, lab_with};
 use vestibule_lab::{Answer, Api, Host as _, Lab, Options, get};
 
-
 #[test]
 fn looking_does_not_use_a_link_up() {
     let mut lab = lab().unwrap();

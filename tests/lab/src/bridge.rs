@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -126,6 +126,28 @@ impl Bridge {
             Ok(is_ready)
         })
         .with_context(|| format!("it says “{said}”, see {}", self.log.display()))
+    }
+
+    /// Waits until nothing was pushed for two seconds. A homeserver whose push meets a stopped bridge
+    /// holds everything else back for a while.
+    ///
+    /// # Errors
+    /// When its metrics can't be read, or it isn't left in peace within half a minute.
+    pub fn wait_quiet(&self) -> Result<()> {
+        let pushed = || -> Result<String> {
+            let metrics = self.ops("metrics")?.text;
+            let counts = |line: &&str| line.contains("_transactions_total");
+            Ok(metrics.lines().filter(counts).collect())
+        };
+        let mut last = (pushed()?, Instant::now());
+        wait_for("pushes to end", Duration::from_secs(30), || {
+            let now = pushed()?;
+            ensure!(!now.is_empty(), "the metrics count no transactions");
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            Ok(last.1.elapsed() > Duration::from_secs(2))
+        })
     }
 
     /// What it wrote so far.

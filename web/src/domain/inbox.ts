@@ -133,6 +133,7 @@ function applyFrame(draft: Draft, frame: InboxFrame, now: number): void {
       return;
     case "host":
       if (frame.joined && !draft.chat.hostJoined) draft.add({ kind: "note", what: "host_joined", ts: now });
+      if (frame.joined !== draft.chat.hostJoined && draft.chat.roomId !== null) draft.machine.membershipChanged(draft.chat.roomId);
       draft.update({ hostJoined: frame.joined });
       return;
     case "deadline":

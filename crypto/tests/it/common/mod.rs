@@ -1,6 +1,7 @@
 //! Two people, a homeserver that keeps keys, and machines whose every change goes through a store.
 
 pub mod raw;
+pub mod several;
 
 use std::collections::BTreeMap;
 

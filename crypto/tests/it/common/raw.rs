@@ -23,23 +23,28 @@ impl Identity {
     }
 
     pub fn publish(&self, server: &mut Server) {
+        self.publish_for(server, HOST);
+    }
+
+    pub fn publish_for(&self, server: &mut Server, user: &str) {
         let key = |usage: &str, key: &Ed25519SecretKey| {
             let public = key.public_key().to_base64();
-            json!({"user_id": HOST, "usage": [usage],
+            json!({"user_id": user, "usage": [usage],
                 "keys": { format!("ed25519:{public}"): public }})
         };
         let master = key("master", &self.master);
         let mut self_signing = key("self_signing", &self.self_signing);
         let master_id = self.master.public_key().to_base64();
-        sign(&mut self_signing, HOST, &master_id, |b| self.master.sign(b));
-        server.master_keys.insert(HOST.to_owned(), master);
+        sign(&mut self_signing, user, &master_id, |b| self.master.sign(b));
+        server.master_keys.insert(user.to_owned(), master);
         server
             .self_signing_keys
-            .insert(HOST.to_owned(), self_signing);
+            .insert(user.to_owned(), self_signing);
     }
 }
 
 pub struct RawDevice {
+    pub user: String,
     pub id: String,
     pub account: Account,
     pub device_keys: Value,
@@ -48,26 +53,37 @@ pub struct RawDevice {
 }
 
 impl RawDevice {
+    /// A device of the host.
     pub fn new(id: &str, identity: Option<&Identity>) -> Self {
-        Self::of(id, Account::new(), identity)
+        Self::owned_by(HOST, id, identity)
     }
 
+    pub fn owned_by(user: &str, id: &str, identity: Option<&Identity>) -> Self {
+        Self::make(user, id, Account::new(), identity)
+    }
+
+    /// A device of the host with that account.
     pub fn of(id: &str, account: Account, identity: Option<&Identity>) -> Self {
+        Self::make(HOST, id, account, identity)
+    }
+
+    fn make(user: &str, id: &str, account: Account, identity: Option<&Identity>) -> Self {
         let mut device_keys = json!({
-            "user_id": HOST, "device_id": id,
+            "user_id": user, "device_id": id,
             "algorithms": ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
             "keys": { format!("curve25519:{id}"): account.curve25519_key().to_base64(),
                 format!("ed25519:{id}"): account.ed25519_key().to_base64() },
         });
-        sign(&mut device_keys, HOST, id, |b| account.sign(b));
+        sign(&mut device_keys, user, id, |b| account.sign(b));
         if let Some(identity) = identity {
             let key = &identity.self_signing;
-            sign(&mut device_keys, HOST, &key.public_key().to_base64(), |b| {
+            sign(&mut device_keys, user, &key.public_key().to_base64(), |b| {
                 key.sign(b)
             });
         }
         let group = GroupSession::new(MegolmConfig::version_1());
         Self {
+            user: user.to_owned(),
             id: id.to_owned(),
             account,
             device_keys,
@@ -77,25 +93,26 @@ impl RawDevice {
     }
 
     pub fn publish(&mut self, server: &mut Server) {
-        let devices = server.device_keys.entry(HOST.to_owned()).or_default();
+        let devices = server.device_keys.entry(self.user.clone()).or_default();
         devices.insert(self.id.clone(), self.device_keys.clone());
         self.account.generate_one_time_keys(10);
         let mut keys = Map::new();
         for (id, key) in self.account.one_time_keys() {
             let mut object = json!({"key": key.to_base64()});
-            sign(&mut object, HOST, &self.id, |b| self.account.sign(b));
+            sign(&mut object, &self.user, &self.id, |b| self.account.sign(b));
             keys.insert(format!("signed_curve25519:{}", id.to_base64()), object);
         }
         self.account.mark_keys_as_published();
         server
             .one_time_keys
-            .insert((HOST.to_owned(), self.id.clone()), keys);
+            .insert((self.user.clone(), self.id.clone()), keys);
     }
 
     /// Makes an Olm session with a one-time key of the guest.
     pub fn connect(&mut self, server: &mut Server, guest: &Device) {
-        let answer = server.claim(GUEST, &[guest.id()]);
-        let key = answer["one_time_keys"][GUEST][guest.id()]
+        let user = guest.user();
+        let answer = server.claim(&user, &[guest.id()]);
+        let key = answer["one_time_keys"][&user][guest.id()]
             .as_object()
             .unwrap();
         let key = key.values().next().unwrap()["key"].as_str().unwrap();
@@ -114,7 +131,7 @@ impl RawDevice {
             "content": {"algorithm": "m.megolm.v1.aes-sha2", "room_id": ROOM,
                 "session_id": self.group.session_id(),
                 "session_key": self.group.session_key().to_base64()},
-            "sender": HOST, "recipient": GUEST,
+            "sender": self.user, "recipient": guest.user(),
             "recipient_keys": {"ed25519": ed25519(guest)},
             "keys": {"ed25519": self.account.ed25519_key().to_base64()},
             "sender_device_keys": self.device_keys,
@@ -129,7 +146,7 @@ impl RawDevice {
     pub fn olm_bytes(&mut self, guest: &Device, plaintext: &[u8]) -> Value {
         let session = self.session.as_mut().unwrap();
         let (message_type, body) = session.encrypt(plaintext).unwrap().to_parts();
-        json!({"type": "m.room.encrypted", "sender": HOST, "content": {
+        json!({"type": "m.room.encrypted", "sender": self.user, "content": {
             "algorithm": "m.olm.v1.curve25519-aes-sha2",
             "sender_key": self.account.curve25519_key().to_base64(),
             "ciphertext": { curve25519(guest).to_base64(): {
@@ -144,7 +161,7 @@ impl RawDevice {
 
     pub fn megolm_bytes(&mut self, event_id: &str, plaintext: &[u8]) -> Value {
         let ciphertext = self.group.encrypt(plaintext).to_base64();
-        json!({"type": "m.room.encrypted", "sender": HOST, "event_id": event_id,
+        json!({"type": "m.room.encrypted", "sender": self.user, "event_id": event_id,
             "origin_server_ts": NOW, "content": {
                 "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": ciphertext,
                 "session_id": self.group.session_id()}})
