@@ -57,6 +57,13 @@ impl Device {
         self.step(step);
     }
 
+    /// As if it had never met them.
+    pub fn meet_anew(&mut self, user: &str) {
+        let step = self.machine.forget(user).unwrap();
+        self.step(step);
+        self.meet(user);
+    }
+
     /// Everybody it has met: all of them are in the room.
     pub fn peers(&self) -> Vec<String> {
         self.machine.peers().map(str::to_owned).collect()
