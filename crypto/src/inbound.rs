@@ -90,6 +90,13 @@ impl Inbound {
         self.held.iter().any(|held| held.key.sender == user_id)
     }
 
+    /// Whether the key of that session waits until its device is known.
+    #[cfg(feature = "bot")]
+    pub(crate) fn holds(&self, room_id: &str, session_id: &str) -> bool {
+        let of = |held: &&Held| held.key.room_id == room_id && held.key.session_id == session_id;
+        self.held.iter().any(|held| of(&held))
+    }
+
     /// Deletes all that came from that user.
     pub(crate) fn forget(&mut self, user_id: &str, changes: &mut Changes) {
         self.sessions.retain(|session| {

@@ -207,6 +207,9 @@ fn steered(world: &mut World, body: &str) -> bool {
         direct: true,
         encrypted: false,
         admin: true,
+        looked: true,
+        advised: true,
+        unread_told: None,
     });
     world.room_event(&admin::admin_room(), &admin::root(), text(body));
     let answers: Vec<_> = world.effects().into_iter().filter(|(_, effect)| {

@@ -32,7 +32,7 @@ pub use oracle::{Finding, Record, Side};
 pub use plan::{Plan, Trouble};
 pub use proxy::{Call, Fault, Proxy, Way};
 pub use round::{Chat, Outcome, Rounds};
-pub use sdk::SdkHost;
+pub use sdk::{Insecure, SdkHost, Withheld};
 pub use stage::Stage;
 pub use thief::{ENOUGH_KEYS, Thief};
 pub use witness::{Upload, Witness};

@@ -256,7 +256,7 @@ impl State {
             return;
         };
         kept.inbox.push((place, event.clone()));
-        if user.starts_with(GHOSTS) {
+        if user.starts_with(GHOSTS) || user == BOT {
             let mut pushed = event;
             pushed["to_user_id"] = json!(user);
             pushed["to_device_id"] = json!(device);
