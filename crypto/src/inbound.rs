@@ -21,7 +21,7 @@ mod tests;
 
 pub(crate) use early::RoomKey;
 use early::{Held, Waiting};
-use session::{Owner, RoomSession, Seen};
+use session::{Owner, RoomSession};
 
 /// How long a session is kept after the next one of its device came: messages may wait at the bridge
 /// and come after a key that was sent later.
@@ -153,13 +153,7 @@ impl Inbound {
         }
         let known = self.position(&key.room_id, &key.session_id);
         let owner = match known.and_then(|position| self.sessions.get_mut(position)) {
-            None => Owner {
-                room_id: key.room_id.clone(),
-                sender: key.sender.clone(),
-                sender_curve25519: key.sender_curve25519.clone(),
-                received_at: now,
-                seen: Vec::new(),
-            },
+            None => Owner::of(key, now),
             // The session stays with the device it came from first.
             Some(known)
                 if known.owner.sender != key.sender
@@ -258,14 +252,9 @@ impl Inbound {
             })?;
         let plaintext = Zeroizing::new(decrypted.plaintext);
         let index = decrypted.message_index;
-        match session.owner.seen.iter().find(|seen| seen.index == index) {
-            Some(seen) if seen.event_id != envelope.event_id => return Err(Undecryptable::Replay),
-            Some(_) => {}
-            None => {
-                let event_id = envelope.event_id.clone();
-                session.owner.seen.push(Seen { index, event_id });
-                session.save(changes);
-            }
+        let new = session.owner.see(index, &envelope.event_id);
+        if new.ok_or(Undecryptable::Replay)? {
+            session.save(changes);
         }
         let payload: Value =
             serde_json::from_slice(&plaintext).map_err(|_| Undecryptable::Malformed)?;
