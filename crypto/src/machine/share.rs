@@ -62,6 +62,7 @@ impl Machine {
             shared_with.push(Shared {
                 device: device.clone(),
                 curve25519,
+                again: false,
             });
         }
         let outbound = self
