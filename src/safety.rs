@@ -96,17 +96,18 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use serde_json::json;
+    use vestibule_bridge::id::UserId;
     use vestibule_bridge::testing::sample;
     use vestibule_bridge::time::Timestamp;
 
     use super::*;
 
     const HOST: &str = "@alice:example.org";
-    const HOST_KEY: &str = "uI3kdZxLrHYYBRYZk2NUPaqOmQgcLQYpG1mTEWUNkTg";
-    const GUEST_KEY: &str = "JJbKbxjDiwXsGwbv2mgJVJ4lWBZ5iGIwwnfWYbbEO6k";
+    const HOST_KEY: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    const GUEST_KEY: &str = "PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw";
 
     fn chat(given: Option<&str>) -> Portal {
-        let mut portal = sample::portal(1, &HOST.into(), Timestamp(1)).unwrap();
+        let mut portal = sample::portal(1, &UserId::new(HOST), Timestamp(1)).unwrap();
         portal.visit.master = given.map(str::to_owned);
         portal
     }

@@ -37,8 +37,8 @@ struct OlmSession {
 /// An Olm message decrypted.
 pub(crate) struct Decrypted {
     pub(crate) plaintext: Zeroizing<Vec<u8>>,
-    /// A one-time key was used up: the account must be stored.
-    pub(crate) account_changed: bool,
+    /// The message began a session. A one-time key is used up: the account must be stored.
+    pub(crate) new_session: bool,
 }
 
 impl OlmSessions {
@@ -134,7 +134,7 @@ impl OlmSessions {
                     self.touch(position, now, changes);
                     return Ok(Decrypted {
                         plaintext: Zeroizing::new(plaintext),
-                        account_changed: false,
+                        new_session: false,
                     });
                 }
                 // A pre-key message names its session. If that exists, the message must not make
@@ -176,7 +176,7 @@ impl OlmSessions {
         self.add(user, device_key, created.session, now, changes);
         Ok(Decrypted {
             plaintext: Zeroizing::new(created.plaintext),
-            account_changed: true,
+            new_session: true,
         })
     }
 

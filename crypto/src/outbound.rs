@@ -6,7 +6,7 @@ use vodozemac::megolm::{GroupSession, SessionConfig};
 use crate::error::OpenError;
 use crate::healing::by_user;
 use crate::identity::elapsed;
-use crate::object::{Object, list, number, owned, text};
+use crate::object::{Object, flag, list, number, owned, text};
 use crate::peer::Peers;
 use crate::place::Place;
 use crate::records::{Changes, Record, kind};
@@ -38,6 +38,9 @@ pub(crate) struct Outbound {
 pub(crate) struct Shared {
     pub(crate) device: Place,
     pub(crate) curve25519: String,
+    /// It has the key and may not be able to read it, so it gets it again. It counts on as one that
+    /// has it: when the device goes, the session ends.
+    pub(crate) again: bool,
 }
 
 /// Why a device gets no key (Matrix specification, "m.room_key.withheld").
@@ -110,8 +113,15 @@ impl OutboundRooms {
     /// That device gets the keys of all current sessions once more.
     pub(crate) fn unshare(&mut self, device: &Place, changes: &mut Changes) {
         for outbound in &mut self.0 {
-            if outbound.is_shared_with(device) {
-                outbound.shared.retain(|shared| shared.device != *device);
+            let on_its_way = outbound.pending.iter_mut().flat_map(Pending::shared);
+            let mut marked = false;
+            for shared in outbound.shared.iter_mut().chain(on_its_way) {
+                if shared.device == *device && !shared.again {
+                    shared.again = true;
+                    marked = true;
+                }
+            }
+            if marked {
                 outbound.save(changes);
             }
         }
@@ -208,11 +218,13 @@ impl Outbound {
     }
 
     pub(crate) fn is_shared_with_anyone(&self) -> bool {
-        !self.shared.is_empty()
+        self.shared.iter().any(|shared| !shared.again)
     }
 
     pub(crate) fn is_shared_with(&self, device: &Place) -> bool {
-        self.shared.iter().any(|shared| shared.device == *device)
+        self.shared
+            .iter()
+            .any(|shared| shared.device == *device && !shared.again)
     }
 
     pub(crate) fn is_withheld_from(&self, device: &Place, why: Withheld) -> bool {
@@ -250,7 +262,11 @@ impl Outbound {
             return false;
         };
         match pending.purpose {
-            Purpose::Share(devices) => self.shared.extend(devices),
+            Purpose::Share(devices) => {
+                self.shared
+                    .retain(|old| devices.iter().all(|new| new.device != old.device));
+                self.shared.extend(devices);
+            }
             Purpose::Withhold(why) => {
                 for (user_id, devices) in &pending.messages {
                     let ids = devices.as_object().into_iter().flat_map(Map::keys);
@@ -280,18 +296,32 @@ impl Withheld {
 
 impl Shared {
     fn to_object(&self) -> Object {
-        self.device.to_object().text("curve25519", &self.curve25519)
+        let object = self.device.to_object().text("curve25519", &self.curve25519);
+        if self.again {
+            object.flag("again", true)
+        } else {
+            object
+        }
     }
 
     fn from_object(object: &Map<String, Value>, host: Option<&str>) -> Option<Self> {
         Some(Self {
             device: Place::from_object(object, host)?,
             curve25519: owned(object, "curve25519")?,
+            again: flag(object, "again").unwrap_or(false),
         })
     }
 }
 
 impl Pending {
+    /// The devices that a key is on its way to.
+    fn shared(&mut self) -> &mut [Shared] {
+        match &mut self.purpose {
+            Purpose::Share(devices) => devices,
+            Purpose::Withhold(_) => &mut [],
+        }
+    }
+
     pub(crate) fn event_type(&self) -> &'static str {
         match self.purpose {
             Purpose::Share(_) => "m.room.encrypted",

@@ -47,3 +47,4 @@ mod slow;
 mod stop;
 mod truth;
 mod upkeep;
+mod verify;

@@ -61,7 +61,7 @@ fn number_before(line: &str, word: &str) -> u64 {
 
 /// Runs the checks and tests; with `fast` those that need neither a homeserver nor a browser.
 pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
-    let mut progress = Progress::of(if fast { 9 } else { 11 });
+    let mut progress = Progress::of(if fast { 9 } else { 12 });
     let mut tally = Tally::default();
     let cargo = |arguments: &[&str]| {
         let mut command = workspace.cargo(arguments);
@@ -87,9 +87,11 @@ pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
     tally.note(finish(
         cargo(&["clippy", "--quiet"]).args(EVERYTHING).args(deny),
     ));
-    tally.note(finish(
-        cargo(&["clippy", "--quiet", "-p", "vestibule-e2e"]).args(deny),
-    ));
+    for package in ["vestibule-e2e", "vestibule-differential"] {
+        tally.note(finish(
+            cargo(&["clippy", "--quiet", "-p", package]).args(deny),
+        ));
+    }
 
     progress.next("Checking that the domain and the crypto machine do no I/O (wasm32)");
     // `vestibule-web` is with them because it chooses the browser's randomness.
@@ -119,11 +121,11 @@ pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
     tally.note(finish(&mut workspace.npm(&["run", "--silent", "check"])));
     tally.test(&mut workspace.npm(&["test", "--silent"]));
 
-    let e2e = ["test", "--no-fail-fast", "-p", "vestibule-e2e"];
-    if fast {
-        progress.next("Testing the crypto machine against matrix-sdk-crypto");
-        tally.test(cargo(&e2e).args(["--test", "interop"]));
-    } else {
+    progress.next("Testing the crypto machine against matrix-sdk-crypto");
+    let differential = ["test", "--no-fail-fast", "-p", "vestibule-differential"];
+    tally.test(&mut cargo(&differential));
+
+    if !fast {
         progress.next("Building the bridge");
         workspace.build_bridge()?;
         progress.next("Bringing Synapse and matrix-nio");
@@ -131,7 +133,7 @@ pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
         progress.next("Testing all of it together, with a homeserver, hosts and browsers");
         // One after the other: each starts a homeserver, a bridge and a browser, and measures.
         tally.test(
-            cargo(&e2e)
+            cargo(&["test", "--no-fail-fast", "-p", "vestibule-e2e"])
                 .args(["--", "--test-threads=1"])
                 .env("VESTIBULE_BIN", workspace.bridge()),
         );

@@ -81,8 +81,8 @@ impl Machine {
         }
     }
 
-    /// A device begins again with a new session, because it could not read what came by the old
-    /// one. Room keys may have been in that, so it gets them again.
+    /// A device began a session of its own, perhaps because it could not read what came by the one
+    /// before. Room keys may have been in that, so it gets them again.
     pub(super) fn share_again(&mut self, payload: &Payload<'_>) {
         let device = self.peers.get(payload.sender).and_then(|peer| {
             peer.trusted_devices().find(|device| {

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 use vodozemac::megolm::SessionKey;
 use vodozemac::olm::OlmMessage;
-use zeroize::Zeroizing;
 
 use super::{Machine, Received};
 use crate::content::{Envelope, Item, Unsupported};
@@ -11,6 +10,7 @@ use crate::error::{CryptoError, Refused};
 use crate::inbound::RoomKey;
 use crate::keys::check_device;
 use crate::object::{Secret, text};
+use crate::olm::Decrypted;
 use crate::records::Step;
 use crate::{MEGOLM, OLM, encoding};
 
@@ -103,17 +103,20 @@ impl Machine {
             return Err(Refused::Ignored);
         }
         let sender_key = text(content, "sender_key").ok_or(Refused::Malformed)?;
-        let plaintext = self.decrypt_olm(content, sender, sender_key, now);
-        if plaintext.as_ref().err() == Some(&Refused::Olm) {
+        let decrypted = self.decrypt_olm(content, sender, sender_key, now);
+        if decrypted.as_ref().err() == Some(&Refused::Olm) {
             self.notice_wedged(sender, sender_key, now);
         }
-        let plaintext = plaintext?;
-        let payload = serde_json::from_slice(&plaintext).map_err(|_| Refused::Malformed)?;
+        let decrypted = decrypted?;
+        let payload =
+            serde_json::from_slice(&decrypted.plaintext).map_err(|_| Refused::Malformed)?;
         let payload = Secret(payload);
         let object = payload.0.as_object().ok_or(Refused::Malformed)?;
         let payload = self.check_payload(object, sender, sender_key)?;
-        if text(object, "type") == Some("m.dummy") {
+        if decrypted.new_session {
             self.share_again(&payload);
+        }
+        if text(object, "type") == Some("m.dummy") {
             return Ok(Vec::new());
         }
         self.receive_room_key(&payload, now)
@@ -125,7 +128,7 @@ impl Machine {
         sender: &str,
         sender_key: &str,
         now: u64,
-    ) -> Result<Zeroizing<Vec<u8>>, Refused> {
+    ) -> Result<Decrypted, Refused> {
         let ciphertext = content.get("ciphertext").and_then(Value::as_object);
         let for_me = ciphertext
             .ok_or(Refused::Malformed)?
@@ -153,10 +156,10 @@ impl Machine {
             now,
             &mut self.changes,
         )?;
-        if decrypted.account_changed {
+        if decrypted.new_session {
             self.me.save(&mut self.changes);
         }
-        Ok(decrypted.plaintext)
+        Ok(decrypted)
     }
 
     /// Checks that the payload was written by whom it says, for this device: Olm proves only which

@@ -161,9 +161,50 @@ fn a_key_that_belongs_to_no_device_of_the_host_asks_for_nothing() {
 fn nothing_leaves_for_an_identity_that_was_not_accepted() {
     let (mut server, mut guest, mut host) = wedged();
     unreadable(&mut server, &mut guest, &mut host, NOW);
-    let mut other = Device::new(HOST, "HOSTDEV", GUEST, NOW);
+    let mut other = Device::new(HOST, "OTHERDEV", GUEST, NOW);
     other.publish(&mut server);
     guest.receive_keys(&server.query(HOST), NOW);
     assert!(!guest.machine.wants_healing(NOW));
     assert_eq!(heal(&mut guest, NOW), Prepare::Ready);
+}
+
+/// Both began at once, and the room key that the guest sent by its own session was lost.
+#[test]
+fn a_device_that_begins_a_session_gets_the_room_key_again() {
+    let (mut server, mut guest, mut host) = pair();
+    let first = send(&mut server, &mut guest, "$1", "first", NOW);
+    assert_eq!(server.take(HOST, "HOSTDEV").len(), 1);
+    send(&mut server, &mut host, "$2", "second", NOW);
+    deliver(&mut server, &mut guest, NOW);
+    guest.restart();
+    let third = send(&mut server, &mut guest, "$3", "third", NOW);
+    assert_eq!(session_of(&first["content"]), session_of(&third["content"]));
+    deliver(&mut server, &mut host, NOW);
+    assert_eq!(body(&host.event(&third)), "third");
+    // Once is enough.
+    send(&mut server, &mut guest, "$4", "fourth", NOW);
+    assert!(server.take(HOST, "HOSTDEV").is_empty());
+}
+
+/// The host has two devices, and the second one begins a session while a room key is on its way to
+/// it: it has the key all the same, so when it goes the session ends.
+#[test]
+fn a_device_that_goes_before_it_gets_the_key_again_ends_the_session() {
+    let mut server = Server::default();
+    let mut guest = Device::new(GUEST, "GUESTDEV", HOST, NOW);
+    let mut host = Device::new(HOST, "HOSTDEV", GUEST, NOW);
+    let mut second = Device::new(HOST, "SECOND", GUEST, NOW);
+    for device in [&mut guest, &mut host, &mut second] {
+        device.publish(&mut server);
+    }
+    server.without_cross_signing(HOST);
+    let first = send(&mut server, &mut guest, "$1", "first", NOW);
+    server.take(HOST, "SECOND");
+    send(&mut server, &mut second, "$2", "second", NOW);
+    deliver(&mut server, &mut guest, NOW);
+    server.device_keys.get_mut(HOST).unwrap().remove("SECOND");
+    guest.keys_changed(HOST);
+    guest.restart();
+    let third = send(&mut server, &mut guest, "$3", "third", NOW);
+    assert_ne!(session_of(&first["content"]), session_of(&third["content"]));
 }
