@@ -206,6 +206,34 @@ async fn of_a_host_without_an_identity_only_known_devices_are_read() {
 }
 
 #[tokio::test]
+async fn what_came_before_the_first_identity_is_read_on() {
+    let mut stage = Stage::new();
+    let host = stage.unsigned("HOST1").await;
+    let mut twin = stage.twin().await;
+    host.track(&mut stage.server, &BOTH).await;
+    stage.guest.query(&stage.server, stage.now);
+    let said = stage.says(&host, &BOTH, "before").await;
+    stage.guest_syncs();
+    assert!(stage.reads(&twin, &said).await.is_read());
+
+    // Another device makes the identity, which doesn't sign this one.
+    stage.signed("HOST2").await;
+    let identity = stage.guest.identity(&stage.server, stage.now);
+    assert_eq!(identity, HostIdentity::First);
+    twin.track(&mut stage.server, &[HOST]).await;
+    twin.trust = TrustRequirement::CrossSigned;
+    assert_eq!(text(&stage.guest_reads(&said)), "before");
+    assert!(!stage.reads(&twin, &said).await.is_read());
+
+    // With its next key it is refused by both.
+    host.rotate(ROOM).await;
+    let said = stage.says(&host, &BOTH, "after").await;
+    stage.guest_syncs();
+    assert_eq!(reason(&stage.guest_reads(&said)), Undecryptable::NoKey);
+    assert!(!stage.reads(&twin, &said).await.is_read());
+}
+
+#[tokio::test]
 async fn a_message_that_is_lost_before_it_is_stored_costs_nothing() {
     let (mut stage, host, twin) = met().await;
     let mut out = Vec::new();
