@@ -25,11 +25,12 @@ use rocksdb::{
     BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, IteratorMode,
     Options, WriteBatch, WriteOptions,
 };
-use vestibule_bridge::id::{EffectId, RoomId};
+use vestibule_bridge::host::ManagementRoom;
+use vestibule_bridge::id::EffectId;
 use vestibule_bridge::store::{Read, Store, StoreError};
 
 use crate::clock::seeded_rng;
-use codec::{backend, trailing_id};
+use codec::{backend, from_json, trailing_id};
 use families::Family;
 use health::{Health, Trouble, probe};
 use rows::{Opened, handle};
@@ -143,13 +144,12 @@ impl RocksStore {
         self.begin().row(Family::GlobalSchema, ID_KEY)
     }
 
-    /// The rooms in which the bot takes commands.
-    pub fn management_rooms(&self) -> Read<Vec<RoomId>> {
-        let rooms = self.begin().rows.prefix(Family::RoomidManagement, &[])?;
-        let ids = rooms
-            .into_iter()
-            .filter_map(|room| String::from_utf8(room.key).ok());
-        Ok(ids.map(RoomId::new).collect())
+    /// The rooms in which the bot takes commands; one that doesn't read is left out.
+    pub fn management_rooms(&self) -> Read<Vec<ManagementRoom>> {
+        let family = Family::RoomidManagement;
+        let rooms = self.begin().rows.prefix(family, &[])?.into_iter();
+        let read = rooms.filter_map(|row| from_json(family, &row.key, &row.payload.ok()?).ok());
+        Ok(read.collect())
     }
 
     /// How many chats are set aside, because a row of theirs doesn't read.
