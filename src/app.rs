@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use tokio::time::Instant;
 use vestibule_bridge::policy::Policy;
 
+use crate::bot::Bot;
 use crate::catchup::CatchUp;
 use crate::clock::Clock;
 use crate::deny::Lists;
@@ -41,6 +42,8 @@ pub struct App {
     pub outbox: Outbox,
     /// Asks the homeserver.
     pub homeserver: Arc<Homeserver>,
+    /// The bot's own device.
+    pub bot: Arc<Bot>,
     /// Reads the inboxes of ghosts.
     pub catchup: Arc<CatchUp>,
     /// Shows hosts who types and who has read.

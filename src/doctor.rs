@@ -14,6 +14,7 @@ use vestibule_bridge::effect::Words;
 use vestibule_bridge::id::UserId;
 
 use crate::app::App;
+use crate::bot::Standing;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::homeserver::SetupError;
@@ -88,6 +89,17 @@ pub async fn of_running(app: &App, appservice_id: &str) -> Vec<Finding> {
         probe: Some(&app.probe),
     };
     let mut findings = patient.findings().await;
+    findings.push(match app.bot.standing() {
+        Standing::Ready => Finding::new(
+            Grade::Well,
+            "The bot's own device stands: it reads and writes in encrypted rooms.",
+        ),
+        Standing::NotYet => Finding::new(
+            Grade::Wrong,
+            "The bot's own device does not stand at the homeserver, so the bot can't answer in encrypted rooms. The log \
+             says why; it is tried again by itself.",
+        ),
+    });
     // What concerns homeserver and page was just looked at more closely.
     let others = problems(app)
         .into_iter()

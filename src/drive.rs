@@ -57,6 +57,9 @@ pub type Answers = Vec<Result<Answer, Refusal>>;
 
 /// Inputs that are stored together or not at all.
 struct Job {
+    /// What the shell itself has to store with them. It is stored also when the transaction was
+    /// before: it says how far the bot's device is, and that is so in any case.
+    own: Changes,
     inputs: Vec<Input>,
     transaction: Option<String>,
     /// A row that somebody met who only reads.
@@ -167,22 +170,39 @@ impl Driver {
         inputs: Vec<Input>,
         transaction: Option<String>,
     ) -> Result<Answers, DriveError> {
-        self.bring(inputs, transaction, None).await
+        self.bring(Changes::default(), inputs, transaction, None)
+            .await
+    }
+
+    /// The same, with changes of the shell's own before the inputs; effects among them are not told
+    /// to the outbox. However long it takes: whoever brings them has to know whether they are stored.
+    pub async fn submit_with(
+        &self,
+        own: Changes,
+        inputs: Vec<Input>,
+        transaction: Option<String>,
+    ) -> Result<Answers, DriveError> {
+        let patient = self.clone().with_patience(Duration::MAX);
+        patient.bring(own, inputs, transaction, None).await
     }
 
     /// Has whom a damaged row concerns set aside.
     pub async fn set_aside(&self, row: DamagedRow) -> Result<(), DriveError> {
-        self.bring(Vec::new(), None, Some(row)).await.map(|_| ())
+        self.bring(Changes::default(), Vec::new(), None, Some(row))
+            .await
+            .map(|_| ())
     }
 
     async fn bring(
         &self,
+        own: Changes,
         inputs: Vec<Input>,
         transaction: Option<String>,
         damaged: Option<DamagedRow>,
     ) -> Result<Answers, DriveError> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
+            own,
             inputs,
             transaction,
             damaged,
@@ -326,6 +346,7 @@ impl<S: Store, W: Wake> Worker<S, W> {
         round: &mut S::Transaction<'_>,
         news: &mut News,
     ) -> Result<Answers, StoreError> {
+        round.apply(&job.own)?;
         if let Some(transaction) = &job.transaction {
             if round.transaction_seen(transaction)? {
                 return Ok(Answers::new());

@@ -1,6 +1,7 @@
 //! Everything that the bridge asks of the homeserver: effects, performed as the bot or a ghost,
 //! and the few questions that a browser may cause.
 
+mod bot;
 mod inspect;
 mod perform;
 mod picture;
@@ -23,7 +24,10 @@ use vestibule_bridge::portal::Portal;
 use crate::catchup::Counts;
 use crate::telemetry::Metrics;
 
+pub use bot::{BotInbox, BotState, RoomView};
 pub use inspect::profile;
+pub use perform::notice;
+pub use picture::WORDS as PICTURE_WORDS;
 pub use vestibule_appservice::error::SetupError;
 
 /// How long one call may take. Making a room takes Synapse half a second, reaching a dead remote
@@ -46,6 +50,18 @@ impl CallFailed {
     #[must_use]
     pub fn lacks_device(&self) -> bool {
         self.source.errcode() == Some("M_UNKNOWN_DEVICE")
+    }
+
+    /// Whether the homeserver fails at this call as such.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(
+            &self.source,
+            CallError::Status {
+                status: 500 | 501,
+                ..
+            }
+        )
     }
 
     /// Whether the same call would fail again.
@@ -146,7 +162,17 @@ impl Homeserver {
         self.counted(
             "keys_query",
             self.as_device(portal)
-                .keys_query(portal.host.as_str())
+                .keys_query(&[portal.host.as_str()])
+                .await,
+        )
+    }
+
+    /// The answer of `/keys/query` for the portal's own ghost: what others are shown of the guest.
+    pub async fn ghost_keys(&self, portal: &Portal) -> Result<Value, CallFailed> {
+        self.counted(
+            "keys_query",
+            self.as_device(portal)
+                .keys_query(&[portal.ghost.as_str()])
                 .await,
         )
     }
@@ -157,12 +183,14 @@ impl Homeserver {
         portal: &Portal,
         devices: &[DeviceId],
     ) -> Result<Value, CallFailed> {
-        let devices: Vec<&str> = devices.iter().map(DeviceId::as_str).collect();
+        let host = portal.host.as_str();
+        let devices: Vec<_> = devices
+            .iter()
+            .map(|device| (host, device.as_str()))
+            .collect();
         self.counted(
             "keys_claim",
-            self.as_device(portal)
-                .keys_claim(portal.host.as_str(), &devices)
-                .await,
+            self.as_device(portal).keys_claim(&devices).await,
         )
     }
 

@@ -3,22 +3,30 @@
 //! on the way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
 use vestibule_appservice::http::{HandlerError, HandlerFuture, TransactionHandler};
 use vestibule_appservice::transaction::{self, Ephemeral, Transaction};
 use vestibule_bridge::ghost::is_ghost;
 use vestibule_bridge::id::{DeviceId, EventId, PortalId, RoomId, UserId};
-use vestibule_bridge::input::{Input, Membership, RoomEvent, RoomEventKind, ToDevice};
+use vestibule_bridge::input::{Came, Input, Membership, RoomEvent, RoomEventKind, ToDevice};
 use vestibule_bridge::portal::HostRead;
 use vestibule_bridge::store::{Facts, Read, Store};
 use vestibule_bridge::time::Timestamp;
 
 use crate::app::App;
+use crate::bot;
+use crate::drive::DriveError;
 use crate::homeserver::profile;
 use crate::hub::Signal;
 use crate::moments;
+
+/// How long a transaction may take. A homeserver that is told "not now" comes again; what it brought may
+/// be stored all the same, and is recognised then.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Takes transactions for the bridge.
 pub struct Inbound(pub Arc<App>);
@@ -35,17 +43,28 @@ impl Inbound {
         let to_device = transaction
             .to_device
             .iter()
+            .filter(|event| event.to_user_id != app.policy.bot.as_str())
             .map(|event| Input::ToDevice(to_device_event(event)));
-        let events = transaction.events.iter().flat_map(|event| {
-            let shown = ghost_shown(event, &app.policy.server_name);
-            room_event(event).map(Input::Room).into_iter().chain(shown)
-        });
+        let to_device: Vec<Input> = to_device.collect();
         let read = self.host_reads(&transaction);
-        let receipts = read.iter().map(|(portal, read)| Input::HostRead {
-            portal: *portal,
-            read: read.clone(),
-        });
-        let inputs: Vec<Input> = to_device.chain(events).chain(receipts).collect();
+        let receipts: Vec<Input> = read
+            .iter()
+            .map(|(portal, read)| Input::HostRead {
+                portal: *portal,
+                read: read.clone(),
+            })
+            .collect();
+        let inputs = |mut by_bot: bot::Read| -> Vec<Input> {
+            let events = transaction.events.iter().flat_map(|event| {
+                let shown = ghost_shown(event, &app.policy.server_name);
+                let message = by_bot.messages.remove(&event.event_id);
+                let event = message.or_else(|| room_event(event).map(Input::Room));
+                event.into_iter().chain(shown)
+            });
+            let events: Vec<Input> = events.collect();
+            let keyed = to_device.into_iter().chain(by_bot.earlier);
+            keyed.chain(events).chain(receipts).collect()
+        };
         if transaction.skipped > 0 {
             tracing::warn!(
                 transaction = transaction.id,
@@ -53,7 +72,9 @@ impl Inbound {
                 "events that don't read were left out"
             );
         }
-        if let Err(error) = app.driver.submit_all(inputs, identity(&transaction)).await {
+        let taken = app.bot.take(&transaction, identity(&transaction), inputs);
+        let taken = timeout(PATIENCE, taken).await;
+        if let Err(error) = taken.unwrap_or(Err(DriveError::Late(PATIENCE).into())) {
             app.metrics.failed_transactions.inc();
             // The homeserver repeats the room events, but not the room keys beside them.
             app.watch.nudge();
@@ -268,6 +289,7 @@ fn kind(event: &transaction::RoomEvent) -> RoomEventKind {
                 membership,
             }
         }
+        ("m.room.encryption", Some("")) => RoomEventKind::Encryption,
         (_, Some(_)) => RoomEventKind::State,
         ("m.room.encrypted", None) => RoomEventKind::Encrypted {
             content: event.content.clone(),
@@ -276,6 +298,7 @@ fn kind(event: &transaction::RoomEvent) -> RoomEventKind {
             msgtype: text("msgtype").unwrap_or_default().to_owned(),
             body: text("body").unwrap_or_default().to_owned(),
             related: event.content.get("m.relates_to").is_some(),
+            came: Came::Plain,
         },
         // Room version 11 moved the field into the content (MSC2174); the server still sends both.
         ("m.room.redaction", None) => match event.redacts.as_deref().or_else(|| text("redacts")) {

@@ -3,6 +3,7 @@
 //! `vestibule-appservice`; ciphertext passes through here and is never opened.
 
 pub mod app;
+pub mod bot;
 pub mod catchup;
 pub mod cli;
 pub mod clock;
@@ -24,6 +25,7 @@ pub mod presence;
 pub mod qr;
 pub mod reaper;
 pub mod reports;
+pub mod safety;
 pub mod seal;
 pub mod store;
 pub mod sweep;

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use vestibule_appservice::registration::Registration;
 
 use crate::app::{App, Wakeup};
+use crate::bot::Bot;
 use crate::catchup::CatchUp;
 use crate::clock::{Clock, monotonic, seeded_rng};
 use crate::config::{Config, ConfigError};
@@ -159,6 +160,10 @@ pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Running, St
         stopping.clone(),
         crate::deny::follow(Arc::clone(&app), config.permissions.deny_lists.clone()),
     ));
+    tasks.spawn(until_stopped(
+        stopping.clone(),
+        Arc::clone(&app.bot).rounds(),
+    ));
     tasks.spawn(until_stopped(stopping, rounds(Arc::clone(&app))));
     tracing::info!(%guests, %appservice, ops = ?ops, "the bridge is running");
     Ok(Running {
@@ -214,8 +219,18 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         wakeup,
     )
     .map_err(system("a thread"))?;
+    let tasks = Tasks::default();
+    let bot = Arc::new(Bot::new(
+        Arc::clone(&homeserver),
+        driver.clone(),
+        Arc::clone(&store),
+        Arc::clone(&policy),
+        Arc::clone(&clock),
+        tasks.clone(),
+    ));
     let performer = Arc::new(Performer::new(
         Arc::clone(&homeserver),
+        Arc::clone(&bot),
         &config.appservice.id,
     ));
     unstarted.start(
@@ -224,7 +239,6 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         Arc::clone(&performer),
         &policy.server_name,
     )?;
-    let tasks = Tasks::default();
     let catchup = Arc::new(CatchUp::new(
         Arc::clone(&homeserver),
         driver.clone(),
@@ -262,6 +276,7 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         driver,
         outbox,
         homeserver,
+        bot,
         catchup,
         moments,
         presence,

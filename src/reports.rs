@@ -1,4 +1,4 @@
-//! What admins ask for: worked out here, beside the driver, over the rows as they are stored by then.
+//! What admins and hosts ask for: worked out here, beside the driver, over the rows as they are stored by then.
 //! Everything else that is to be performed goes to the homeserver as it is.
 
 use std::sync::{Arc, OnceLock, Weak};
@@ -12,10 +12,12 @@ use vestibule_bridge::report::{self, Outside, Report};
 use vestibule_bridge::store::{Facts, Store};
 
 use crate::app::App;
+use crate::bot::{Bot, Unsaid, Voice};
 use crate::doctor;
 use crate::homeserver::Homeserver;
 use crate::ops::problems;
 use crate::outbox::{Later, Perform};
+use crate::safety;
 
 /// The pause before another try, when the program is not up yet or a row can't be read.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -23,6 +25,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Performs effects.
 pub struct Performer {
     homeserver: Arc<Homeserver>,
+    bot: Arc<Bot>,
     appservice_id: String,
     app: OnceLock<Weak<App>>,
 }
@@ -30,9 +33,10 @@ pub struct Performer {
 impl Performer {
     /// One that can't report yet: the program isn't put together.
     #[must_use]
-    pub fn new(homeserver: Arc<Homeserver>, appservice_id: &str) -> Self {
+    pub fn new(homeserver: Arc<Homeserver>, bot: Arc<Bot>, appservice_id: &str) -> Self {
         Self {
             homeserver,
+            bot,
             appservice_id: appservice_id.to_owned(),
             app: OnceLock::new(),
         }
@@ -57,6 +61,11 @@ impl Performer {
                 )),
                 None => None,
             });
+        }
+        if let Report::Safety { portal } = report {
+            return safety::in_words(&app, *portal, room)
+                .await
+                .map_err(|error| later(&error.to_string()));
         }
         let (room, report) = (room.clone(), report.clone());
         let worked_out = spawn_blocking(move || {
@@ -86,15 +95,89 @@ impl Perform for Performer {
         repeated: bool,
         words: Option<&Words>,
     ) -> Result<Outcome, Later> {
-        let Effect::Report { room, report } = effect else {
+        let (Effect::Notice { room, .. }
+        | Effect::Report { room, .. }
+        | Effect::ShareLink { room, .. }
+        | Effect::SendEncrypted { room, .. }) = effect
+        else {
             return self.homeserver.perform(id, effect, repeated, words).await;
         };
-        let Some(text) = self.words(room, report).await? else {
-            return Ok(Outcome::Done);
+        match self.bot.stored(id).map_err(|error| unsaid(&error))? {
+            // Encrypted at an earlier try.
+            Some(sealed @ Effect::SendEncrypted { .. }) => {
+                return self.send(id, &sealed, repeated, words).await;
+            }
+            Some(_) => {}
+            None => return Ok(Outcome::Done),
+        }
+        let voice = match self.bot.voice(room).await {
+            Ok(voice) => voice,
+            Err(error) => return given_up(&error),
         };
-        let room = room.clone();
-        let notice = Effect::Notice { room, text };
-        self.homeserver.perform(id, &notice, repeated, None).await
+        let worked_out = match effect {
+            Effect::Notice { text, .. } => Some(text.clone()),
+            Effect::Report { report, .. } => match self.words(room, report).await? {
+                Some(text) => Some(text),
+                None => return Ok(Outcome::Done),
+            },
+            _ => words.cloned(),
+        };
+        match (voice, worked_out) {
+            (Voice::Plain, Some(text)) if matches!(effect, Effect::Report { .. }) => {
+                let room = room.clone();
+                let notice = Effect::Notice { room, text };
+                self.homeserver.perform(id, &notice, repeated, None).await
+            }
+            (Voice::Plain, _) => self.homeserver.perform(id, effect, repeated, words).await,
+            (Voice::Encrypted, Some(text)) => match self.bot.seal(id, room, &text).await {
+                Ok(sealed) => self.send(id, &sealed, repeated, words).await,
+                Err(error) => given_up(&error),
+            },
+            (Voice::Encrypted, None) => Ok(Outcome::WordsLost),
+        }
+    }
+}
+
+impl Performer {
+    /// Sends what is encrypted, and after a link its picture.
+    async fn send(
+        &self,
+        id: EffectId,
+        sealed: &Effect,
+        repeated: bool,
+        words: Option<&Words>,
+    ) -> Result<Outcome, Later> {
+        if let Err(error) = self.bot.before_sending().await {
+            return given_up(&error);
+        }
+        let outcome = self.homeserver.perform(id, sealed, repeated, None).await?;
+        if let (Effect::SendEncrypted { room, .. }, Some(link), Outcome::Sent(_)) =
+            (sealed, words, &outcome)
+        {
+            let transaction = sealed.transaction(id);
+            self.bot.show_link(room, &transaction, link).await;
+        }
+        Ok(outcome)
+    }
+}
+
+/// What is never said because it can't be, or is tried again.
+fn given_up(error: &Unsaid) -> Result<Outcome, Later> {
+    if error.is_for_good() {
+        let errcode = "UNSAID".to_owned();
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(error, "the bot could not say something");
+        return Ok(Outcome::Refused { errcode });
+    }
+    Err(unsaid(error))
+}
+
+fn unsaid(error: &dyn std::error::Error) -> Later {
+    let cause = error.source().map(|cause| format!(": {cause}"));
+    Later {
+        after: None,
+        limited: false,
+        why: format!("{error}{}", cause.unwrap_or_default()),
     }
 }
 

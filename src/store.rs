@@ -25,11 +25,12 @@ use rocksdb::{
     BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, IteratorMode,
     Options, WriteBatch, WriteOptions,
 };
+use vestibule_bridge::host::ManagementRoom;
 use vestibule_bridge::id::EffectId;
 use vestibule_bridge::store::{Read, Store, StoreError};
 
 use crate::clock::seeded_rng;
-use codec::{backend, trailing_id};
+use codec::{backend, from_json, trailing_id};
 use families::Family;
 use health::{Health, Trouble, probe};
 use rows::{Opened, handle};
@@ -38,8 +39,8 @@ use sweep::Deleted;
 pub use transaction::RocksTransaction;
 
 /// The layout of the families that this program knows. Layout 1 had rows without checksums, layout 2
-/// no alarms and no counts, layout 3 no serials.
-const SCHEMA: u64 = 4;
+/// no alarms and no counts, layout 3 no serials, layout 4 no device of the bot's own.
+const SCHEMA: u64 = 5;
 const SCHEMA_KEY: &[u8] = b"schema";
 const TRANSACTIONS_KEY: &[u8] = b"transactions";
 const COUNTS_KEY: &[u8] = b"counts";
@@ -141,6 +142,14 @@ impl RocksStore {
     /// that browsers compare what they know.
     pub fn id(&self) -> Read<Option<String>> {
         self.begin().row(Family::GlobalSchema, ID_KEY)
+    }
+
+    /// The rooms in which the bot takes commands; one that doesn't read is left out.
+    pub fn management_rooms(&self) -> Read<Vec<ManagementRoom>> {
+        let family = Family::RoomidManagement;
+        let rooms = self.begin().rows.prefix(family, &[])?.into_iter();
+        let read = rooms.filter_map(|row| from_json(family, &row.key, &row.payload.ok()?).ok());
+        Ok(read.collect())
     }
 
     /// How many chats are set aside, because a row of theirs doesn't read.
@@ -267,12 +276,18 @@ fn settle(path: &Path, db: &mut DB) -> Result<(), SettleError> {
             lost.extend(migrate::from_1(db)?);
             migrate::from_2(db)?;
             migrate::from_3(db)?;
+            migrate::from_4(db)?;
         }
         Some(2) => {
             migrate::from_2(db)?;
             migrate::from_3(db)?;
+            migrate::from_4(db)?;
         }
-        Some(3) => migrate::from_3(db)?,
+        Some(3) => {
+            migrate::from_3(db)?;
+            migrate::from_4(db)?;
+        }
+        Some(4) => migrate::from_4(db)?,
         Some(_) => return Err(SettleError::TooNew),
     }
     for name in Family::DROPPED {

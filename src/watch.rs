@@ -118,6 +118,13 @@ impl State {
 /// Looks for what may be missing; whether all could be looked at.
 async fn recover(app: &Arc<App>, appservice_id: &str) -> bool {
     // First the past, then what the homeserver holds back: so the order stays.
+    let bot = app.bot.recover().await.inspect_err(|error| {
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(
+            error,
+            "the bot's device could not be put up, or its inbox not be read"
+        );
+    });
     let seated = app.hub.portals();
     let unread = app.catchup.read_each(seated.iter().copied()).await;
     let pushed = app.metrics.transactions.get();
@@ -144,7 +151,7 @@ async fn recover(app: &Arc<App>, appservice_id: &str) -> bool {
     }
     app.lists.nudge();
     app.watch.round.notify_one();
-    unread.is_empty()
+    unread.is_empty() && bot.is_ok()
 }
 
 /// Goes through all chats, again and again, until the program ends.

@@ -107,6 +107,8 @@ pub enum Act {
     AdminRoomClaimed,
     /// It is one no more.
     AdminRoomGivenUp,
+    /// Somebody who talks with the bot has other cross-signing keys than before.
+    IdentityReset,
 }
 
 /// What something is done to.
@@ -202,6 +204,7 @@ impl Act {
             Self::Resumed => "resumed",
             Self::AdminRoomClaimed => "admin_room_claimed",
             Self::AdminRoomGivenUp => "admin_room_given_up",
+            Self::IdentityReset => "identity_reset",
         }
     }
 

@@ -12,6 +12,7 @@ use crate::host_input;
 use crate::id::{EffectId, PortalId};
 use crate::input::Input;
 use crate::join;
+use crate::management;
 use crate::permission;
 use crate::policy::Policy;
 use crate::refusal::Refusal;
@@ -121,6 +122,8 @@ pub fn decide<'a>(
         } => upkeep::shown(&ghost, name.as_deref(), pictured, draft),
         Input::Doubted { portal } => upkeep::doubted(portal, draft),
         Input::CutOff { portal } => upkeep::cut_off(portal, draft),
+        Input::RoomSeen { room, encrypted } => management::seen(&room, encrypted, draft),
+        Input::IdentityReset { user, rooms } => management::identity_reset(&user, &rooms, draft),
         Input::Done { effect, outcome } => done::done(effect, outcome, draft),
         Input::Tick { unread } => end::tick(&unread, draft),
         Input::ListRead {

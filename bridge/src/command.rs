@@ -10,6 +10,7 @@ pub mod list;
 pub mod renew;
 pub mod revoke;
 pub mod unblock;
+pub mod verify;
 pub mod which;
 
 mod length;
@@ -130,6 +131,7 @@ pub const COMMANDS: &[Command] = &[
     block::COMMAND,
     unblock::COMMAND,
     renew::COMMAND,
+    verify::COMMAND,
     admin::reports::STATUS,
     admin::reports::CHATS,
     admin::reports::LINKS,

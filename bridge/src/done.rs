@@ -71,7 +71,8 @@ fn follow(effect: Effect, outcome: Outcome, draft: &mut Draft<'_>) -> Result<(),
         | Effect::Deactivate { .. }
         | Effect::BotDeclines { .. }
         | Effect::Notice { .. }
-        | Effect::Report { .. } => Ok(()),
+        | Effect::Report { .. }
+        | Effect::SendEncrypted { .. } => Ok(()),
     }
 }
 

@@ -17,6 +17,7 @@
 //! | `VerifySeal`, `FetchHostName` | they only read |
 //! | `SendEvent`, `Redact`, `Notice`, `Report` | its [`Effect::transaction`], which Synapse remembers for a day |
 //! | `SendToDevice` | the same, but Synapse forgets it with a restart; then a device gets an Olm message twice and ignores the second |
+//! | `SendEncrypted` | the same; what is sent is the stored ciphertext, never a second one |
 //! | `ShareLink` | like `Notice`; after a restart its words are gone, and the host is told which of two links works |
 //! | `DeleteDevice`, `Deactivate` | what is gone is gone |
 
@@ -227,9 +228,10 @@ pub enum Effect {
         /// What it says.
         text: Words,
     },
-    /// The bot tells an admin what they asked for. It is worked out when the effect is performed.
+    /// The bot tells an admin or a host what they asked for. It is worked out when the effect is
+    /// performed.
     Report {
-        /// The admin room.
+        /// The room.
         room: RoomId,
         /// What they asked for.
         report: Report,
@@ -243,6 +245,14 @@ pub enum Effect {
         room: RoomId,
         /// The link.
         link: LinkId,
+    },
+    /// What the bot says in an encrypted room. It stands in the row of what it was before, from the
+    /// moment on in which the bot's device encrypted it.
+    SendEncrypted {
+        /// The room.
+        room: RoomId,
+        /// The contents of `m.room.encrypted` events, in order.
+        contents: Vec<Value>,
     },
 }
 
@@ -393,6 +403,7 @@ impl Effect {
             | Self::FetchHostName { room, .. }
             | Self::Notice { room, .. }
             | Self::Report { room, .. }
+            | Self::SendEncrypted { room, .. }
             | Self::ShareLink { room, .. } => Lane::Room(room.clone()),
         }
     }
@@ -427,6 +438,7 @@ impl Effect {
             Self::Notice { .. } => "notice",
             Self::Report { .. } => "report",
             Self::ShareLink { .. } => "share_link",
+            Self::SendEncrypted { .. } => "send_encrypted",
         }
     }
 }

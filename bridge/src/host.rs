@@ -75,9 +75,20 @@ pub struct ManagementRoom {
     pub host: UserId,
     /// Whether it is a chat of the two alone; elsewhere commands need the prefix `!guest`.
     pub direct: bool,
-    /// Whether it is encrypted, so that the bot can't read it.
+    /// Whether it is encrypted. Once it was, it stays so for us, whatever state the homeserver
+    /// shows later: then nothing goes into it in the clear, and nothing in the clear is followed.
     pub encrypted: bool,
     /// Whether admins steer the bridge from here. Then nobody else is listened to.
     #[serde(default)]
     pub admin: bool,
+    /// Whether its state was asked for encryption. Where it was not, that comes before the bot's
+    /// next word.
+    #[serde(default)]
+    pub looked: bool,
+    /// Whether was said here that an encrypted room is better.
+    #[serde(default)]
+    pub advised: bool,
+    /// When was last said here that a message can't be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_told: Option<Timestamp>,
 }

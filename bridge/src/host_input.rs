@@ -54,7 +54,8 @@ fn in_portal(
         return Ok(());
     }
     // Bot and ghost set the state while the room was made; nobody can after that.
-    if matches!(event.kind, RoomEventKind::State) && event.sender != draft.policy.bot {
+    let is_state = matches!(event.kind, RoomEventKind::State | RoomEventKind::Encryption);
+    if is_state && event.sender != draft.policy.bot {
         let digest = digest(&["looked", event.event_id.as_str()]);
         let portal_id = portal.id;
         if !draft.facts.digest_seen(portal_id, digest)? && upkeep::look_again(&portal, draft) {
@@ -78,7 +79,11 @@ fn in_portal(
         RoomEventKind::Message { .. } | RoomEventKind::Other => {
             relay(portal, event, Relayed::Unencrypted, late, draft)
         }
-        RoomEventKind::Member { .. } | RoomEventKind::State => Ok(()),
+        // What the bot's device could not read was not in a portal.
+        RoomEventKind::Member { .. }
+        | RoomEventKind::State
+        | RoomEventKind::Encryption
+        | RoomEventKind::Unread { .. } => Ok(()),
     }
 }
 

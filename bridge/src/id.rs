@@ -177,6 +177,12 @@ impl PortalId {
 }
 
 impl EffectId {
+    /// When it was given out, unless the clock was set back then.
+    #[must_use]
+    pub fn made_at(self) -> Timestamp {
+        Timestamp(u64::try_from(self.0 >> 80).unwrap_or_default())
+    }
+
     /// An id for `now` that is greater than `last`.
     pub fn after(last: Option<Self>, now: Timestamp, rng: &mut dyn Rng) -> Self {
         const RANDOM_BITS: u32 = 80;

@@ -109,6 +109,21 @@ pub enum Input {
         /// The portal.
         portal: PortalId,
     },
+    /// A management room's state says whether it is encrypted.
+    RoomSeen {
+        /// The room.
+        room: RoomId,
+        /// Whether it is.
+        encrypted: bool,
+    },
+    /// Somebody in management rooms has other cross-signing keys than before. The bot uses the new
+    /// ones from now on.
+    IdentityReset {
+        /// Who.
+        user: UserId,
+        /// Where the bot says so. Where it said so with an answer already, nothing is named here.
+        rooms: Vec<RoomId>,
+    },
     /// The outbox performed an effect.
     Done {
         /// Which one.
@@ -172,7 +187,17 @@ pub enum RoomEventKind {
         body: String,
         /// Whether it edits, answers or threads onto another event.
         related: bool,
+        /// Whether it was encrypted.
+        came: Came,
     },
+    /// An encrypted message that the bot's device can't read, and not for want of a key that may
+    /// still come.
+    Unread {
+        /// Why.
+        why: Unread,
+    },
+    /// `m.room.encryption`: from now on the room is encrypted.
+    Encryption,
     /// `m.room.redaction`.
     Redaction {
         /// The event that is to go.
@@ -189,6 +214,26 @@ pub enum RoomEventKind {
     Other,
     /// Any other state event.
     State,
+}
+
+/// How a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// In the clear.
+    Plain,
+    /// Encrypted, from a device that its owner signed.
+    Encrypted,
+    /// The same, but it could be read only after a while, when its key came.
+    Late,
+}
+
+/// Why the bot can't read a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Its device is not signed by its owner.
+    UnsignedDevice,
+    /// Its key did not come.
+    NoKey,
 }
 
 /// `membership` of an `m.room.member` event.
@@ -256,6 +301,15 @@ pub struct JoinKeys {
     pub one_time_keys: Value,
     /// The same, one key.
     pub fallback_keys: Value,
+}
+
+impl JoinKeys {
+    /// The master key itself, unpadded base64.
+    #[must_use]
+    pub fn master(&self) -> Option<&str> {
+        let keys = self.master_key.get("keys")?.as_object()?;
+        keys.values().next()?.as_str()
+    }
 }
 
 /// How an effect went. What can be tried again is tried again by the outbox and never comes here.

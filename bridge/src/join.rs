@@ -156,6 +156,7 @@ fn new_portal(join: &Join, link: &Link, name: GuestName, draft: &mut Draft<'_>) 
         visit: Visit {
             device: join.device.clone(),
             ed25519: join.ed25519.clone(),
+            master: join.keys.master().map(str::to_owned),
             last_n: 0,
             rate: draft.now,
             seen_at: draft.now,

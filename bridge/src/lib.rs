@@ -9,6 +9,7 @@
 pub mod alarm;
 pub mod audit;
 pub mod block;
+pub mod bot_record;
 pub mod bridge;
 pub mod command;
 pub mod count;
@@ -54,3 +55,4 @@ mod upkeep;
 mod words;
 
 pub use host_input::was_relayed;
+pub use management::reset_words;

@@ -1,9 +1,10 @@
-//! What an admin asks for and that needs a look at many rows, or at the world outside. It is worked
-//! out beside the one who decides, over what was stored by then, so that nobody waits for it.
+//! What an admin or a host asks for and that needs a look at many rows, or at the world outside. It is
+//! worked out beside the one who decides, over what was stored by then, so that nobody waits for it.
 
 mod audit;
 mod hosts;
 mod lists;
+pub mod safety;
 mod status;
 
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::effect::Words;
-use crate::id::{RoomId, UserId};
+use crate::id::{PortalId, RoomId, UserId};
 use crate::policy::Policy;
 use crate::store::{Facts, Read};
 use crate::time::Timestamp;
@@ -38,6 +39,11 @@ pub enum Report {
     Audit(Trail),
     /// What is wrong with the set-up. The shell finds that out.
     Doctor,
+    /// The safety code of a host's chat. The shell finds that out too.
+    Safety {
+        /// The chat.
+        portal: PortalId,
+    },
 }
 
 /// Which part of a list.
@@ -165,7 +171,7 @@ pub fn words(
         Report::Links(list) => lists::links(list, desk).map(Some),
         Report::Hosts => hosts::words(desk).map(Some),
         Report::Audit(trail) => audit::words(trail, desk).map(Some),
-        Report::Doctor => Ok(None),
+        Report::Doctor | Report::Safety { .. } => Ok(None),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The port to whatever keeps the rows: reading ([`Facts`]), and what a decision changes
 //! ([`Changes`]). The same conformance tests hold for every implementation.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::alarm::Subject;
 use crate::audit::{AuditEntry, AuditId};
 use crate::block::Block;
+use crate::bot_record::BotRecord;
 use crate::count::Counts;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
@@ -156,6 +158,9 @@ pub trait Facts {
     fn rules(&self, shelf: RuleShelf, entity: Option<&str>) -> Read<Vec<Rule>>;
     /// A management room.
     fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>>;
+    /// All records of the bot's own device, by their keys. Fails when one doesn't read: a device that
+    /// has lost a part of itself must not be used.
+    fn bot_records(&self) -> Read<BTreeMap<String, BotRecord>>;
     /// An effect that was not performed yet.
     fn effect(&self, id: EffectId) -> Read<Option<Effect>>;
     /// Up to `limit` effects after `after`, in order. One that doesn't read is there without its
@@ -200,6 +205,17 @@ pub enum Change {
     PutManagementRoom(ManagementRoom),
     /// Forget a management room.
     DeleteManagementRoom(RoomId),
+    /// Insert or replace a record of the bot's own device.
+    PutBotRecord {
+        /// Its key.
+        key: String,
+        /// The record.
+        record: BotRecord,
+    },
+    /// Delete a record of the bot's own device.
+    DeleteBotRecord(String),
+    /// Delete all records of the bot's own device.
+    ForgetBot,
     /// Put a frame into a portal's inbox.
     PutFrame {
         /// The portal.

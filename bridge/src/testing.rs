@@ -5,11 +5,13 @@ pub mod frail;
 mod rows;
 pub mod sample;
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::alarm::Subject;
 use crate::audit::{AuditEntry, AuditId};
 use crate::block::Block;
+use crate::bot_record::BotRecord;
 use crate::count::Counts;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
@@ -162,6 +164,10 @@ macro_rules! facts {
             fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>> {
                 let $this = self;
                 Ok($rows.management_room(room))
+            }
+            fn bot_records(&self) -> Read<BTreeMap<String, BotRecord>> {
+                let $this = self;
+                Ok($rows.bot_records())
             }
             fn effect(&self, id: EffectId) -> Read<Option<Effect>> {
                 let $this = self;

@@ -17,6 +17,10 @@ pub struct Visit {
     pub device: DeviceId,
     /// The device's Ed25519 key, unpadded base64.
     pub ed25519: String,
+    /// The guest's cross-signing identity: the master key that the browser made, unpadded base64. None
+    /// in rows from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master: Option<String>,
     /// The highest numbered frame that was committed.
     pub last_n: u64,
     /// When the rate's bucket will be full again: the "theoretical arrival time" of the generic

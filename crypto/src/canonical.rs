@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::compact::to_json;
+
 /// Integers beyond this have no exact place in JSON numbers.
 const LARGEST: i64 = (1 << 53) - 1;
 
@@ -48,7 +50,7 @@ fn write_value(value: &Value, out: &mut String) -> Option<()> {
         Value::Bool(false) => out.push_str("false"),
         Value::Number(number) => {
             let number = number.as_i64().filter(|n| n.abs() <= LARGEST)?;
-            out.push_str(&number.to_string());
+            out.push_str(&to_json(&number)?);
         }
         Value::String(text) => write_string(text, out)?,
         Value::Array(values) => {
@@ -66,10 +68,10 @@ fn write_value(value: &Value, out: &mut String) -> Option<()> {
     Some(())
 }
 
-/// serde_json escapes exactly what canonical JSON asks for: quotes, backslashes and controls, the
+/// Compact JSON escapes exactly what canonical JSON asks for: quotes, backslashes and controls, the
 /// latter in the short form where there is one.
 fn write_string(text: &str, out: &mut String) -> Option<()> {
-    out.push_str(&serde_json::to_string(text).ok()?);
+    out.push_str(&to_json(&text)?);
     Some(())
 }
 

@@ -9,6 +9,7 @@
 //! `bot` adds what only the latter may do.
 
 mod canonical;
+mod compact;
 mod content;
 mod encoding;
 mod error;
@@ -28,6 +29,7 @@ mod records;
 mod safety;
 mod signing;
 
+pub use compact::to_json;
 pub use content::{Item, Ring, TextKind, Undecryptable, Unsupported};
 pub use encoding::{decode_base64, encode_base64};
 pub use error::{CryptoError, KeyError, OpenError, Refused};

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::compact;
 use crate::error::CryptoError;
 use crate::object::{Object, Secret, flag, text};
 
@@ -129,9 +130,9 @@ pub(crate) fn padded(
 }
 
 fn encode(payload: &Object) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-    serde_json::to_vec(payload.members())
-        .map(Zeroizing::new)
-        .map_err(|_| CryptoError::Unencodable)
+    let mut out = Zeroizing::new(Vec::new());
+    compact::write(payload.members(), &mut out).ok_or(CryptoError::Unencodable)?;
+    Ok(out)
 }
 
 /// The next size step: doubling at first, so that short texts look alike, then closer, so that

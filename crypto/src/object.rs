@@ -103,3 +103,20 @@ pub(crate) fn list<T>(
     }
     Some(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_text_in_a_secret_is_wiped() {
+        let mut secret = Secret(json!({"a": "x", "b": ["y", {"c": "z"}], "d": 1, "e": null}));
+        wipe(&mut secret.0);
+        assert_eq!(
+            secret.0,
+            json!({"a": "", "b": ["", {"c": ""}], "d": 1, "e": null})
+        );
+        assert!(std::mem::needs_drop::<Secret>());
+    }
+}

@@ -11,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
+use crate::compact;
 use crate::error::{CryptoError, OpenError};
 use crate::object::Object;
 
@@ -97,14 +98,15 @@ impl Changes {
     /// leaves whose state is not in its changes.
     fn write(&mut self, key: String, object: Object, pickle: Option<&impl Serialize>) {
         let mut bytes = vec![VERSION];
-        let mut written = serde_json::to_writer(&mut bytes, &object.into_map());
-        if let (Ok(()), Some(pickle)) = (&written, pickle) {
+        let mut written = compact::write(object.members(), &mut bytes).is_some();
+        if let Some(pickle) = pickle {
             bytes.push(PICKLE);
-            written = serde_json::to_writer(&mut bytes, pickle);
+            written &= compact::write(pickle, &mut bytes).is_some();
         }
-        match written {
-            Ok(()) => self.set(key, Some(bytes)),
-            Err(_) => self.failed = true,
+        if written {
+            self.set(key, Some(bytes));
+        } else {
+            self.failed = true;
         }
     }
 
@@ -131,15 +133,16 @@ impl Changes {
     }
 }
 
+impl Changes {
+    fn wipe(&mut self) {
+        let values = self.records.iter_mut().map(|(_, value)| value);
+        values.flatten().for_each(Zeroize::zeroize);
+    }
+}
+
 impl Drop for Changes {
     fn drop(&mut self) {
-        for bytes in self
-            .records
-            .iter_mut()
-            .filter_map(|(_, value)| value.as_mut())
-        {
-            bytes.zeroize();
-        }
+        self.wipe();
     }
 }
 
@@ -204,7 +207,7 @@ impl<'a> Record<'a> {
     }
 
     pub(crate) fn unpickle<T: DeserializeOwned>(&self) -> Result<T, OpenError> {
-        serde_json::from_slice(self.pickle).map_err(|_| OpenError::Damaged(self.kind))
+        compact::read(self.pickle).ok_or(OpenError::Damaged(self.kind))
     }
 }
 
@@ -235,25 +238,21 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_encoded_stops_the_step() {
         let mut changes = Changes::default();
-        changes.put_pickle(
-            "a".to_owned(),
-            Object::default(),
-            &BTreeMap::from([(vec![1], 1)]),
-        );
+        changes.put_pickle("a".to_owned(), Object::default(), &1.5);
         assert_eq!(changes.take(), Err(CryptoError::Unencodable));
     }
 
     #[test]
     fn a_record_and_its_pickle_come_back() {
         let mut changes = Changes::default();
-        changes.put_pickle("a".to_owned(), one("two\nlines"), &["x\ny"]);
+        changes.put_pickle("a".to_owned(), one("two\nlines"), &["x", "y"]);
         let bytes = changes.into_records()["a"].clone().unwrap();
         let record = Record::read("a", &bytes).unwrap();
         assert_eq!(
             record.parse(|o| Some(o["text"].clone())).unwrap(),
             json!("two\nlines")
         );
-        assert_eq!(record.unpickle::<Vec<String>>().unwrap(), ["x\ny"]);
+        assert_eq!(record.unpickle::<Vec<String>>().unwrap(), ["x", "y"]);
     }
 
     #[test]
@@ -275,6 +274,18 @@ mod tests {
             Err(OpenError::Damaged("host"))
         );
         assert_eq!(record.unpickle::<u8>(), Err(OpenError::Damaged("host")));
+    }
+
+    #[test]
+    fn what_is_wiped_is_gone() {
+        let mut changes = Changes::default();
+        changes.put("account".to_owned(), one("secret"));
+        changes.put("peer".to_owned(), one("secret"));
+        changes.delete("host".to_owned());
+        changes.wipe();
+        let left = changes.iter().filter_map(|(_, value)| value);
+        assert_eq!(left.map(<[u8]>::len).sum::<usize>(), 0);
+        assert!(std::mem::needs_drop::<Changes>());
     }
 
     #[test]

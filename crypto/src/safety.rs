@@ -10,8 +10,10 @@ const DOMAIN: &[u8] = b"vestibule-safety-code-v1";
 /// code, which takes about the square root of all codes in tries. So each try is made this much
 /// dearer; and since the guest's keys are made when the chat begins, the search can't begin before.
 const ROUNDS: usize = 4096;
-/// Six groups of four digits: 80 bits but for a fifth of one.
-const CODES: u128 = 10u128.pow(24);
+/// Digits of a code: 80 bits but for a fifth of one.
+const DIGITS: usize = 24;
+/// Digits that stand together.
+const GROUP: usize = 4;
 
 /// The code of two identities, each a user id and their master key as unpadded base64: 24 decimal
 /// digits in six groups of four, separated by spaces. Both sides get the same, whichever they name
@@ -31,12 +33,27 @@ pub fn safety_code(a: (&str, &str), b: (&str, &str)) -> Option<String> {
             .chain_update(digest)
             .finalize();
     }
-    let (first, _) = digest.split_first_chunk()?;
-    let mut code = format!("{:024}", u128::from_be_bytes(*first) % CODES);
-    for group in (1..6).rev() {
-        code.insert(group * 4, ' ');
+    let (first, _) = digest.split_first_chunk::<16>()?;
+    Some(decimal(*first))
+}
+
+/// The last digits of a number of 16 bytes, the highest first, in groups.
+fn decimal(mut number: [u8; 16]) -> String {
+    let mut code = String::new();
+    for place in 0..DIGITS {
+        // As on paper; the compiler's division of numbers of this size is a kilobyte of code.
+        let mut rest = 0;
+        for byte in &mut number {
+            let part = rest << 8 | u16::from(*byte);
+            *byte = (part / 10) as u8;
+            rest = part % 10;
+        }
+        if place > 0 && place % GROUP == 0 {
+            code.insert(0, ' ');
+        }
+        code.insert(0, char::from(b'0' + rest as u8));
     }
-    Some(code)
+    code
 }
 
 /// One side as bytes: the length of the id first, so that no two sides read alike.
@@ -63,6 +80,22 @@ mod tests {
         let code = "0940 4974 9083 8483 3862 3777";
         assert_eq!(safety_code((ALICE, ONE), (GHOST, TWO)).unwrap(), code);
         assert_eq!(safety_code((GHOST, TWO), (ALICE, ONE)).unwrap(), code);
+    }
+
+    #[test]
+    fn the_digits_are_those_of_the_number() {
+        for (number, code) in [
+            (0, "0000 0000 0000 0000 0000 0000"),
+            (1, "0000 0000 0000 0000 0000 0001"),
+            (10u128.pow(24) + 10, "0000 0000 0000 0000 0000 0010"),
+            (
+                123_456_789_012_345_678_901_234u128,
+                "1234 5678 9012 3456 7890 1234",
+            ),
+            (u128::MAX, "4634 6337 4607 4317 6821 1455"),
+        ] {
+            assert_eq!(decimal(number.to_be_bytes()), code);
+        }
     }
 
     #[test]

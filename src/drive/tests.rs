@@ -87,5 +87,8 @@ fn management_room() -> Change {
         direct: true,
         encrypted: false,
         admin: false,
+        looked: true,
+        advised: true,
+        unread_told: None,
     })
 }

@@ -202,6 +202,10 @@ impl Homeserver {
                 profile.map(Outcome::HostName)
             }
             Effect::Notice { room, text } => self.say(name, room, &transaction, text).await,
+            Effect::SendEncrypted { room, contents } => {
+                self.send_encrypted(name, room, &transaction, contents)
+                    .await
+            }
             // Worked out by whoever has the store; see `reports.rs`.
             Effect::Report { .. } => Ok(Outcome::Done),
             Effect::ShareLink { room, .. } => match words {
@@ -228,6 +232,30 @@ impl Homeserver {
             .await;
         self.counted(name, sent)
             .map(|event_id| Outcome::Sent(EventId::new(event_id)))
+    }
+
+    /// Each under a transaction id of its own, the last under the effect's.
+    async fn send_encrypted(
+        &self,
+        name: &'static str,
+        room: &RoomId,
+        transaction: &str,
+        contents: &[Value],
+    ) -> Result<Outcome, CallFailed> {
+        let mut outcome = Outcome::Done;
+        for (place, content) in contents.iter().enumerate() {
+            let after = contents.len() - 1 - place;
+            let transaction = match after {
+                0 => transaction.to_owned(),
+                _ => format!("{transaction}-{after}"),
+            };
+            let sent = self
+                .as_bot()
+                .send_event(room.as_str(), "m.room.encrypted", &transaction, content)
+                .await;
+            outcome = Outcome::Sent(EventId::new(self.counted(name, sent)?));
+        }
+        Ok(outcome)
     }
 
     /// A name that is taken is ours: nobody else may register in the ghosts' namespace, and the
@@ -398,7 +426,8 @@ impl CallFailed {
 
 /// A notice, so that other bots don't answer, and without a preview, so that no client opens the
 /// link in it.
-fn notice(text: &Words) -> Value {
+#[must_use]
+pub fn notice(text: &Words) -> Value {
     json!({
         "msgtype": "m.notice",
         "body": text.plain,

@@ -14,7 +14,7 @@ use crate::qr::{self, Picture};
 /// How long it may take; what the bot says next in the same room waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What is read where pictures aren't shown. The link stays out: it stands above.
-const WORDS: &str = "The same link as a QR code: let your guest point their camera at it.";
+pub const WORDS: &str = "The same link as a QR code: let your guest point their camera at it.";
 
 /// Why a link was not shown as a picture.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,8 @@ impl Homeserver {
         }
     }
 
-    fn link_in<'a>(&self, words: &'a str) -> Option<&'a str> {
+    /// The link in these words, if it is to be drawn.
+    pub fn link_in<'a>(&self, words: &'a str) -> Option<&'a str> {
         let begin = self.drawn_links.as_ref()?;
         words
             .split_whitespace()

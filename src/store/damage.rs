@@ -58,6 +58,7 @@ fn owner(family: Family, key: &[u8], left: &[u8]) -> Owner {
         | Family::ShelfEntityRule
         | Family::TxnidNumber
         | Family::NumberTxnid
+        | Family::BotCrypto
         | Family::GlobalSchema => None,
     };
     named.unwrap_or(Owner::Unknown)

@@ -1,8 +1,11 @@
 //! What the domain reads.
 
+use std::collections::BTreeMap;
+
 use vestibule_bridge::alarm::Subject;
 use vestibule_bridge::audit::{AuditEntry, AuditId};
 use vestibule_bridge::block::Block;
+use vestibule_bridge::bot_record::BotRecord;
 use vestibule_bridge::count::Counts;
 use vestibule_bridge::effect::Effect;
 use vestibule_bridge::frame::InboxFrame;
@@ -281,6 +284,18 @@ impl Facts for RocksTransaction<'_> {
 
     fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>> {
         self.row(Family::RoomidManagement, room.as_str().as_bytes())
+    }
+
+    fn bot_records(&self) -> Read<BTreeMap<String, BotRecord>> {
+        let family = Family::BotCrypto;
+        let mut records = BTreeMap::new();
+        for Row { key, payload } in self.rows.prefix(family, &[])? {
+            let record = BotRecord(payload?);
+            let key =
+                String::from_utf8(key).map_err(|error| damaged(family, error.as_bytes(), &[]))?;
+            records.insert(key, record);
+        }
+        Ok(records)
     }
 
     fn effect(&self, id: EffectId) -> Read<Option<Effect>> {

@@ -49,6 +49,8 @@ pub enum Family {
     AuditEntry,
     /// shelf (1), entity, `0xff`, room → rule of a deny list.
     ShelfEntityRule,
+    /// record key → record of the bot's own device, with its private keys.
+    BotCrypto,
     /// name → value: `schema` is the layout's version, `transactions` the last transaction's
     /// number, `store_id` the store's random name, `counts` what is open on the whole bridge, `steering`
     /// what admins set; `migrating` and `rescued:…` are there while such work is under way.
@@ -57,7 +59,7 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::LinkidLink,
         Self::TokenhashLinkid,
         Self::HostidLinkid,
@@ -79,6 +81,7 @@ impl Family {
         Self::SerialLinkid,
         Self::AuditEntry,
         Self::ShelfEntityRule,
+        Self::BotCrypto,
         Self::GlobalSchema,
     ];
 
@@ -129,6 +132,7 @@ impl Family {
             Self::SerialLinkid => "serial_linkid",
             Self::AuditEntry => "audit_entry",
             Self::ShelfEntityRule => "shelf_entity_rule",
+            Self::BotCrypto => "bot_crypto",
             Self::GlobalSchema => "global_schema",
         }
     }

@@ -273,6 +273,20 @@ impl<'a> RocksTransaction<'a> {
                 self.rows.delete(Family::RoomidManagement, room.as_str());
                 Ok(())
             }
+            Change::PutBotRecord { key, record } => {
+                self.rows.put(Family::BotCrypto, key.as_str(), &record.0);
+                Ok(())
+            }
+            Change::DeleteBotRecord(key) => {
+                self.rows.delete(Family::BotCrypto, key.as_str());
+                Ok(())
+            }
+            Change::ForgetBot => {
+                for Row { key, .. } in self.rows.prefix(Family::BotCrypto, &[])? {
+                    self.rows.delete(Family::BotCrypto, key);
+                }
+                Ok(())
+            }
             Change::PutFrame { portal, seq, frame } => {
                 let key = joined(&portal.as_u128().to_be_bytes(), &seq.to_be_bytes());
                 self.put(Family::PortalSeqFrame, key, frame)

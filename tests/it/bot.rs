@@ -32,28 +32,6 @@ async fn help_explains_and_nonsense_is_answered() {
     assert!(words.contains("Did you mean `invite`?"), "{words}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_an_encrypted_room_the_bot_says_that_it_cant_read_there() {
-    let world = World::start().await;
-    let mut host = world.host("Alice").await;
-    let before = world.homeserver.with(|state| host.notices(state).len());
-    let room = host.management.clone();
-    for _ in 0..2 {
-        let content = json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "x" });
-        host.send(&world.homeserver, &room, "m.room.encrypted", content);
-        world.deliver().await;
-    }
-    world.until_idle().await;
-    let notices = world.homeserver.with(|state| host.notices(state));
-    assert_eq!(notices.len(), before + 1, "said once");
-    assert!(notices[before].contains("can't read encrypted messages yet"));
-    let words = world.command(&mut host, "invite").await;
-    assert!(
-        !words.contains("/#"),
-        "no link beside encrypted messages: {words}"
-    );
-}
-
 /// A notice is nothing that other bots answer, and no client opens the link to show what it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_are_said_without_preview() {

@@ -130,6 +130,11 @@ fn assert_about_this_chat(call: &Call, chat: &Chat) {
     };
     let host_alone = BTreeSet::from([host.clone()]);
     match call.name {
+        // The bot looks whether its own keys are there.
+        "keys_query" if call.user() == BOT => {
+            assert_eq!(users("device_keys"), BTreeSet::from([BOT.to_owned()]));
+        }
+        "put_device" if call.user() == BOT => assert!(call.path[2].starts_with("VESTIBULE")),
         "keys_query" => assert_eq!(users("device_keys"), host_alone, "{call:?}"),
         "keys_claim" => {
             assert_eq!(users("one_time_keys"), host_alone, "{call:?}");

@@ -371,6 +371,11 @@ impl Guest {
         self.until_frame("delivered", "n", json!(n)).await;
     }
 
+    /// The code that the page shows in its menu.
+    pub fn safety_code(&self) -> Option<String> {
+        self.machine.safety_code(&self.host)
+    }
+
     /// What the host wrote, as the page shows it.
     pub fn texts(&self) -> Vec<String> {
         let text = |item: &Item| match item {

@@ -34,7 +34,7 @@ impl Host {
                 ..User::default()
             };
             state.users.insert(user.clone(), kept);
-            start_direct_chat(state, &user)
+            start_direct_chat(state, &user, false)
         });
         let device = "HOSTDEVICE".to_owned();
         Self {
@@ -48,16 +48,46 @@ impl Host {
         }
     }
 
-    /// Publishes a device that can talk with this ghost.
-    pub fn publish_device(&mut self, homeserver: &Homeserver, ghost: &str) {
+    /// The same, and the chat is encrypted.
+    pub fn encrypted(homeserver: &Homeserver, name: &str) -> Self {
+        let mut host = Self::new(homeserver, name);
+        host.management = homeserver.with(|state| {
+            let plain = host.management.clone();
+            state.rooms.remove(&plain);
+            state
+                .events
+                .retain(|event| event["room_id"] != plain.as_str());
+            start_direct_chat(state, &host.user, true)
+        });
+        host.publish_device(homeserver, BOT);
+        host
+    }
+
+    /// Publishes a device that can talk with this user.
+    pub fn publish_device(&mut self, homeserver: &Homeserver, other: &str) {
+        if self.machine.is_none() {
+            self.new_device(homeserver, true);
+        }
+        unstored(self.machine().meet(other).unwrap());
+    }
+
+    /// A device with an identity of its own, which signs it or doesn't.
+    pub fn new_device(&mut self, homeserver: &Homeserver, signed: bool) {
         let (mut machine, _) = Machine::create(&self.user, &self.device, NOW).unwrap();
-        unstored(machine.meet(ghost).unwrap());
-        let keys = serde_json::to_value(machine.public_keys().unwrap()).unwrap();
+        let mut keys = serde_json::to_value(machine.public_keys().unwrap()).unwrap();
         unstored(machine.mark_published().unwrap());
+        if !signed {
+            let own = format!("ed25519:{}", self.device);
+            let signatures = keys["device_keys"]["signatures"][&self.user].as_object_mut();
+            signatures.unwrap().retain(|key, _| *key == own);
+        }
         homeserver.with(|state| {
             let devices = &mut state.users.get_mut(&self.user).unwrap().devices;
             devices.insert(self.device.clone(), Device::default());
             state.upload_keys(&self.user, &self.device, &keys).unwrap();
+            if !signed {
+                return;
+            }
             let cross_signing = json!({
                 "master_key": keys["master_key"], "self_signing_key": keys["self_signing_key"],
             });
@@ -66,6 +96,21 @@ impl Host {
                 .unwrap();
         });
         self.machine = Some(machine);
+    }
+
+    /// The same person on another device.
+    pub fn second_device(&self, homeserver: &Homeserver, device: &str, signed: bool) -> Self {
+        let mut other = Self {
+            user: self.user.clone(),
+            device: device.to_owned(),
+            management: self.management.clone(),
+            machine: None,
+            read: BTreeSet::new(),
+            items: Vec::new(),
+            transactions: 1000,
+        };
+        other.new_device(homeserver, signed);
+        other
     }
 
     fn transaction(&mut self) -> String {
@@ -150,31 +195,54 @@ impl Host {
 
     /// Says something, encrypted, with the keys before it.
     pub fn say(&mut self, homeserver: &Homeserver, room: &str, text: &str) -> String {
-        self.share_keys(homeserver, room);
-        let ghost = self.ghost();
-        let step = self.machine().encrypt_text(room, &[&ghost], text, NOW);
-        let content = unstored(step.unwrap());
+        let content = self.encrypt(homeserver, room, text);
         self.send(homeserver, room, "m.room.encrypted", content)
     }
 
+    /// Encrypts something, and sends the keys, but not what is encrypted.
+    pub fn encrypt(&mut self, homeserver: &Homeserver, room: &str, text: &str) -> Value {
+        let members = self.members(homeserver, room);
+        let members: Vec<&str> = members.iter().map(String::as_str).collect();
+        self.share_keys(homeserver, room, &members);
+        unstored(
+            self.machine()
+                .encrypt_text(room, &members, text, NOW)
+                .unwrap(),
+        )
+    }
+
+    /// Who else is in a room.
+    fn members(&mut self, homeserver: &Homeserver, room: &str) -> Vec<String> {
+        let own = self.user.clone();
+        let members: Vec<String> = homeserver.with(|state| {
+            let kept = &state.rooms[room];
+            let joined = |user: &&String| **user != own && kept.membership(user) == "join";
+            state.users.keys().filter(joined).cloned().collect()
+        });
+        for member in &members {
+            unstored(self.machine().meet(member).unwrap());
+        }
+        members
+    }
+
     /// Does all that the machine asks for before it can encrypt.
-    fn share_keys(&mut self, homeserver: &Homeserver, room: &str) {
-        let ghost = self.ghost();
+    fn share_keys(&mut self, homeserver: &Homeserver, room: &str, members: &[&str]) {
         loop {
-            match unstored(self.machine().prepare(room, &[&ghost], NOW).unwrap()) {
+            match unstored(self.machine().prepare(room, members, NOW).unwrap()) {
                 Prepare::Ready => return,
-                Prepare::KeysQuery { .. } => {
-                    let answer = homeserver
-                        .with(|state| state.query_keys(&json!({ "device_keys": { &ghost: [] } })));
+                Prepare::KeysQuery { users } => {
+                    let answer = homeserver.with(|state| state.query_keys(&asked(&users)));
                     unstored(self.machine().receive_keys(&answer, NOW).unwrap());
                 }
                 Prepare::KeysClaim { devices } => {
-                    let wanted = |ids: Vec<String>| -> Value {
-                        let ids = ids.into_iter();
-                        ids.map(|id| (id, json!("signed_curve25519"))).collect()
+                    let of_user = |(user, devices): (String, Vec<String>)| {
+                        let wanted: Value = devices
+                            .into_iter()
+                            .map(|id| (id, json!("signed_curve25519")))
+                            .collect();
+                        (user, wanted)
                     };
-                    let devices = devices.into_iter();
-                    let wanted: Value = devices.map(|(user, ids)| (user, wanted(ids))).collect();
+                    let wanted: Value = devices.into_iter().map(of_user).collect();
                     let body = json!({ "one_time_keys": wanted });
                     let answer = homeserver.with(|state| state.claim_keys(&body));
                     unstored(self.machine().receive_claim(&answer, NOW).unwrap());
@@ -198,19 +266,14 @@ impl Host {
         }
     }
 
-    /// The one ghost that this host talks with.
-    fn ghost(&mut self) -> String {
-        let ghost = self.machine().peers().next();
-        ghost.expect("a ghost was met").to_owned()
-    }
-
     fn machine(&mut self) -> &mut Machine {
         self.machine.as_mut().expect("a device was published")
     }
 
-    /// Takes in what came for the device and into the room; gives all texts of the guest so far.
+    /// Takes in what came for the device and into the room; gives all texts of others so far.
     pub fn read(&mut self, homeserver: &Homeserver, room: &str) -> Vec<String> {
-        let ghost = self.ghost();
+        let own = self.user.clone();
+        let met: Vec<String> = self.machine().peers().map(str::to_owned).collect();
         let (inbox, timeline, keys) = homeserver.with(|state| {
             let inbox: Vec<(u64, Value)> = state
                 .device(&self.user, &self.device)
@@ -218,10 +281,13 @@ impl Host {
                 .inbox
                 .drain(..)
                 .collect();
-            let keys = state.query_keys(&json!({ "device_keys": { &ghost: [] } }));
+            let keys = state.query_keys(&asked(&met));
             (inbox, state.rooms[room].timeline.clone(), keys)
         });
-        if keys["device_keys"].get(&ghost).is_some() {
+        if keys["device_keys"]
+            .as_object()
+            .is_some_and(|of| !of.is_empty())
+        {
             unstored(self.machine().receive_keys(&keys, NOW).unwrap());
         }
         for (_, event) in inbox {
@@ -233,7 +299,7 @@ impl Host {
             self.items.extend(received.items);
         }
         for event in timeline {
-            let new = event.sender == ghost && event.event_type == "m.room.encrypted";
+            let new = event.sender != own && event.event_type == "m.room.encrypted";
             if new && self.read.insert(event.event_id.clone()) {
                 let items = self
                     .machine()
@@ -260,9 +326,27 @@ fn unstored<T>(step: Step<T>) -> T {
     step.output
 }
 
+/// The body of a query for these users.
+fn asked(users: &[String]) -> Value {
+    let users: Value = users.iter().map(|user| (user.clone(), json!([]))).collect();
+    json!({ "device_keys": users })
+}
+
 /// A room of the user into which the bot is invited.
-fn start_direct_chat(state: &mut State, user: &str) -> String {
-    let body = json!({ "preset": "trusted_private_chat", "is_direct": true, "invite": [BOT] });
+fn start_direct_chat(state: &mut State, user: &str, encrypted: bool) -> String {
+    let encryption = json!({
+        "type": "m.room.encryption", "state_key": "",
+        "content": { "algorithm": "m.megolm.v1.aes-sha2" },
+    });
+    let initial = if encrypted {
+        vec![encryption]
+    } else {
+        Vec::new()
+    };
+    let body = json!({
+        "preset": "trusted_private_chat", "is_direct": true, "invite": [BOT],
+        "initial_state": initial,
+    });
     let room = state.create_room(user, &body).unwrap();
     room["room_id"].as_str().unwrap().to_owned()
 }

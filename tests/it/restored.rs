@@ -8,7 +8,7 @@ use crate::guest::Guest;
 use crate::homeserver::fault::Fault;
 use crate::world::{Chat, World};
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::homeserver::state::BOT;
 use crate::homeserver::{Homeserver, until};
 use crate::world::{Chat, World};
 
@@ -149,7 +150,10 @@ async fn a_silent_homeserver_is_woken_by_an_event_in_one_room() {
     let mut world = World::start().await;
     for start in 1..4 {
         until("the bot makes an event", || {
-            let noted = world.homeserver.count("set_account_data") == 1;
+            let kept = (BOT.to_owned(), "org.vestibule.wake".to_owned());
+            let noted = world
+                .homeserver
+                .with(|state| state.account_data.contains_key(&kept));
             (noted && wakings(&world.homeserver) == start).then_some(())
         })
         .await;

@@ -99,19 +99,20 @@ impl Intent<'_> {
         }
     }
 
-    /// All devices and cross-signing keys of one user, as the homeserver answers.
-    pub async fn keys_query(&self, user: &str) -> Result<Value, CallError> {
-        let body = json!({ "device_keys": { user: [] } });
+    /// All devices and cross-signing keys of these users, as the homeserver answers.
+    pub async fn keys_query(&self, users: &[&str]) -> Result<Value, CallError> {
+        let wanted: BTreeMap<&str, [&str; 0]> = users.iter().map(|user| (*user, [])).collect();
+        let body = json!({ "device_keys": wanted });
         self.object(get_keys::v3::Request::new(), &body).await
     }
 
-    /// One one-time key for each of these devices of one user, as the homeserver answers.
-    pub async fn keys_claim(&self, user: &str, devices: &[&str]) -> Result<Value, CallError> {
-        let wanted: BTreeMap<&str, &str> = devices
-            .iter()
-            .map(|device| (*device, ONE_TIME_KEY))
-            .collect();
-        let body = json!({ "one_time_keys": { user: wanted } });
+    /// One one-time key for each of these devices, by their users, as the homeserver answers.
+    pub async fn keys_claim(&self, devices: &[(&str, &str)]) -> Result<Value, CallError> {
+        let mut wanted: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+        for (user, device) in devices {
+            wanted.entry(user).or_default().insert(device, ONE_TIME_KEY);
+        }
+        let body = json!({ "one_time_keys": wanted });
         self.object(claim_keys::v3::Request::new(BTreeMap::new()), &body)
             .await
     }

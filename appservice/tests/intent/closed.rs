@@ -118,8 +118,8 @@ async fn everything() -> BTreeMap<&'static str, Vec<(String, String)>> {
     call!(ghost.upload_keys(None, None, None));
     call!(ghost.upload_cross_signing(&nothing, &nothing, &nothing));
     call!(ghost.upload_signatures(&nothing));
-    call!(ghost.keys_query(HOST));
-    call!(ghost.keys_claim(HOST, &["D"]));
+    call!(ghost.keys_query(&[HOST]));
+    call!(ghost.keys_claim(&[(HOST, "D")]));
     call!(ghost.create_room(&nothing));
     call!(ghost.join(ROOM));
     call!(ghost.join_by_any(ROOM));

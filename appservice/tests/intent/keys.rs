@@ -80,7 +80,7 @@ async fn keys_of_others_come_back_as_they_are() {
         json!({ "device_keys": { HOST: { "D": { "odd": [1] } } }, "failures": { "x": {} } });
     let (server, homeserver) = ok(answer.clone()).await;
     let device = homeserver.as_user(GHOST).with_device("BROWSER1");
-    assert_eq!(device.keys_query(HOST).await.unwrap(), answer);
+    assert_eq!(device.keys_query(&[HOST]).await.unwrap(), answer);
     assert_eq!(
         line(&server).await,
         format!("POST /_matrix/client/v3/keys/query?{AS_GHOST}&device_id=BROWSER1")
@@ -91,7 +91,10 @@ async fn keys_of_others_come_back_as_they_are() {
     let (server, homeserver) = ok(answer.clone()).await;
     let device = homeserver.as_user(GHOST).with_device("BROWSER1");
     assert_eq!(
-        device.keys_claim(HOST, &["D1", "D2"]).await.unwrap(),
+        device
+            .keys_claim(&[(HOST, "D1"), (HOST, "D2")])
+            .await
+            .unwrap(),
         answer
     );
     assert_eq!(

@@ -85,5 +85,6 @@ fn told(entry: &AuditEntry) -> String {
         Act::Resumed => format!("{by} resumed"),
         Act::AdminRoomClaimed => format!("{by} claimed an admin room"),
         Act::AdminRoomGivenUp => format!("{by} gave up an admin room"),
+        Act::IdentityReset => format!("the encryption identity of {host} was reset"),
     }
 }

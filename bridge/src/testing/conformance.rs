@@ -76,6 +76,7 @@ macro_rules! store_conformance {
             links_are_found_by_their_serials
             hosts_come_in_order
             what_admins_set_is_kept
+            the_bots_device_is_kept
             rules_of_deny_lists_are_kept_apart
         }
     };

@@ -1,10 +1,12 @@
 //! A store that fails when it is told to, in the ways in which a disk does.
 
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::alarm::Subject;
 use crate::audit::{AuditEntry, AuditId};
 use crate::block::Block;
+use crate::bot_record::BotRecord;
 use crate::count::Counts;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
@@ -186,6 +188,9 @@ impl<'a, S: Store + 'a> Facts for FrailTransaction<'a, S> {
     }
     fn management_room(&self, room: &RoomId) -> Read<Option<ManagementRoom>> {
         self.round.management_room(room)
+    }
+    fn bot_records(&self) -> Read<BTreeMap<String, BotRecord>> {
+        self.round.bot_records()
     }
     fn effect(&self, id: EffectId) -> Read<Option<Effect>> {
         self.round.effect(id)

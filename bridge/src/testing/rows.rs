@@ -6,6 +6,7 @@ use std::ops::Bound;
 use crate::alarm::Subject;
 use crate::audit::{AuditEntry, AuditId};
 use crate::block::Block;
+use crate::bot_record::BotRecord;
 use crate::count::Counts;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
@@ -41,6 +42,7 @@ pub(super) struct Rows {
     audit: BTreeMap<AuditId, AuditEntry>,
     rules: BTreeSet<Rule>,
     set_aside: BTreeMap<PortalId, Timestamp>,
+    bot: BTreeMap<String, BotRecord>,
 }
 
 impl Rows {
@@ -64,6 +66,13 @@ impl Rows {
             Change::DeleteManagementRoom(room) => {
                 self.management_rooms.remove(&room);
             }
+            Change::PutBotRecord { key, record } => {
+                self.bot.insert(key, record);
+            }
+            Change::DeleteBotRecord(key) => {
+                self.bot.remove(&key);
+            }
+            Change::ForgetBot => self.bot.clear(),
             Change::PutFrame { portal, seq, frame } => {
                 self.frames.insert((portal, seq), frame);
             }
@@ -300,6 +309,10 @@ impl Rows {
 
     pub(super) fn management_room(&self, room: &RoomId) -> Option<ManagementRoom> {
         self.management_rooms.get(room).cloned()
+    }
+
+    pub(super) fn bot_records(&self) -> BTreeMap<String, BotRecord> {
+        self.bot.clone()
     }
 
     pub(super) fn effect(&self, id: EffectId) -> Option<Effect> {

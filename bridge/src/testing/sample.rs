@@ -98,6 +98,7 @@ pub fn portal(number: u64, host: &UserId, ends_at: Timestamp) -> Result<Portal, 
         visit: Visit {
             device: DeviceId::new("ABCDEFGHIJ"),
             ed25519: format!("key{number}"),
+            master: None,
             last_n: 0,
             rate: Timestamp(0),
             seen_at: Timestamp(0),

@@ -35,6 +35,9 @@ fn unclaimed() -> World {
         direct: true,
         encrypted: false,
         admin: false,
+        looked: true,
+        advised: true,
+        unread_told: None,
     });
     world
 }
@@ -140,6 +143,7 @@ fn nobody_but_admins_is_obeyed_in_an_admin_room_and_only_what_they_write() {
         msgtype: msgtype.to_owned(),
         body: body.to_owned(),
         related,
+        came: crate::input::Came::Plain,
     };
     for kind in [
         message("m.notice", false, "pause"),

@@ -365,6 +365,9 @@ fn nothing_is_told_where_it_does_not_belong() {
                 direct: true,
                 encrypted: true,
                 admin: false,
+                looked: true,
+                advised: true,
+                unread_told: None,
             })
         },
         |world| {

@@ -113,6 +113,9 @@ fn everybody_sees_and_steers_their_own_alone() {
         direct: false,
         encrypted: false,
         admin: false,
+        looked: true,
+        advised: true,
+        unread_told: None,
     });
     let bob = sample::user("bob");
     let mut write = |author: &crate::id::UserId, body: &str| {

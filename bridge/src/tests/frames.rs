@@ -310,7 +310,8 @@ fn every_documented_frame_has_a_sample() {
     let protocol = include_str!("../../../docs/protocol.md");
     let samples = samples();
     let (_, tables) = protocol.split_once("### Bridge → page").unwrap();
-    let (to_page, to_bridge) = tables.split_once("### Page → bridge").unwrap();
+    let (to_page, rest) = tables.split_once("### Page → bridge").unwrap();
+    let (to_bridge, _) = rest.split_once("\n## ").unwrap();
     for (table, side) in [(to_page, "to_page"), (to_bridge, "to_bridge")] {
         let documented: BTreeSet<&str> = table
             .lines()

@@ -79,6 +79,7 @@ fn what_is_no_message_keeps_the_deadline() {
         msgtype: msgtype.to_owned(),
         body: "in the clear".to_owned(),
         related: true,
+        came: crate::input::Came::Plain,
     };
     let redacts = EventId::new("$gone");
     for kind in [

@@ -62,6 +62,9 @@ fn what_leads_to_nothing_takes_no_place_in_the_memory() {
         direct: false,
         encrypted: false,
         admin: false,
+        looked: true,
+        advised: true,
+        unread_told: None,
     });
     let talk = event("$talk", sample::room(8), text("good morning everybody"));
     assert!(world.submit(talk).unwrap().changes.is_empty());

@@ -47,7 +47,9 @@ pub fn cause(effect: &Effect) -> Cause {
         | Effect::BotDeclines { .. }
         | Effect::FetchHostName { .. }
         | Effect::Report { .. }
-        | Effect::ShareLink { .. } => Cause::Host,
+        | Effect::ShareLink { .. }
+        // Never decided: the shell puts it in the place of what the bot says.
+        | Effect::SendEncrypted { .. } => Cause::Host,
     }
 }
 
@@ -113,6 +115,7 @@ fn assert_own(effect: &Effect, portal: &Portal) {
         | Effect::FetchHostName { .. }
         | Effect::Notice { .. }
         | Effect::Report { .. }
+        | Effect::SendEncrypted { .. }
         | Effect::ShareLink { .. } => panic!("{} is no effect of a portal", effect.name()),
     }
 }

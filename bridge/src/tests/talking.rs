@@ -30,6 +30,9 @@ fn world_with_group() -> World {
         direct: false,
         encrypted: false,
         admin: false,
+        looked: true,
+        advised: true,
+        unread_told: None,
     });
     world
 }
@@ -67,8 +70,8 @@ fn the_greeting_fits_the_room() {
     let table = [
         (false, 2, true, "Write `invite`"),
         (false, 3, false, "Write `!guest invite`"),
-        (true, 2, true, "encryption turned off"),
-        (true, 5, false, "encryption turned off"),
+        (true, 2, true, "Write `invite`"),
+        (true, 5, false, "Write `!guest invite`"),
     ];
     for (encrypted, members, direct, words) in table {
         let mut world = World::new();
@@ -80,11 +83,16 @@ fn the_greeting_fits_the_room() {
             direct,
             encrypted,
             admin: false,
+            looked: true,
+            advised: !encrypted,
+            unread_told: None,
         };
         assert_eq!(stored(&world, &new_room()), Some(room));
         let said = world.said();
         assert_eq!(said.len(), 1);
         assert!(said[0].plain.contains(words), "{}", said[0].plain);
+        let advised = said[0].plain.contains("this room is not encrypted");
+        assert_eq!(advised, !encrypted, "{}", said[0].plain);
     }
 }
 
@@ -236,6 +244,7 @@ fn what_is_no_command_is_ignored() {
         msgtype: msgtype.to_owned(),
         body: "invite".to_owned(),
         related,
+        came: crate::input::Came::Plain,
     };
     let kinds = [
         message("m.notice", false),
@@ -300,25 +309,6 @@ fn who_may_nothing_hears_nothing() {
             .changes
             .is_empty()
     );
-}
-
-#[test]
-fn a_room_that_became_encrypted_is_told_once() {
-    let mut world = World::new();
-    world.room_event(&management(), &alice(), encrypted());
-    let said = world.said();
-    assert!(said[0].plain.contains("can't read"));
-    assert!(stored(&world, &management()).unwrap().encrypted);
-    assert!(
-        world
-            .room_event(&management(), &alice(), encrypted())
-            .changes
-            .is_empty()
-    );
-    // No link is said in the clear among encrypted messages.
-    let said = world.write("invite");
-    assert!(said[0].plain.contains("can't read"));
-    assert!(world.store.links_of_host(&alice()).unwrap().is_empty());
 }
 
 #[test]

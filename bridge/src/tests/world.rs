@@ -107,6 +107,9 @@ impl World {
             direct: true,
             encrypted: false,
             admin: false,
+            looked: true,
+            advised: true,
+            unread_told: None,
         });
         world
     }
@@ -381,6 +384,7 @@ pub fn text(body: &str) -> RoomEventKind {
         msgtype: "m.text".to_owned(),
         body: body.to_owned(),
         related: false,
+        came: crate::input::Came::Plain,
     }
 }
 

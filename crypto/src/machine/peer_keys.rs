@@ -98,6 +98,14 @@ impl Machine {
         users
     }
 
+    /// Whether the key of this Megolm session came, and waits because the device that sent it is not
+    /// known or not signed by its owner.
+    #[cfg(feature = "bot")]
+    #[must_use]
+    pub fn holds_key(&self, room_id: &str, session_id: &str) -> bool {
+        self.inbound.holds(room_id, session_id)
+    }
+
     /// Takes in the answer to the last [`Prepare::KeysClaim`]. A device without a valid key in it
     /// is tried again later.
     ///

@@ -6,6 +6,7 @@ use vodozemac::olm::OlmMessage;
 use zeroize::Zeroizing;
 
 use super::Machine;
+use crate::compact;
 use crate::error::CryptoError;
 use crate::object::Object;
 use crate::outbound::{Shared, Withheld};
@@ -100,8 +101,8 @@ impl Machine {
             },
             sender_device_keys: &self.me.device_keys,
         };
-        let plaintext =
-            Zeroizing::new(serde_json::to_vec(&payload).map_err(|_| CryptoError::Unencodable)?);
+        let mut plaintext = Zeroizing::new(Vec::new());
+        compact::write(&payload, &mut plaintext).ok_or(CryptoError::Unencodable)?;
         let curve25519 = device.curve25519.clone();
         let message = self
             .olm

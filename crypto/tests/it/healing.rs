@@ -161,7 +161,7 @@ fn a_key_that_belongs_to_no_device_of_the_host_asks_for_nothing() {
 fn nothing_leaves_for_an_identity_that_was_not_accepted() {
     let (mut server, mut guest, mut host) = wedged();
     unreadable(&mut server, &mut guest, &mut host, NOW);
-    let mut other = Device::new(HOST, "HOSTDEV", GUEST, NOW);
+    let mut other = Device::new(HOST, "OTHERDEV", GUEST, NOW);
     other.publish(&mut server);
     guest.receive_keys(&server.query(HOST), NOW);
     assert!(!guest.machine.wants_healing(NOW));

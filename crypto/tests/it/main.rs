@@ -2,6 +2,7 @@
 //! does, and against a homeserver that keeps keys. One binary, so that it is linked once.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "tests"
@@ -9,12 +10,16 @@
 
 mod common;
 
+mod advisories;
 #[cfg(feature = "bot")]
 mod bot;
+mod complement;
 mod corpus;
+mod cycling;
 mod formats;
 mod healing;
 mod host_identity;
+mod odd_keys;
 mod peers;
 mod publishing;
 mod receiving;
@@ -23,3 +28,4 @@ mod room_events;
 mod sending;
 mod strangers;
 mod talk;
+mod vectors;

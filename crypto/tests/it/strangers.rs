@@ -211,3 +211,36 @@ fn what_waits_of_one_pushes_out_nothing_of_another() {
     };
     assert_eq!((waiting(HOST), waiting(BOB)), (1, 200));
 }
+
+/// Nobody fills the store of somebody who talks with them.
+#[test]
+fn what_is_kept_of_one_is_bounded() {
+    let (mut server, mut bot, mut alice, _) = with_stolen_key();
+    let place = (BOT.to_owned(), "BOTDEV".to_owned());
+    server.one_time_keys.remove(&place);
+    let kept = |bot: &Device, kind: &str| {
+        let kinds = bot.records.keys().filter(|key| key.starts_with(kind));
+        kinds.count()
+    };
+    alice.share(&mut bot);
+    let first = alice.text("$first", "of the first session");
+    for _ in 0..510 {
+        alice.group = vodozemac::megolm::GroupSession::new(Default::default());
+        alice.share(&mut bot);
+    }
+    assert_eq!(kept(&bot, "inbound"), 500);
+    let latest = alice.text("$latest", "of the latest session");
+    assert_eq!(body(&bot.event(&latest)), "of the latest session");
+    assert_eq!(reason(&bot.event(&first)), Undecryptable::NoKey);
+    // Each pre-key message over the fallback key may name another sender key.
+    for n in 0..210 {
+        let mut other = RawDevice::owned_by(HOST, &format!("D{n}"), None);
+        other.connect(&mut server, &bot);
+        let payload = other.room_key(&bot);
+        let event = other.olm(&bot, &payload);
+        bot.receive_olm(&event, NOW);
+    }
+    assert_eq!(kept(&bot, "olm"), 200);
+    bot.restart();
+    assert_eq!(kept(&bot, "olm"), 200);
+}

@@ -46,6 +46,7 @@ fn block(way: u64) -> Input {
         msgtype: "m.text".to_owned(),
         body: "block 1".to_owned(),
         related: false,
+        came: vestibule_bridge::input::Came::Plain,
     };
     let (room, kind) = match way % 3 {
         0 => (management(), message),

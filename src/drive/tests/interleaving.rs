@@ -89,6 +89,7 @@ impl<S: Store> Run<S> {
     fn submit(&mut self, inputs: Vec<Input>, transaction: Option<String>) -> Option<Answers> {
         let (reply, mut answer) = oneshot::channel();
         self.worker.settle(vec![Job {
+            own: Changes::default(),
             inputs,
             transaction,
             damaged: None,

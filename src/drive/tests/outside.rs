@@ -148,6 +148,7 @@ impl Outside {
                 msgtype: "m.text".to_owned(),
                 body: "invite Noor".to_owned(),
                 related: false,
+                came: vestibule_bridge::input::Came::Plain,
             };
             self.happens(management(), alice(), command);
         } else if let Some(room) = self.room().filter(|_| self.invited && step <= MESSAGES + 1) {

@@ -4,7 +4,9 @@ use serde_json::json;
 use vestibule_bridge::alarm::Subject;
 use vestibule_bridge::audit::{Act, Actor, AuditEntry, AuditId, Target};
 use vestibule_bridge::block::Block;
+use vestibule_bridge::bot_record::BotRecord;
 use vestibule_bridge::count::Counts;
+use vestibule_bridge::effect::Effect;
 use vestibule_bridge::frame::{HostEvent, InboxFrame, ToDeviceEvent};
 use vestibule_bridge::host::{Host, HostBlock, ManagementRoom, Quota};
 use vestibule_bridge::id::{EffectId, EventId, PortalId, RoomId};
@@ -21,6 +23,34 @@ use super::effects::{effects, new_effects};
 
 /// Every kind of row, each variant of it at least once.
 pub fn everything() -> Changes {
+    let mut changes = of_layout_4();
+    changes.push(Change::PutManagementRoom(ManagementRoom {
+        room: sample::room(12),
+        host: sample::user("alice"),
+        direct: true,
+        encrypted: true,
+        admin: false,
+        looked: true,
+        advised: false,
+        unread_told: Some(Timestamp(1_730)),
+    }));
+    let effect = Effect::SendEncrypted {
+        room: sample::room(12),
+        contents: vec![json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgB" })],
+    };
+    let id = EffectId::from_u128((1_795_364_370_566 << 80) + 200);
+    changes.push(Change::PutEffect { id, effect });
+    for (key, record) in [("account", "\u{1}{}\n{}"), ("shell", "\u{1}{}")] {
+        changes.push(Change::PutBotRecord {
+            key: key.to_owned(),
+            record: BotRecord(record.into()),
+        });
+    }
+    changes
+}
+
+/// What there was to store already in layout 4.
+pub fn of_layout_4() -> Changes {
     let mut changes = of_layout_3();
     let link = Link {
         serial: 4_711,
@@ -45,6 +75,9 @@ pub fn everything() -> Changes {
         direct: false,
         encrypted: false,
         admin: true,
+        looked: false,
+        advised: false,
+        unread_told: None,
     }));
     for (number, effect) in (100..).zip(new_effects()) {
         let id = EffectId::from_u128((1_795_364_370_566 << 80) + number);
@@ -231,6 +264,9 @@ pub fn of_layout_1() -> Changes {
             direct,
             encrypted,
             admin: false,
+            looked: false,
+            advised: false,
+            unread_told: None,
         }));
     }
     for txn in ["41", "42"] {

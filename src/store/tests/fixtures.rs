@@ -6,7 +6,7 @@ use vestibule_bridge::id::{LinkId, PortalId};
 use vestibule_bridge::steering::Steering;
 use vestibule_bridge::time::Timestamp;
 
-use super::everything::{everything, of_layout_1, of_layout_2, of_layout_3};
+use super::everything::{everything, of_layout_1, of_layout_2, of_layout_3, of_layout_4};
 use super::*;
 
 /// All rows of layout 1, written by the program of that time.
@@ -17,6 +17,8 @@ const LAYOUT_2: &str = include_str!("rows/2.txt");
 const LAYOUT_3: &str = include_str!("rows/3.txt");
 /// All rows of layout 4.
 const LAYOUT_4: &str = include_str!("rows/4.txt");
+/// All rows of layout 5.
+const LAYOUT_5: &str = include_str!("rows/5.txt");
 /// When the alarm of a row of an earlier layout rings.
 const AT_ONCE: Option<Timestamp> = Some(Timestamp(0));
 
@@ -89,14 +91,14 @@ fn rows_are_stored_as_this_layout_says() {
     }
     // Does this fail, then a stored row changed. Stores that exist hold the old one: that takes a
     // new layout with a migration, then one run with VESTIBULE_NEW_LAYOUT=1.
-    assert_same_rows(&rows, LAYOUT_4);
+    assert_same_rows(&rows, LAYOUT_5);
 }
 
 #[test]
 fn every_row_of_this_layout_reads() {
-    let folder = store_of(&lines(LAYOUT_4));
+    let folder = store_of(&lines(LAYOUT_5));
     let store = RocksStore::open(folder.path()).unwrap();
-    assert_same_rows(&dump(&store), LAYOUT_4);
+    assert_same_rows(&dump(&store), LAYOUT_5);
     assert_reads(&store, everything(), None);
     let counts = store.begin().counts().unwrap();
     assert_eq!((counts.open_links, counts.open_chats), (2, 4));
@@ -142,6 +144,9 @@ fn assert_reads(store: &RocksStore, put: Changes, alarm: Option<Timestamp>) {
             Change::PutBlock(block) => {
                 let read = facts.block(&block.host, &block.key);
                 assert_eq!(read.unwrap(), Some(block));
+            }
+            Change::PutBotRecord { key, record } => {
+                assert_eq!(facts.bot_records().unwrap().get(&key), Some(&record));
             }
             Change::PutCounts(_) | Change::SetAlarm { .. } => {}
             Change::PutHost(host) => assert_eq!(facts.host(&host.user).unwrap(), Some(host)),
@@ -228,6 +233,18 @@ fn a_store_of_layout_3_is_brought_up_to_date() {
     drop(store);
     let store = RocksStore::open(folder.path()).unwrap();
     assert_same_rows(&dump(&store), &rows);
+}
+
+#[test]
+fn a_store_of_layout_4_is_brought_up_to_date() {
+    let folder = store_of(&lines(LAYOUT_4));
+    let store = RocksStore::open(folder.path()).unwrap();
+    assert_reads(&store, of_layout_4(), None);
+    assert!(store.begin().bot_records().unwrap().is_empty());
+    let rows = dump(&store);
+    assert!(rows.contains("schema"));
+    let db = store.shared();
+    assert_eq!(migrate::layout(db.as_ref().unwrap()).unwrap(), Some(SCHEMA));
 }
 
 /// One unused link, and three chats that are not over.

@@ -20,6 +20,9 @@ fn claim(store: &RocksStore) {
         direct: true,
         encrypted: false,
         admin: true,
+        looked: true,
+        advised: true,
+        unread_told: None,
     };
     commit(store, Changes(vec![Change::PutManagementRoom(room)]));
 }

@@ -9,6 +9,7 @@ use crate::Browser;
 use crate::webdriver::Element;
 
 mod messages;
+mod trust;
 
 /// How long the page may take for what normally takes a moment.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,23 +1,27 @@
 //! A host whose client is matrix-sdk.
 
-use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use matrix_sdk::config::SyncSettings;
 use matrix_sdk::deserialized_responses::EncryptionInfo;
-use matrix_sdk::encryption::EncryptionSettings;
+use matrix_sdk::encryption::{CrossSigningResetAuthType, EncryptionSettings};
+use matrix_sdk::media::{MediaFormat, MediaRequestParameters};
+use matrix_sdk::ruma::api::client::uiaa::{self, AuthData, MatrixUserIdentifier, UserIdentifier};
 use matrix_sdk::ruma::events::AnySyncTimelineEvent;
 use matrix_sdk::ruma::events::room::encrypted::OriginalSyncRoomEncryptedEvent;
 use matrix_sdk::ruma::events::room::member::{
     MembershipState, StrippedRoomMemberEvent, SyncRoomMemberEvent,
 };
 use matrix_sdk::ruma::events::room::message::{
-    OriginalSyncRoomMessageEvent, RoomMessageEventContent,
+    MessageType, OriginalSyncRoomMessageEvent, RoomMessageEventContent,
 };
-use matrix_sdk::ruma::{OwnedRoomId, RoomId, UserId};
+use matrix_sdk::ruma::events::room_key::withheld::ToDeviceRoomKeyWithheldEvent;
+use matrix_sdk::ruma::{EventId, OwnedRoomId, RoomId, UserId};
 use matrix_sdk::{Client, Room, RoomMemberships, RoomState};
+use matrix_sdk_crypto::{CollectStrategy, DecryptionSettings, TrustRequirement};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -30,7 +34,26 @@ pub struct SdkHost {
     client: Client,
     api: Api,
     events: Events,
+    withheld: Arc<Mutex<Vec<Withheld>>>,
     syncing: JoinHandle<()>,
+}
+
+/// A device was told that it gets no room key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withheld {
+    /// Who told it.
+    pub sender: String,
+    /// Why: `m.unverified` and so on.
+    pub code: String,
+}
+
+/// How a client deals with devices that their owner has not signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insecure {
+    /// It gives them keys and reads what they send, with a warning: today's default.
+    Included,
+    /// It does neither (MSC4153).
+    Excluded,
 }
 
 /// The one runtime of all matrix-sdk clients of a test binary.
@@ -49,17 +72,37 @@ impl SdkHost {
     /// # Errors
     /// When the homeserver refuses.
     pub fn login(homeserver: &str, account: &Account, cross_signing: bool) -> Result<Self> {
+        Self::login_with(homeserver, account, cross_signing, Insecure::Included)
+    }
+
+    /// The same with a rule for devices that their owner has not signed.
+    ///
+    /// # Errors
+    /// When the homeserver refuses.
+    pub fn login_with(
+        homeserver: &str,
+        account: &Account,
+        cross_signing: bool,
+        insecure: Insecure,
+    ) -> Result<Self> {
         let (sender, receiver) = channel();
+        let withheld = Arc::new(Mutex::new(Vec::new()));
         let client = runtime()?.block_on(async {
             let settings = EncryptionSettings {
                 auto_enable_cross_signing: cross_signing,
                 ..Default::default()
             };
-            let client = Client::builder()
+            let mut builder = Client::builder()
                 .homeserver_url(homeserver)
-                .with_encryption_settings(settings)
-                .build()
-                .await?;
+                .with_encryption_settings(settings);
+            if insecure == Insecure::Excluded {
+                builder = builder
+                    .with_room_key_recipient_strategy(CollectStrategy::IdentityBasedStrategy)
+                    .with_decryption_settings(DecryptionSettings {
+                        sender_device_trust_requirement: TrustRequirement::CrossSigned,
+                    });
+            }
+            let client = builder.build().await?;
             client
                 .matrix_auth()
                 .login_username(&account.user_id, &account.password)
@@ -72,6 +115,7 @@ impl SdkHost {
                 .wait_for_e2ee_initialization_tasks()
                 .await;
             listen(&client, sender);
+            note_withheld(&client, Arc::clone(&withheld));
             anyhow::Ok(client)
         })?;
         let syncing = runtime()?.spawn(sync(client.clone()));
@@ -81,7 +125,90 @@ impl SdkHost {
             api: Api::new(homeserver, Some(&token)),
             client,
             events: Events::new(receiver),
+            withheld,
             syncing,
+        })
+    }
+
+    /// Makes a new cross-signing identity for the account, as somebody does who has lost the old one:
+    /// it has signed this device, and no other.
+    ///
+    /// # Errors
+    /// When the homeserver refuses.
+    pub fn reset_identity(&self, account: &Account) -> Result<()> {
+        runtime()?.block_on(async {
+            let reset = self.client.encryption().reset_cross_signing().await?;
+            let Some(reset) = reset else { return Ok(()) };
+            let CrossSigningResetAuthType::Uiaa(asked) = reset.auth_type() else {
+                bail!("the homeserver wants no password");
+            };
+            let whom = MatrixUserIdentifier::new(account.user_id.clone());
+            let whom = UserIdentifier::Matrix(whom);
+            let mut password = uiaa::Password::new(whom, account.password.clone());
+            password.session.clone_from(&asked.session);
+            reset.auth(Some(AuthData::Password(password))).await?;
+            Ok(())
+        })
+    }
+
+    /// What this device was told that it doesn't get, so far.
+    #[must_use]
+    pub fn withheld(&self) -> Vec<Withheld> {
+        let told = self.withheld.lock();
+        told.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the owner of a device has signed it, as this client sees it now.
+    ///
+    /// # Errors
+    /// When there is no such device.
+    pub fn sees_signed(&self, user_id: &str, device_id: &str) -> Result<bool> {
+        let user = UserId::parse(user_id)?;
+        runtime()?.block_on(async {
+            let encryption = self.client.encryption();
+            encryption.request_user_identity(&user).await?;
+            let device = encryption.get_device(&user, device_id.into()).await?;
+            let device = device.with_context(|| format!("{user_id} has no device {device_id}"))?;
+            Ok(device.is_cross_signed_by_owner())
+        })
+    }
+
+    /// Asks for the keys of somebody, as a client does sooner or later of everybody it shares a room
+    /// with.
+    ///
+    /// # Errors
+    /// When they have no identity.
+    pub fn knows_identity(&self, user_id: &str) -> Result<()> {
+        let user = UserId::parse(user_id)?;
+        let identity = runtime()?.block_on(async {
+            let encryption = self.client.encryption();
+            encryption.request_user_identity(&user).await
+        })?;
+        identity.map(drop).context("no identity")
+    }
+
+    /// Fetches the picture of an encrypted message and opens it.
+    ///
+    /// # Errors
+    /// When there is none, or it is not what its message says.
+    pub fn open_picture(&self, room_id: &str, event_id: &str) -> Result<Vec<u8>> {
+        let room = self.room(room_id)?;
+        let event_id = EventId::parse(event_id)?;
+        runtime()?.block_on(async {
+            let event = room.event(&event_id, None).await?;
+            let event = event.raw().deserialize_as::<Value>()?;
+            let content = event.get("content").context("no content")?;
+            let MessageType::Image(image) =
+                serde_json::from_value::<RoomMessageEventContent>(content.clone())?.msgtype
+            else {
+                bail!("no picture");
+            };
+            let request = MediaRequestParameters {
+                source: image.source,
+                format: MediaFormat::File,
+            };
+            let media = self.client.media();
+            Ok(media.get_media_content(&request, false).await?)
         })
     }
 
@@ -176,6 +303,18 @@ async fn sync(client: Client) {
         let _ = client.sync(SyncSettings::new()).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+}
+
+fn note_withheld(client: &Client, withheld: Arc<Mutex<Vec<Withheld>>>) {
+    client.add_event_handler(move |event: ToDeviceRoomKeyWithheldEvent| {
+        let told = Withheld {
+            sender: event.sender.to_string(),
+            code: event.content.code.code().to_string(),
+        };
+        let mut all = withheld.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(told);
+        std::future::ready(())
+    });
 }
 
 fn listen(client: &Client, events: Sender<HostEvent>) {

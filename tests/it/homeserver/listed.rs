@@ -17,7 +17,7 @@ fn by(call: &Call) -> Option<&'static str> {
     match (user, call.query.get("device_id")) {
         (None, None) if call.authorized => Some("appservice"),
         (None, None) => Some("nobody"),
-        (Some(BOT), None) => Some("bot"),
+        (Some(BOT), _) => Some("bot"),
         (Some(user), device) if user.starts_with(GHOSTS) => {
             Some(if device.is_some() { "device" } else { "ghost" })
         }
@@ -46,7 +46,12 @@ fn assert_about(call: &Call, by: &str) {
     let part = |place: usize| call.path.get(place).map_or("", String::as_str);
     let right = match (call.name, by) {
         ("send", "device") => part(4) == "m.room.encrypted",
-        ("send" | "wake", "bot") => matches!(part(4), "m.room.message" | "org.vestibule.wake"),
+        ("send" | "wake", "bot") => matches!(
+            part(4),
+            "m.room.message" | "m.room.encrypted" | "org.vestibule.wake"
+        ),
+        // Of those who are in its rooms.
+        ("keys_query" | "keys_claim", "bot") => true,
         // The doctor looks whether what it sends to itself is pushed.
         ("send_to_device", _) if part(2) == "org.vestibule.doctor" => {
             let receivers = call.body["messages"].as_object().unwrap();

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::bridge::BEGINNING;
+
 use super::state::{Answer, BOT, GHOSTS, Refused, State, User};
 
 /// One event.
@@ -310,7 +312,7 @@ impl State {
             state_key: None,
             sender: sender.to_owned(),
             content,
-            at: 1_700_000_000_000 + number,
+            at: BEGINNING.0 + number,
             redacts: None,
         }
     }
@@ -349,7 +351,7 @@ impl State {
 
     /// `POST /rooms/{room}/receipt/m.read/{event}`; one that lies before the last changes nothing.
     pub fn mark_read(&mut self, room: &str, user: &str, event: &str) -> Answer {
-        let at = 1_700_000_000_000 + self.next();
+        let at = BEGINNING.0 + self.next();
         let kept = self.room(room)?;
         if kept.membership(user) != "join" {
             return Err(Refused(403, "M_FORBIDDEN"));

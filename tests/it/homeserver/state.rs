@@ -69,6 +69,8 @@ pub struct State {
     pub account_data: BTreeMap<(String, String), Value>,
     /// Uploaded files by their `mxc://` URI.
     pub media: BTreeMap<String, Vec<u8>>,
+    /// Whether the application service's own user may use `/sync`, which Synapse refuses.
+    pub bot_may_sync: bool,
     /// Whether presence is kept at all.
     pub presence: bool,
     stream: u64,
@@ -256,7 +258,7 @@ impl State {
             return;
         };
         kept.inbox.push((place, event.clone()));
-        if user.starts_with(GHOSTS) {
+        if user.starts_with(GHOSTS) || user == BOT {
             let mut pushed = event;
             pushed["to_user_id"] = json!(user);
             pushed["to_device_id"] = json!(device);

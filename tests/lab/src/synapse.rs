@@ -196,7 +196,11 @@ fn launch(python: &Path, dir: &Path) -> Result<Process> {
     let config = dir.join("homeserver.yaml");
     let config = config.to_str().context("the path is not UTF-8")?;
     let arguments = ["-m", "synapse.app.homeserver", "--config-path", config];
-    Process::start("Synapse", python, &arguments, &[], &dir.join("synapse.out"))
+    // Modules that a test has written beside the configuration are found there.
+    let path = dir.to_str().context("the path is not UTF-8")?;
+    let environment = [("PYTHONPATH", path)];
+    let log = dir.join("synapse.out");
+    Process::start("Synapse", python, &arguments, &environment, &log)
 }
 
 /// JSON is YAML, so the configuration needs no YAML writer.

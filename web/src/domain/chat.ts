@@ -7,7 +7,7 @@ import { Inbox } from "./inbox.ts";
 import { applyItems, takeBack } from "./items.ts";
 import { Journal } from "./journal.ts";
 import type { Draft } from "./journal.ts";
-import { KeySupply } from "./keys.ts";
+import { KeySupply, noteSafety } from "./keys.ts";
 import { readItems } from "./machine.ts";
 import type { CryptoMachine } from "./machine.ts";
 import { compare, countsFor, takeOver } from "./meeting.ts";
@@ -77,6 +77,7 @@ export class Chat implements ChatModel {
     this.outbox = new Outbox(this.journal, this.requests, world.clock, world.notice, {
       outOfStep: () => this.stopFor("out_of_step"),
       reconnect: () => this.connection.restart(),
+      learned: () => this.show(),
     });
     this.keys = new KeySupply(this.journal, this.requests, world.clock);
     const send = (frame: ClientFrame): boolean => this.connection.line.get() === "open" && this.connection.send(frame);
@@ -159,6 +160,7 @@ export class Chat implements ChatModel {
       const now = this.world.clock.now();
       draft.add({ kind: "note", what: "identity_accepted", ts: now });
       applyItems(draft, items, now);
+      noteSafety(draft, false, now);
     });
     this.outbox.blocked.set(null);
     this.outbox.nudge();
@@ -209,7 +211,7 @@ export class Chat implements ChatModel {
         this.requests.answer(frame);
         return;
       case "keys_changed":
-        void this.unlessBroken(this.write((draft) => draft.machine.keysChanged()).then(() => this.outbox.nudge()));
+        void this.unlessBroken(this.write((draft) => draft.machine.keysChanged()).then(() => this.outbox.lookAtKeys()));
         return;
       case "one_time_keys":
         this.keys.report(frame.count, frame.fallbackUnused);
@@ -231,9 +233,10 @@ export class Chat implements ChatModel {
   }
 
   private async welcome(frame: WelcomeFrame): Promise<void> {
-    const { verdict, changed } = await this.journal.write((draft) => {
-      const verdict = compare(draft, frame, this.askedAnew);
-      return { verdict, changed: verdict === "fits" && takeOver(draft, frame, this.world.clock.now()) };
+    const verdict = await this.journal.write((draft) => {
+      const found = compare(draft, frame, this.askedAnew);
+      if (found === "fits") takeOver(draft, frame, this.world.clock.now());
+      return found;
     });
     if (verdict === "anew") {
       this.connection.restart();
@@ -243,7 +246,7 @@ export class Chat implements ChatModel {
       this.stopFor(verdict);
       return;
     }
-    this.outbox.blocked.set(changed ? "identity_changed" : null);
+    this.outbox.blocked.set(null);
     if (this.connection.line.get() !== "open") return;
     this.setStatus("open");
     if (this.leaveIfMeant()) return;
@@ -337,6 +340,9 @@ export class Chat implements ChatModel {
 
   private show(): void {
     const { status, halt } = this;
-    this.view.set({ chat: this.journal.chat, status, blocked: this.outbox.blocked.get(), halt, typing: this.presence.typing.get() });
+    const { chat } = this.journal;
+    // Known from the rows too, so that nobody who is offline reads that all is well.
+    const blocked = chat.safety?.doubted === true ? "identity_changed" : this.outbox.blocked.get();
+    this.view.set({ chat, status, blocked, halt, typing: this.presence.typing.get() });
   }
 }

@@ -11,11 +11,19 @@ import { Disconnected, Refused } from "./requests.ts";
 import type { Requests } from "./requests.ts";
 import type { Json } from "../shape.ts";
 
-/** Takes in a `/keys/query` answer. `changed`: the host is not who they were. Throws what the machine throws. */
-export function learnHostKeys(draft: Draft, body: Json, now: number): { readonly changed: boolean } {
+/** Takes in a `/keys/query` answer. Throws what the machine throws. */
+export function learnHostKeys(draft: Draft, body: Json, now: number): void {
   const report = readKeysReport(draft.machine.receiveKeys(JSON.stringify(body), now));
   applyItems(draft, report.items, now);
-  return { changed: report.identity === "changed" };
+  noteSafety(draft, report.identity === "changed", now);
+}
+
+/** Keeps beside the history who the host is, as the machine knows it now. */
+export function noteSafety(draft: Draft, doubted: boolean, now: number): void {
+  const { safety } = draft.chat;
+  const code = draft.machine.safetyCode() ?? null;
+  const since = safety === undefined || safety.code === code ? safety?.since : now;
+  draft.update({ safety: { code, ...(since !== undefined && { since }), ...(doubted && { doubted }) } });
 }
 
 /** What the homeserver has left. */

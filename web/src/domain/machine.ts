@@ -23,6 +23,11 @@ export interface CryptoMachine {
   receiveKeys(response: string, nowMs: number): string;
   /** Gives `Item[]`: what waited for the host's new identity to be accepted. */
   acceptIdentity(): string;
+  /**
+   * What host and guest compare, of the identity that the host was last seen with, accepted or not. None
+   * before the host's keys came, and while their account has no cross-signing.
+   */
+  safetyCode(): string | undefined;
   keysChanged(): void;
   /** The host joined, left or was invited: the next message begins a new session, with their devices of then. */
   membershipChanged(roomId: string): void;

@@ -53,18 +53,17 @@ export function compare(draft: Draft, frame: WelcomeFrame, asked: boolean): Verd
   return "fits";
 }
 
-/** Takes over what the bridge knows better. Whether the host's identity changed. */
-export function takeOver(draft: Draft, frame: WelcomeFrame, now: number): boolean {
+/** Takes over what the bridge knows better. */
+export function takeOver(draft: Draft, frame: WelcomeFrame, now: number): void {
   const { roomId, name, host, hostJoined, deadline, idleLimitMs } = frame;
   if (draft.chat.roomId !== null && hostJoined !== draft.chat.hostJoined) draft.machine.membershipChanged(roomId);
   draft.update({ roomId, name, host, hostJoined, deadline, idleLimitMs });
   if (frame.hostRead !== null) applyRead(draft, frame.hostRead);
   try {
-    return learnHostKeys(draft, frame.keys, now).changed;
+    learnHostKeys(draft, frame.keys, now);
   } catch {
     // An answer that the machine refuses changes nothing: `prepare` asks for a better one.
     draft.machine.keysChanged();
-    return false;
   }
 }
 

@@ -28,6 +28,8 @@ export interface OutboxEvents {
   outOfStep(): void;
   /** Only a new hello can tell how things stand. */
   reconnect(): void;
+  /** The host's keys came. */
+  learned(): void;
 }
 
 type Turn = "again" | "idle" | { readonly againAfterMs: number };
@@ -44,6 +46,8 @@ export class Outbox {
   private counted = 0;
   private working = false;
   private nudged = false;
+  /** The host's keys changed, and the new ones are not here yet. */
+  private outdated = false;
   /** Set while the bridge wants to be left alone. */
   private timer: Cancel | null = null;
 
@@ -59,6 +63,8 @@ export class Outbox {
   connected(lastN: number): void {
     this.counted = lastN;
     this.open = true;
+    // The welcome brought them.
+    this.outdated = false;
     this.stopWaiting();
     this.nudge();
   }
@@ -72,6 +78,12 @@ export class Outbox {
   nudge(): void {
     this.nudged = true;
     if (!this.working && this.timer === null) void this.work();
+  }
+
+  /** Asks for the host's keys at once: what the page says of who can read is to be true now, not after the next message. */
+  lookAtKeys(): void {
+    this.outdated = true;
+    this.nudge();
   }
 
   private async work(): Promise<void> {
@@ -109,7 +121,7 @@ export class Outbox {
     try {
       const frame = this.journal.frameAfter(this.counted);
       if (frame !== null) return await this.deliver(frame);
-      if (this.journal.wantsKeys()) return await this.askKeys();
+      if (this.outdated || this.journal.wantsKeys()) return await this.askKeys();
       if (this.journal.nextWaiting() === null && !this.journal.wantsHealing(this.clock.now())) return "idle";
       return await this.advance();
     } catch (error) {
@@ -139,11 +151,17 @@ export class Outbox {
     }
   }
 
-  private askKeys(): Promise<Turn> {
-    return this.learn({ type: "keys_query" }, (draft, body) => {
-      const { changed } = learnHostKeys(draft, body, this.clock.now());
-      if (changed) this.blocked.set("identity_changed");
-    });
+  private async askKeys(): Promise<Turn> {
+    // Another change may come while the answer is on its way.
+    this.outdated = false;
+    let turn: Turn | null = null;
+    try {
+      turn = await this.learn({ type: "keys_query" }, (draft, body) => learnHostKeys(draft, body, this.clock.now()));
+    } finally {
+      if (turn !== "again") this.outdated = true;
+    }
+    this.events.learned();
+    return turn;
   }
 
   private async learn(question: Question, apply: (draft: Draft, body: Json) => void): Promise<Turn> {

@@ -51,7 +51,22 @@ export interface JoinedChat extends ChatBase {
   readonly noticedAt?: number;
   /** The last calls that were turned down. */
   readonly calls?: readonly string[];
+  /** Missing until the host's keys came. */
+  readonly safety?: Safety;
   readonly ending: Ending | null;
+}
+
+/** Who the host is, as far as keys tell. */
+export interface Safety {
+  /**
+   * What host and guest compare. `null`: the host's account has no cross-signing, so there is nothing to
+   * compare, and every device that their homeserver names gets the keys.
+   */
+  readonly code: string | null;
+  /** When it became another one, in milliseconds since the epoch. */
+  readonly since?: number;
+  /** The host's identity changed, and the guest has not accepted the new one: nothing is sent. */
+  readonly doubted?: true;
 }
 
 /** `leaving`: the guest ended the chat and its history is gone, but the bridge doesn't know yet. */

@@ -143,7 +143,20 @@ export const english = {
     expires: (left: number) => `This link works for another ${span(left)}, for one person.`,
   },
   chat: {
-    promise: (host: string) => `Only you and ${host} can read this chat`,
+    readers: {
+      pair: (host: string) => `Only you and ${host} can read this chat`,
+      unsigned: (host: string) => `Only you and ${host} can read, if the server is honest`,
+      doubted: (host: string) => `Nothing is sent: is it still ${host}?`,
+      third: () => "Somebody else came in. Nothing more is sent.",
+    },
+    safety: {
+      title: "Safety code",
+      how: (host: string) => `Ask ${host} to send “verify” with this chat's number to the bot, and read the codes to each other by phone. If they differ, don't trust this chat.`,
+      none: (host: string) => `There is none: ${host}'s account has no cross-signing. So nothing shows whether ${host}'s server lets another device read along.`,
+      since: (host: string, date: string) => `New since ${date}, when ${host}'s security identity changed.`,
+      copy: "Copy",
+      copied: "Copied",
+    },
     you: (name: string) => `You are ${name}`,
     idle: (idle: number) => `Ends after ${span(idle)} without a message`,
     deadline: (date: string, idle: number) => `Ends on ${date} if nobody writes (${span(idle)} without a message).`,
@@ -170,8 +183,10 @@ export const english = {
     endsSoon: (date: string) => `This chat ends on ${date} unless somebody writes.`,
     noDevices: (host: string) => `${host} has no device that can read this chat yet. Your messages wait here.`,
     identity: {
-      text: (host: string) => `${host}'s security identity has changed. That happens when they set up their account anew, or when somebody pretends to be them. If in doubt, ask them in another way first.`,
-      accept: "Go on sending",
+      text: (host: string) => `${host}'s security identity has changed. That happens when an account is set up anew, or when somebody pretends to be ${host}. Until you go on, nothing is sent, and messages under the new identity are held back.`,
+      code: (host: string) => `If in doubt, ask ${host} in another way first. The new safety code:`,
+      noCode: (host: string) => `If in doubt, ask ${host} in another way first. There is no safety code any more.`,
+      accept: "Go on",
     },
     notes: {
       host_joined: (host: string) => `${host} is here now`,
@@ -190,7 +205,8 @@ export const english = {
     more: "Options for this message",
     takeBack: "Remove for both",
     noKey: "This message can't be read yet: its key has not arrived.",
-    noKeyStill: (host: string) => `A message could not be read: its key has not come. You can ask ${host} to send it again.`,
+    noKeyStill: (host: string) => `A message could not be read: its key has not come, or came from a device that ${host} has not verified. You can ask ${host} to send it again.`,
+    held: (host: string) => `This message is held back until you go on with ${host}'s new security identity.`,
     unreadable: "A message arrived that can't be read. It is not shown, to be safe.",
   },
   end: {

@@ -4,6 +4,7 @@ import type { ChatModel, ChatView } from "../domain/model.ts";
 import type { Context } from "./context.ts";
 import { h, sentence } from "./dom.ts";
 import type { View } from "./dom.ts";
+import { digits } from "./safety.ts";
 
 type Banner = "none" | "connecting" | "opening" | "offline" | "ends-soon" | "invited" | "no-devices" | "identity";
 
@@ -22,15 +23,16 @@ export function banners({ words, dates }: Context, chat: ChatModel): View {
   let shown = "none";
   const close = chat.view.bind((view) => {
     const banner = bannerOf(view);
+    const code = banner === "identity" ? (view.chat.safety?.code ?? null) : null;
     const date = banner === "ends-soon" ? dates.moment(view.chat.deadline ?? 0) : "";
-    if (banner + date === shown) return;
-    shown = banner + date;
+    if (banner + date + code === shown) return;
+    shown = banner + date + code;
     element.hidden = banner === "none";
     element.dataset["banner"] = banner;
-    element.replaceChildren(...content(banner, view.chat.host.displayName, date));
+    element.replaceChildren(...content(banner, view.chat.host.displayName, date, code));
   });
 
-  function content(banner: Banner, host: string, date: string): Node[] {
+  function content(banner: Banner, host: string, date: string, code: string | null): Node[] {
     switch (banner) {
       case "none":
         return [];
@@ -45,12 +47,14 @@ export function banners({ words, dates }: Context, chat: ChatModel): View {
       case "no-devices":
         return [h("p", {}, sentence(words.chat.noDevices, host))];
       case "identity": {
-        const button = h("button", { type: "button", class: "button small" }, words.chat.identity.accept);
+        const text = words.chat.identity;
+        const button = h("button", { type: "button", class: "button small" }, text.accept);
         button.addEventListener("click", () => {
           button.disabled = true;
           void chat.acceptIdentity();
         });
-        return [h("p", {}, sentence(words.chat.identity.text, host)), button];
+        const compare = h("p", {}, sentence(code === null ? text.noCode : text.code, host));
+        return [h("p", {}, sentence(text.text, host)), compare, ...(code === null ? [] : [digits(code)]), button];
       }
     }
   }

@@ -124,7 +124,7 @@ function theirs(context: Context, chat: ChatModel, first: Theirs): Bubble {
     if (says.kind === "text" && answered !== undefined) quote.replaceChildren(...quoted(context, chat, answered, says.quote));
     body.classList.toggle("soft", says.kind === "text" && says.style !== "m.text");
     const left = entry.ts + KEY_PATIENCE_MS - context.clock.now();
-    body.replaceChildren(spoken(context, host, says, left <= 0, count));
+    body.replaceChildren(spoken(context, host, says, isHeld(chat) ? "held" : left > 0 ? "soon" : "late", count));
     // The host's clock may be ahead of ours.
     if (isKeyless(says) && left > 0) cancel = context.clock.after(Math.min(left, KEY_PATIENCE_MS), () => show(entry));
   };
@@ -146,7 +146,7 @@ function quoted(context: Context, chat: ChatModel, eventId: string, claimed: str
   if (answered === null) return [h("span", {}, shorten(claimed ?? words.chat.earlier))];
   if (answered.kind === "theirs") {
     const { says } = answered;
-    const text = says.kind === "text" ? shorten(says.body) : spoken(context, host.displayName, says, true, 1);
+    const text = says.kind === "text" ? shorten(says.body) : spoken(context, host.displayName, says, isHeld(chat) ? "held" : "late", 1);
     return [heading(host.displayName), h("span", {}, text)];
   }
   const { removal, errand, body } = answered;
@@ -158,8 +158,13 @@ function isKeyless(says: Says): boolean {
   return says.kind === "undecryptable" && says.reason === "no_key";
 }
 
+/** Keys of an identity that the guest doubts open nothing. */
+function isHeld(chat: ChatModel): boolean {
+  return chat.view.get().blocked === "identity_changed";
+}
+
 /** `late`: a key that was to come would have come. */
-function spoken({ words }: Context, host: string, says: Says, late: boolean, times: number): Node {
+function spoken({ words }: Context, host: string, says: Says, key: "soon" | "late" | "held", times: number): Node {
   const { chat } = words;
   switch (says.kind) {
     case "text":
@@ -167,7 +172,7 @@ function spoken({ words }: Context, host: string, says: Says, late: boolean, tim
     case "removed":
       return document.createTextNode(chat.removed);
     case "undecryptable":
-      if (isKeyless(says) && late) return sentence(chat.noKeyStill, host);
+      if (isKeyless(says) && key !== "soon") return sentence(key === "held" ? chat.held : chat.noKeyStill, host);
       return document.createTextNode(isKeyless(says) ? chat.noKey : chat.unreadable);
     case "unsupported": {
       const { what } = says;

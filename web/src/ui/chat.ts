@@ -12,6 +12,7 @@ import type { View } from "./dom.ts";
 import { icon } from "./icons.ts";
 import { messageLog } from "./log.ts";
 import { menu } from "./menu.ts";
+import { safetyPanel } from "./safety.ts";
 
 export function chatScreen(context: Context, chat: ChatModel, erase: () => void, named: (name: string) => void): View {
   const first = chat.view.get();
@@ -33,6 +34,7 @@ export function chatScreen(context: Context, chat: ChatModel, erase: () => void,
   );
 
   let shown: Over = null;
+  let doubted = false;
   const show = (view: ChatView): void => {
     const over = overOf(view);
     named(over === null ? "chat" : (view.chat.ending?.kind ?? over.replaceAll("_", "-")));
@@ -43,9 +45,12 @@ export function chatScreen(context: Context, chat: ChatModel, erase: () => void,
     caption.hidden = over !== null;
     caption.replaceChildren(...guest(context, view));
     ending.hidden = over === null;
+    const isDoubted = view.blocked === "identity_changed";
+    if (over === shown && doubted === isDoubted) return;
+    doubted = isDoubted;
+    log.refresh();
     if (over === shown) return;
     shown = over;
-    log.refresh();
     ending.replaceChildren(...endingWords(context, view, over, erase));
   };
   const cancels: Cancel[] = [chat.view.bind(show), log.close, field.close, banner.close, head.close];
@@ -72,6 +77,13 @@ function endingWords({ words }: Context, { chat }: ChatView, over: Over, erase: 
   return [h("h1", {}, title), h("p", {}, text), button];
 }
 
+/** Who can read, as it is now and not as it was promised. */
+function readersOf({ chat, blocked }: ChatView): keyof Context["words"]["chat"]["readers"] {
+  if (chat.ending?.kind === "ended" && chat.ending.reason === "third_party") return "third";
+  if (blocked === "identity_changed") return "doubted";
+  return chat.safety?.code === null ? "unsigned" : "pair";
+}
+
 /** Under whose name one writes, and how long that goes. */
 function guest({ words }: Context, { chat }: ChatView): (Node | string)[] {
   return [h("span", {}, sentence(words.chat.you, chat.name)), " ", h("span", {}, words.chat.idle(chat.idleLimitMs))];
@@ -92,7 +104,8 @@ function header(context: Context, first: ChatView, end: () => void): Header {
   const said = h("p", { class: "spoken", role: "status" });
   const under = h("div", { class: "under" }, promise, typing);
   const terms = h("p", { class: "terms" });
-  const options = menu(words.chat.menu, [terms], { label: words.end.item, run: end });
+  const safety = safetyPanel(context);
+  const options = menu(words.chat.menu, [terms, safety.element], { label: words.end.item, run: end });
   const initial = h("div", { class: "avatar", "aria-hidden": "true" });
   const element = h(
     "header",
@@ -103,13 +116,22 @@ function header(context: Context, first: ChatView, end: () => void): Header {
   );
 
   let host = "";
+  let told = "";
   let saidAt = -Infinity;
-  const show = ({ chat, halt, typing: isTyping }: ChatView): void => {
+  const show = (view: ChatView): void => {
+    const { chat, halt, typing: isTyping } = view;
+    const readers = readersOf(view);
+    if (readers + chat.host.displayName !== told) {
+      told = readers + chat.host.displayName;
+      promise.dataset["readers"] = readers;
+      const mark = icon(readers === "doubted" || readers === "third" ? "failed" : "lock");
+      promise.replaceChildren(mark, h("span", {}, sentence(words.chat.readers[readers], chat.host.displayName)));
+    }
+    safety.show(chat);
     if (chat.host.displayName !== host) {
       host = chat.host.displayName;
       setText(initial, [...host][0]?.toLocaleUpperCase() ?? "");
       who.replaceChildren(name(host));
-      promise.replaceChildren(icon("lock"), h("span", {}, sentence(words.chat.promise, host)));
       typing.replaceChildren(sentence(words.chat.typing, host));
     }
     if (typing.hidden === isTyping) {

@@ -93,6 +93,20 @@ class Portal {
     this.event({ content });
   }
 
+  /** The host sets up their account anew. */
+  resets() {
+    const { device, keys, claimed } = this.host.guest;
+    this.host = new Host(Machine, HOST.user_id, this.ghost, ROOM, "HOSTNEW");
+    this.host.meets(device, keys, claimed);
+    this.of("keys_changed", {});
+  }
+
+  /** The host has no cross-signing. */
+  unsigned() {
+    const query = this.host.query.bind(this.host);
+    this.host.query = () => ({ ...query(), master_keys: {}, self_signing_keys: {} });
+  }
+
   take(frame) {
     if (frame.n !== this.lastN + 1) return;
     this.lastN = frame.n;

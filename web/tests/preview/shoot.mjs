@@ -28,6 +28,8 @@ for (const [size, shape] of Object.entries(SIZES)) {
     await second.goto(base);
     await second.until(`!document.getElementById("root").matches("[data-screen=loading]")`);
     await shoot(second, "elsewhere-or-ended");
+    await trust(await browser.tab({ ...shape, dark }), shoot);
+    await unsigned(await browser.tab({ ...shape, dark }), shoot);
     const broken = await browser.tab({ ...shape, dark });
     await trouble(broken, shoot);
     if (tab.problems.length > 0) console.error(size, dark, tab.problems);
@@ -64,6 +66,54 @@ async function passcode(tab, shoot) {
   portal.line.send(JSON.stringify({ type: "error", code: "unknown_chat", message: "" }));
   await tab.screen("unknown");
   await shoot(tab, "forgotten");
+}
+
+async function start(tab, prepare = () => undefined) {
+  const token = newToken();
+  const portal = portalOf(token);
+  portal.answers = false;
+  prepare(portal);
+  await tab.goto(`${base}#${token}`);
+  await tab.screen("landing");
+  await tab.focus("#name");
+  await tab.type("Maya");
+  await tab.click("[type=submit]");
+  await tab.screen("chat");
+  return portal;
+}
+
+async function trust(tab, shoot) {
+  const portal = await start(tab);
+  const from = (side, count) => tab.until(`document.querySelectorAll("[data-from=${side}]").length === ${count}`);
+  portal.say("Hello Maya, the key is under the mat.");
+  await from("host", 1);
+  await tab.click(".icon-button");
+  await shoot(tab, "safety");
+  await tab.click(".icon-button");
+  portal.resets();
+  await tab.until(`document.querySelector("[data-banner=identity]")`);
+  portal.say("I had to set up my phone anew.");
+  await tab.until(`document.querySelector("[data-says=undecryptable]")`);
+  await tab.focus("#message");
+  await tab.type("Is that really you?");
+  await tab.click(".send");
+  await from("me", 1);
+  await shoot(tab, "identity");
+  await tab.click(".banner button");
+  await tab.until(`document.querySelectorAll("[data-says=text]").length === 2 && document.querySelector("[data-state=delivered]")`);
+  await tab.click(".icon-button");
+  await shoot(tab, "safety-new");
+  await tab.click(".icon-button");
+  portal.put({ type: "ended", reason: "third_party" });
+  await tab.screen("ended");
+  await shoot(tab, "third");
+}
+
+async function unsigned(tab, shoot) {
+  await start(tab, (portal) => portal.unsigned());
+  await tab.until(`document.querySelector("[data-readers=unsigned]")`);
+  await tab.click(".icon-button");
+  await shoot(tab, "unsigned");
 }
 
 async function trouble(tab, shoot) {

@@ -21,9 +21,10 @@ after(async () => {
 });
 
 /** A chat in a new profile. */
-async function chatting(options = {}) {
+async function chatting(options = {}, prepare = () => undefined) {
   const token = newToken();
   const portal = bridge.portalOf(token);
+  prepare(portal);
   const tab = await browser.tab(options);
   await tab.goto(`${bridge.base}#${token}`);
   await tab.screen("landing");
@@ -284,6 +285,58 @@ async function heardBy(is) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+test("a changed identity is said, stops sending and holds messages back, and the code can be copied", async () => {
+  const { tab, portal } = await chatting();
+  portal.answers = false;
+  const readers = (part) => tab.until(`document.querySelector(".promise").textContent.includes(${JSON.stringify(part)})`);
+  const code = `document.querySelector(".safety .code").textContent`;
+  await say(tab, "before");
+  await settled(tab, 1);
+  await readers("Only you and Alice Moreau can read this chat");
+  const before = await tab.evaluate(code);
+  assert.match(before, /^\d{4}( \d{4}){5}$/);
+  // Without the permission to use the clipboard, which a headless browser doesn't give.
+  await tab.evaluate(`Object.defineProperty(navigator, "clipboard", { value: { writeText: async (text) => void (window.copied = text) } })`);
+  await tab.click(".icon-button");
+  await tab.click(".safety button");
+  await tab.until(`document.querySelector(".safety button").textContent === "Copied"`);
+  assert.equal(await tab.evaluate("window.copied"), before);
+
+  portal.resets();
+  await readers("Nothing is sent");
+  const after = await tab.evaluate(code);
+  assert.notEqual(after, before);
+  assert.equal(await tab.evaluate(`document.querySelector(".banner .code").textContent`), after);
+  portal.say("from the new phone");
+  await tab.until(`document.querySelector("[data-says=undecryptable]")?.innerText.includes("held back until you go on")`);
+  await say(tab, "waits");
+  await tab.until(`document.querySelectorAll("[data-from=me]").length === 2`);
+  assert.deepEqual(await states(tab), ["delivered", "waiting"]);
+  await tab.reload();
+  await readers("Nothing is sent");
+  await tab.until(`document.querySelector("[data-says=undecryptable]")?.innerText.includes("held back until you go on")`);
+  await tab.click(".banner button");
+  await settled(tab, 2);
+  await readers("Only you and Alice Moreau can read this chat");
+  assert.deepEqual(portal.texts, ["before", "waits"]);
+  assert.deepEqual((await reads(tab)).sort(), ["before", "from the new phone", "waits"]);
+  await tab.until(`document.querySelector(".safety .since").textContent.startsWith("New since")`);
+  assert.deepEqual(tab.problems, []);
+});
+
+test("a host without cross-signing is promised less, and a third person ends it", async () => {
+  const { tab, portal } = await chatting({}, (made) => made.unsigned());
+  const readers = (part) => tab.until(`document.querySelector(".promise").textContent.includes(${JSON.stringify(part)})`);
+  await readers("if the server is honest");
+  assert.match(await tab.evaluate(`document.querySelector(".safety").textContent`), /no cross-signing/);
+  await say(tab, "hello");
+  await settled(tab, 1);
+  portal.put({ type: "ended", reason: "third_party" });
+  await tab.screen("ended");
+  await readers("Somebody else came in");
+  assert.equal(await tab.evaluate(`document.querySelector(".composer").hidden`), true);
+});
 
 test("a message without its key is one honest line, in other words after a while, until the key comes", async () => {
   const { tab, portal } = await chatting();

@@ -10,6 +10,7 @@ interface State {
   claimed: boolean;
   known: boolean;
   identity: "same" | "changed";
+  code?: string | undefined;
   toDevice: string | null;
   published: boolean;
   set: number;
@@ -45,6 +46,8 @@ export class FakeMachine implements CryptoMachine {
   /** What the next host's identity check says. */
   static hostIdentity: "same" | "changed" = "same";
   static hostDevices = 1;
+  /** Of the identity that the host is seen with from now on; none without cross-signing. */
+  static hostCode: string | undefined = "1111 2222";
 
   constructor(
     private readonly state: State,
@@ -95,7 +98,7 @@ export class FakeMachine implements CryptoMachine {
   }
 
   receiveKeys(): string {
-    this.change({ known: true, identity: FakeMachine.hostIdentity });
+    this.change({ known: true, identity: FakeMachine.hostIdentity, code: FakeMachine.hostCode });
     return JSON.stringify({ identity: this.state.identity, devices: FakeMachine.hostDevices, items: [] });
   }
 
@@ -103,6 +106,11 @@ export class FakeMachine implements CryptoMachine {
     FakeMachine.hostIdentity = "same";
     this.change({ identity: "same" });
     return "[]";
+  }
+
+  safetyCode(): string | undefined {
+    this.alive();
+    return this.state.code;
   }
 
   keysChanged(): void {

@@ -53,8 +53,14 @@ function ratchetStep(content: Json): string {
   }
 }
 
+function devicesOf(keys: Json): Json {
+  return object(object(keys["device_keys"], "device_keys")[HOST], HOST);
+}
+
 export class RealBridge extends FakeBridge {
-  readonly host = new Host(Machine, HOST, GHOST, ROOM);
+  host = new Host(Machine, HOST, GHOST, ROOM);
+  /** A device that the homeserver names as the host's, and that the host has not signed. */
+  rogue: Host | null = null;
   /** What the host read, in the order of the frames. */
   readonly hostRead: string[] = [];
   /** Frames that were answered, and their events that were told. */
@@ -93,7 +99,15 @@ export class RealBridge extends FakeBridge {
   }
 
   hostSays(text: string): void {
-    const { toDevice, content } = this.host.writes(text);
+    this.says(this.host, text);
+  }
+
+  rogueSays(text: string): void {
+    if (this.rogue !== null) this.says(this.rogue, text);
+  }
+
+  private says(host: Host, text: string): void {
+    const { toDevice, content } = host.writes(text);
     for (const olm of toDevice) this.put({ type: "to_device", event: { type: "m.room.encrypted", sender: HOST, content: olm } });
     const event = { type: "m.room.encrypted", event_id: `$host${this.seq}`, sender: HOST, origin_server_ts: Date.now(), content };
     this.put({ type: "event", event, deadline: Date.now() + 1_000_000 });
@@ -119,8 +133,24 @@ export class RealBridge extends FakeBridge {
     this.say({ type: "one_time_keys", count: this.available.length, fallback_unused: this.fallback?.used === false });
   }
 
+  /** The host sets up their account anew, on another device. */
+  resets(): void {
+    this.host = new Host(Machine, HOST, GHOST, ROOM, "HOSTNEW");
+    this.host.meets(this.device, this.deviceKeys, () => this.claimOfGuest());
+    this.say({ type: "keys_changed" });
+  }
+
+  addsRogue(): void {
+    this.rogue = new Host(Machine, HOST, GHOST, ROOM, "ROGUE");
+    this.rogue.meets(this.device, this.deviceKeys, () => this.claimOfGuest());
+    this.say({ type: "keys_changed" });
+  }
+
   protected override hostKeys(): Json {
-    return this.host.query();
+    const keys = this.host.query();
+    if (this.rogue === null) return keys;
+    const devices = { ...devicesOf(keys), ...devicesOf(this.rogue.query()) };
+    return { ...keys, device_keys: { [HOST]: devices } };
   }
 
   protected override claimed(): Json {

@@ -67,6 +67,7 @@ export class Browser<M extends Machines = FakeMachines> {
     this.machines = machines ?? (new FakeMachines() as Machines as M);
     FakeMachine.hostIdentity = "same";
     FakeMachine.hostDevices = 1;
+    FakeMachine.hostCode = "1111 2222";
   }
 
   tab(): Tab<M> {

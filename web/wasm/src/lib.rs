@@ -5,13 +5,11 @@
 //! is collected until [`Machine::changes`] takes it; the page stores that durably before anything
 //! leaves or is shown.
 
-use std::fmt::Display;
-
 use serde::Serialize;
 use serde_json::{Map, Value};
 use vestibule_crypto::{
     Blocked, Changes, CryptoError, HostIdentity, Item, Machine as Inner, Message, OpenError,
-    Prepare, Step, decode_base64, encode_base64,
+    Prepare, Step, decode_base64, encode_base64, to_json,
 };
 use wasm_bindgen::prelude::*;
 
@@ -28,44 +26,34 @@ extern "C" {
     fn set_name(this: &JsErrorObject, name: &str);
 }
 
-/// A failed call: a stable code, and words for a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    code: &'static str,
-    message: String,
-}
+/// A failed call, by its stable code. The page has no use for words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure(&'static str);
 
 impl Failure {
-    fn new(code: &'static str, error: impl Display) -> Self {
-        Self {
-            code,
-            message: error.to_string(),
-        }
-    }
-
     /// The code that becomes the error's name.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        self.code
+        self.0
     }
 }
 
 impl From<CryptoError> for Failure {
     fn from(error: CryptoError) -> Self {
-        Self::new(error.code(), error)
+        Self(error.code())
     }
 }
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Self::new(error.code(), error)
+        Self(error.code())
     }
 }
 
 impl From<Failure> for JsValue {
     fn from(failure: Failure) -> Self {
-        let error = JsErrorObject::new(&failure.message);
-        error.set_name(failure.code);
+        let error = JsErrorObject::new("");
+        error.set_name(failure.code());
         error.into()
     }
 }
@@ -329,17 +317,18 @@ impl Machine {
     fn need(&self, prepare: Prepare) -> Result<String, Failure> {
         json(&match prepare {
             Prepare::KeysQuery { .. } => Need::KeysQuery,
-            Prepare::KeysClaim { mut devices } => Need::KeysClaim {
-                devices: devices.remove(&self.host).unwrap_or_default(),
+            // Looked up and not taken out: taking something out of a map is a kilobyte of code.
+            Prepare::KeysClaim { devices } => Need::KeysClaim {
+                devices: devices.get(&self.host).cloned().unwrap_or_default(),
             },
             Prepare::ToDevice {
                 id,
                 event_type,
-                mut messages,
+                messages,
             } => Need::ToDevice {
                 id,
                 event_type,
-                messages: messages.remove(&self.host).unwrap_or_default(),
+                messages: messages.get(&self.host).cloned().unwrap_or_default(),
             },
             Prepare::Ready => Need::Ready,
             Prepare::Blocked { reason, .. } => Need::Blocked { reason },
@@ -363,5 +352,5 @@ fn parse(text: &str) -> Result<Value, Failure> {
 }
 
 fn json(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|_| CryptoError::Unencodable.into())
+    to_json(value).ok_or(CryptoError::Unencodable.into())
 }

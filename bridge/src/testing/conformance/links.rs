@@ -98,6 +98,9 @@ pub fn hosts_and_management_rooms_are_kept<S: Store>(store: &S) {
         direct: true,
         encrypted: false,
         admin: false,
+        looked: true,
+        advised: true,
+        unread_told: None,
     };
     commit(
         store,

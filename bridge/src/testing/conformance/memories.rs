@@ -1,5 +1,6 @@
 //! What was seen before.
 
+use crate::bot_record::BotRecord;
 use crate::id::PortalId;
 use crate::store::{
     AsideChat, Change, DamagedRow, Digest, Facts, Owner, REMEMBERED_TRANSACTIONS, Read, Store,
@@ -119,4 +120,39 @@ pub fn what_was_set_aside_is_erased_whole<S: Store>(store: &S) {
     assert_eq!(facts.portal_by_ghost(&first.ghost).unwrap(), None);
     assert_eq!(facts.portal_by_room(&sample::room(1)).unwrap(), None);
     assert_eq!(facts.portals_of_host(&first.host).unwrap(), [second]);
+}
+
+pub fn the_bots_device_is_kept<S: Store>(store: &S) {
+    let put = |key: &str, bytes: &[u8]| Change::PutBotRecord {
+        key: key.to_owned(),
+        record: BotRecord(bytes.to_vec()),
+    };
+    let kept = || -> Vec<(String, Vec<u8>)> {
+        let records = store.begin().bot_records().unwrap();
+        let records = records.into_iter();
+        records
+            .map(|(key, record)| (key, record.0.clone()))
+            .collect()
+    };
+    assert_eq!(kept(), []);
+    commit(
+        store,
+        vec![
+            put("olm:b", b"\x01{}"),
+            put("account", b"\x01{}\n\xff"),
+            put("olm:a", b""),
+        ],
+    );
+    commit(
+        store,
+        vec![
+            put("olm:b", b"\x01{1}"),
+            Change::DeleteBotRecord("olm:a".to_owned()),
+        ],
+    );
+    let account = ("account".to_owned(), b"\x01{}\n\xff".to_vec());
+    let olm = ("olm:b".to_owned(), b"\x01{1}".to_vec());
+    assert_eq!(kept(), [account, olm]);
+    commit(store, vec![Change::ForgetBot, put("account", b"\x01")]);
+    assert_eq!(kept(), [("account".to_owned(), b"\x01".to_vec())]);
 }

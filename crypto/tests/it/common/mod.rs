@@ -57,6 +57,13 @@ impl Device {
         self.step(step);
     }
 
+    /// As if it had never met them.
+    pub fn meet_anew(&mut self, user: &str) {
+        let step = self.machine.forget(user).unwrap();
+        self.step(step);
+        self.meet(user);
+    }
+
     /// Everybody it has met: all of them are in the room.
     pub fn peers(&self) -> Vec<String> {
         self.machine.peers().map(str::to_owned).collect()
@@ -186,10 +193,13 @@ pub struct Server {
 impl Server {
     pub fn publish(&mut self, user: &str, device: &str, keys: &Value) {
         let place = (user.to_owned(), device.to_owned());
-        self.device_keys
-            .entry(user.to_owned())
-            .or_default()
-            .insert(device.to_owned(), keys["device_keys"].clone());
+        let devices = self.device_keys.entry(user.to_owned()).or_default();
+        let old = devices.insert(device.to_owned(), keys["device_keys"].clone());
+        if old.is_some_and(|old| old != keys["device_keys"]) {
+            // Another device under the same id: the one before was deleted, with its keys.
+            self.one_time_keys.remove(&place);
+            self.fallback_keys.remove(&place);
+        }
         self.master_keys
             .insert(user.to_owned(), keys["master_key"].clone());
         self.self_signing_keys
@@ -198,11 +208,12 @@ impl Server {
     }
 
     pub fn upload(&mut self, place: (String, String), keys: &Value) {
-        let one_time = keys["one_time_keys"].as_object().unwrap().clone();
-        self.one_time_keys
-            .entry(place.clone())
-            .or_default()
-            .extend(one_time);
+        let known = self.one_time_keys.entry(place.clone()).or_default();
+        for (id, key) in keys["one_time_keys"].as_object().unwrap() {
+            // As Synapse does: the same again is fine, another under the same id is refused.
+            let old = known.insert(id.clone(), key.clone());
+            assert!(old.is_none_or(|old| old == *key), "{id} exists");
+        }
         let fallback = keys["fallback_keys"].as_object().unwrap().clone();
         if !fallback.is_empty() {
             self.fallback_keys.insert(place, fallback);
