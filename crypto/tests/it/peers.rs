@@ -25,6 +25,17 @@ fn everybody_in_the_room_reads_and_is_read() {
 }
 
 #[test]
+fn who_is_named_twice_gets_one_key() {
+    let (mut server, mut bot, mut alice, _) = three();
+    let event = say(&mut server, &mut bot, &[HOST, HOST], "$1");
+    assert_eq!(deliver(&mut server, &mut alice, NOW).len(), 1);
+    assert_eq!(body(&alice.event(&event)), "hello");
+    let record = &bot.records[&format!("outbound:{ROOM}")];
+    let shared = String::from_utf8_lossy(record).matches(HOST).count();
+    assert_eq!(shared, 1);
+}
+
+#[test]
 fn one_changed_identity_stops_the_room_and_no_other() {
     let (mut server, mut bot, _, mut bob) = three();
     say(&mut server, &mut bot, &[HOST, BOB], "$1");
