@@ -54,7 +54,7 @@ pub fn encrypted(mut file: Vec<u8>) -> Result<File, rand::rngs::SysError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
 

@@ -71,7 +71,10 @@ impl Bot {
         let mut rows = match rows {
             Err(StoreError::Damaged(_)) => {
                 tracing::error!("the bot's device was damaged in the store: it gets another one");
-                return self.begin_anew(None, Shell::default()).await;
+                // The identity may still be whole; its ratchets are not used in any case.
+                let mut left = self.store.bot_records_left()?;
+                let shell = shell(left.remove(SHELL).as_ref());
+                return self.begin_anew(Some(left), shell).await;
             }
             rows => rows?,
         };

@@ -304,7 +304,7 @@ async fn a_store_that_was_set_back_gets_another_device() {
     let mut host = world.encrypted_host("Alice").await;
     world.ask(&mut host, "help").await;
     world.until_idle().await;
-    let first = world.homeserver.with(|state| bot_device(state));
+    let first = world.homeserver.with(bot_device);
     // A store that is only stopped goes on with its device.
     world.bridge.stop().await;
     let backup = tempfile::tempdir().unwrap();
@@ -312,7 +312,7 @@ async fn a_store_that_was_set_back_gets_another_device() {
     world.start_bridge().await;
     world.ask(&mut host, "help").await;
     world.until_idle().await;
-    assert_eq!(world.homeserver.with(|state| bot_device(state)), first);
+    assert_eq!(world.homeserver.with(bot_device), first);
     world.bridge.stop().await;
     std::fs::remove_dir_all(world.bridge.store_path()).unwrap();
     copy(backup.path(), &world.bridge.store_path());

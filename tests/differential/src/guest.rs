@@ -32,6 +32,8 @@ pub struct Guest {
     pub machine: Machine,
     /// Every record, as a store would keep them.
     pub records: BTreeMap<String, Vec<u8>>,
+    /// What could be read while it did something else.
+    pub items: Vec<Item>,
     /// What was handed out and isn't confirmed: the same must come again.
     unconfirmed: Option<Batch>,
 }
@@ -50,6 +52,7 @@ impl Guest {
             members: members.iter().map(|member| (*member).to_owned()).collect(),
             machine,
             records: BTreeMap::new(),
+            items: Vec::new(),
             unconfirmed: None,
         };
         guest.store(changes);
@@ -232,7 +235,8 @@ impl Guest {
                 let users: Vec<&str> = users.iter().map(String::as_str).collect();
                 let answer = server.query(&users);
                 let step = self.machine.receive_keys(&answer, now).unwrap();
-                self.step(step);
+                let received = self.step(step);
+                self.items.extend(received.items);
             }
             Prepare::KeysClaim { devices } => {
                 if fault == Some(CallFault::Claim) {

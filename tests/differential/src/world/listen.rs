@@ -56,7 +56,7 @@ impl World {
         self.read_events().await
     }
 
-    fn take_items(&mut self, items: &[Item]) -> Result<(), String> {
+    pub(super) fn take_items(&mut self, items: &[Item]) -> Result<(), String> {
         take_items(&mut self.events, items, self.unaccepted)
     }
 
