@@ -236,6 +236,7 @@ mod fifty_one_time_keys {
         bencher
             .with_inputs(|| {
                 let scene = &mut *scene.borrow_mut();
+                scene.stage.server.remove_device(TWIN, GUEST_DEVICE);
                 let twin = scene.runtime.block_on(scene.stage.twin());
                 scene.stage.server.drain(TWIN, GUEST_DEVICE);
                 twin
