@@ -144,6 +144,8 @@ impl Server {
             devices.remove(device);
         }
         self.remove_keys(user, device);
+        self.uploaded
+            .retain(|(of, _), _| *of != place(user, device));
         self.inbox.remove(&place(user, device));
     }
 

@@ -234,7 +234,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 #[tokio::test]
 async fn each_reads_whom_they_may() {
     let first = number("VESTIBULE_SEED", 0);
-    let count = number("VESTIBULE_TRANSCRIPTS", 40);
+    let count = number("VESTIBULE_TRANSCRIPTS", 20);
     let mut read = 0;
     for seed in first..first + count {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use vestibule_differential::{Tally, run};
 
-/// As many as two processors perform in a minute, without optimisation.
-const TRANSCRIPTS: u64 = 600;
+/// As many as two processors perform in less than a minute.
+const TRANSCRIPTS: u64 = 300;
 /// More would only fill the screen.
 const SHOWN: usize = 5;
 
