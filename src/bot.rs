@@ -103,6 +103,11 @@ pub struct Bot {
     told: Mutex<Option<BotState>>,
     /// Whether the device stands at the homeserver, and is no older than it was there.
     ready: AtomicBool,
+    /// Whether the homeserver lets the bot read its inbox. Synapse doesn't: what its push path loses is
+    /// lost there.
+    has_inbox: AtomicBool,
+    /// When the device was given up because of a key that did not come.
+    renewed_at: std::sync::Mutex<Option<Timestamp>>,
     unread: std::sync::Mutex<VecDeque<Unread>>,
 }
 
@@ -161,6 +166,8 @@ impl Bot {
             filling: Mutex::default(),
             told: Mutex::default(),
             ready: AtomicBool::new(false),
+            has_inbox: AtomicBool::new(true),
+            renewed_at: std::sync::Mutex::default(),
             unread: std::sync::Mutex::default(),
         }
     }

@@ -52,6 +52,18 @@ impl CallFailed {
         self.source.errcode() == Some("M_UNKNOWN_DEVICE")
     }
 
+    /// Whether the homeserver fails at this call as such.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(
+            &self.source,
+            CallError::Status {
+                status: 500 | 501,
+                ..
+            }
+        )
+    }
+
     /// Whether the same call would fail again.
     #[must_use]
     pub fn is_refused(&self) -> bool {

@@ -15,7 +15,7 @@ mod sweep;
 mod table;
 mod transaction;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
@@ -25,11 +25,13 @@ use rocksdb::{
     BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, IteratorMode,
     Options, WriteBatch, WriteOptions,
 };
-use vestibule_bridge::id::{EffectId, RoomId};
+use vestibule_bridge::bot_record::BotRecord;
+use vestibule_bridge::host::ManagementRoom;
+use vestibule_bridge::id::EffectId;
 use vestibule_bridge::store::{Read, Store, StoreError};
 
 use crate::clock::seeded_rng;
-use codec::{backend, trailing_id};
+use codec::{backend, from_json, trailing_id};
 use families::Family;
 use health::{Health, Trouble, probe};
 use rows::{Opened, handle};
@@ -143,13 +145,26 @@ impl RocksStore {
         self.begin().row(Family::GlobalSchema, ID_KEY)
     }
 
-    /// The rooms in which the bot takes commands.
-    pub fn management_rooms(&self) -> Read<Vec<RoomId>> {
-        let rooms = self.begin().rows.prefix(Family::RoomidManagement, &[])?;
-        let ids = rooms
-            .into_iter()
-            .filter_map(|room| String::from_utf8(room.key).ok());
-        Ok(ids.map(RoomId::new).collect())
+    /// The rooms in which the bot takes commands; one that doesn't read is left out.
+    pub fn management_rooms(&self) -> Read<Vec<ManagementRoom>> {
+        let family = Family::RoomidManagement;
+        let rooms = self.begin().rows.prefix(family, &[])?.into_iter();
+        let read = rooms.filter_map(|row| from_json(family, &row.key, &row.payload.ok()?).ok());
+        Ok(read.collect())
+    }
+
+    /// The records of the bot's own device that still read.
+    pub fn bot_records_left(&self) -> Read<BTreeMap<String, BotRecord>> {
+        let rows = self
+            .begin()
+            .rows
+            .prefix(Family::BotCrypto, &[])?
+            .into_iter();
+        let left = rows.filter_map(|row| {
+            let key = String::from_utf8(row.key).ok()?;
+            Some((key, BotRecord(row.payload.ok()?)))
+        });
+        Ok(left.collect())
     }
 
     /// How many chats are set aside, because a row of theirs doesn't read.

@@ -37,7 +37,7 @@ pub fn encrypted(mut file: Vec<u8>) -> Result<File, rand::rngs::SysError> {
             "kty": "oct",
             "key_ops": ["encrypt", "decrypt"],
             "alg": "A256CTR",
-            "k": URL_SAFE_NO_PAD.encode(&*key),
+            "k": URL_SAFE_NO_PAD.encode(*key),
             "ext": true,
         },
         "iv": STANDARD_NO_PAD.encode(iv),
@@ -54,7 +54,7 @@ pub fn encrypted(mut file: Vec<u8>) -> Result<File, rand::rngs::SysError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
 

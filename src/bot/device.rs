@@ -2,19 +2,24 @@
 //! its rows are older than what it did.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vestibule_bridge::bot_record::BotRecord;
 use vestibule_bridge::store::{Change, Facts as _, Store as _, StoreError};
+use vestibule_bridge::time::Timestamp;
 use vestibule_crypto::Machine;
 
 use super::{Bot, BotError, Work, put, records};
 use crate::clock::seeded_rng;
 use crate::homeserver::{BotState, CallFailed};
 
+/// How soon after the last one a device is given up again because of keys that did not come.
+const RENEWED_AGAIN: Duration = Duration::from_secs(10 * 60);
 /// The key of the one record that is not the machine's.
 const SHELL: &str = "shell";
 
@@ -66,7 +71,10 @@ impl Bot {
         let mut rows = match rows {
             Err(StoreError::Damaged(_)) => {
                 tracing::error!("the bot's device was damaged in the store: it gets another one");
-                return self.begin_anew(None, Shell::default()).await;
+                // The identity may still be whole; its ratchets are not used in any case.
+                let mut left = self.store.bot_records_left()?;
+                let shell = shell(left.remove(SHELL).as_ref());
+                return self.begin_anew(Some(left), shell).await;
             }
             rows => rows?,
         };
@@ -202,6 +210,32 @@ impl Bot {
         shell.replaces.insert(known.to_owned());
         *slot = Some(self.begin_anew(Some(rows), shell).await?);
         Ok(())
+    }
+
+    /// Puts up another device, because keys for this one were lost and it is not known how many: whoever
+    /// writes next shares theirs with the new one. Not more often than every ten minutes; whether it
+    /// was done.
+    pub(super) async fn renew(&self) -> Result<bool, BotError> {
+        let now = self.clock.now();
+        {
+            let mut renewed = self
+                .renewed_at
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // A clock that was set back hinders nothing.
+            let lately = |at: Timestamp| now >= at && now.since(at) < RENEWED_AGAIN;
+            if renewed.is_some_and(lately) {
+                return Ok(false);
+            }
+            *renewed = Some(now);
+        }
+        tracing::warn!("room keys for the bot were lost: it gets another device");
+        let _alone = self.setting_up.lock().await;
+        let _turn = self.turn.lock().await;
+        let device = self.state().await?.device;
+        self.replace(&device).await?;
+        self.put_up().await?;
+        Ok(true)
     }
 
     async fn delete_replaced(&self) -> Result<(), BotError> {

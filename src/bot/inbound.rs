@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use vestibule_appservice::transaction::{RoomEvent, Transaction};
+use vestibule_appservice::transaction::{RoomEvent, ToDevice, Transaction};
 use vestibule_bridge::ghost::is_ghost;
 use vestibule_bridge::id::{EventId, RoomId, UserId};
 use vestibule_bridge::input::{Came, Input};
 use vestibule_bridge::store::{Facts as _, Store as _};
 use vestibule_bridge::time::Timestamp;
-use vestibule_crypto::{Item, Undecryptable};
+use vestibule_crypto::{Item, Machine, Undecryptable};
 
 use super::{Bot, BotError, Unread, Work, message};
 use crate::catchup::Counts;
@@ -30,7 +30,7 @@ pub struct Read {
 
 /// What of a transaction concerns the device.
 struct Concern<'a> {
-    to_device: Vec<Value>,
+    to_device: Vec<&'a ToDevice>,
     /// Whose devices changed.
     changed: Vec<&'a str>,
     /// Encrypted messages in management rooms.
@@ -59,11 +59,13 @@ impl Bot {
         inputs: impl FnOnce(Read) -> Vec<Input>,
     ) -> Result<(), BotError> {
         let concern = self.concern(transaction)?;
+        let encrypted = self.newly_encrypted(transaction)?;
         if concern.is_nothing() {
             self.driver
                 .submit_all(inputs(Read::default()), identity)
                 .await?;
             self.refill_later(concern.counts);
+            self.meet_later(encrypted);
             return Ok(());
         }
         // Nothing of it is new, whatever the machine would say of it.
@@ -77,7 +79,13 @@ impl Bot {
                 let mut records = vestibule_crypto::Changes::default();
                 let (mut read, mut after) = (Read::default(), After::default());
                 for event in &concern.to_device {
-                    let step = machine.receive_to_device(event, now)?;
+                    if self.is_near(machine, &event.sender)? {
+                        records.merge(machine.meet(&event.sender)?.changes);
+                    }
+                    let event = json!({
+                        "type": event.event_type, "sender": event.sender, "content": event.content,
+                    });
+                    let step = machine.receive_to_device(&event, now)?;
                     records.merge(step.changes);
                     read.earlier
                         .extend(self.inputs(step.output.items, Came::Late));
@@ -87,7 +95,9 @@ impl Bot {
                 }
                 for (room, user, gone) in &concern.members {
                     records.merge(machine.membership_changed(room, user)?.changes);
-                    if *gone && machine.peers().any(|peer| peer == *user) {
+                    if !gone {
+                        records.merge(machine.meet(user)?.changes);
+                    } else if machine.peers().any(|peer| peer == *user) {
                         after.gone.push(UserId::new(*user));
                     }
                 }
@@ -118,7 +128,54 @@ impl Bot {
             .await?;
         self.follow(after);
         self.refill_later(concern.counts);
+        self.meet_later(encrypted);
         Ok(())
+    }
+
+    /// Rooms with the bot that this transaction says are encrypted.
+    fn newly_encrypted(&self, transaction: &Transaction) -> Result<Vec<RoomId>, BotError> {
+        let rows = self.store.begin();
+        let mut rooms = Vec::new();
+        let events = transaction.events.iter();
+        for event in events.filter(|event| event.event_type == "m.room.encryption") {
+            let room = RoomId::new(event.room_id.as_str());
+            if rows.management_room(&room)?.is_some() {
+                rooms.push(room);
+            }
+        }
+        Ok(rooms)
+    }
+
+    fn meet_later(self: &Arc<Self>, rooms: Vec<RoomId>) {
+        for room in rooms {
+            self.beside("meet", |bot| async move { bot.meet_all(&room).await });
+        }
+    }
+
+    /// Whether somebody who was not met is the host of a room with the bot. Their keys come before
+    /// their first message, and come once.
+    fn is_near(&self, machine: &Machine, sender: &str) -> Result<bool, BotError> {
+        if machine.peers().any(|peer| peer == sender) {
+            return Ok(false);
+        }
+        let rooms = self.store.management_rooms()?;
+        Ok(rooms.iter().any(|room| room.host.as_str() == sender))
+    }
+
+    /// Meets everybody in a room that is encrypted from now on: their keys come before they write.
+    async fn meet_all(&self, room: &RoomId) -> Result<(), BotError> {
+        let view = self.homeserver.view_room(room).await?;
+        self.work(|machine, _| {
+            let mut records = vestibule_crypto::Changes::default();
+            for user in &view.members {
+                records.merge(machine.meet(user)?.changes);
+            }
+            Ok(Work {
+                records,
+                ..Work::of(())
+            })
+        })
+        .await
     }
 
     fn follow(self: &Arc<Self>, after: After) {
@@ -162,9 +219,7 @@ impl Bot {
         };
         let own = transaction.to_device.iter();
         for event in own.filter(|event| event.to_user_id == bot) {
-            concern.to_device.push(json!({
-                "type": event.event_type, "sender": event.sender, "content": event.content,
-            }));
+            concern.to_device.push(event);
         }
         for user in &transaction.device_lists_changed {
             let ghost = is_ghost(&UserId::new(user.as_str()), &self.policy.server_name);
@@ -208,7 +263,7 @@ impl Bot {
     /// Forgets somebody who is in no room with the bot any more.
     async fn forget_if_gone(&self, user: &UserId) -> Result<(), BotError> {
         for room in self.store.management_rooms()? {
-            match self.homeserver.view_room(&room).await {
+            match self.homeserver.view_room(&room.room).await {
                 Ok(view) if !view.members.contains(user.as_str()) => {}
                 Ok(_) => return Ok(()),
                 Err(failed) if failed.is_refused() => {}

@@ -1,7 +1,14 @@
 //! The truth path of the bot's device: its inbox is read as those of ghosts are (`catchup.rs`), for
 //! the same reasons and by the same rules. What came both ways is recognised by the machine.
+//!
+//! Synapse lets nobody read the inbox of the application service's own user: its `/sync` fails for it
+//! on purpose (element-hq/synapse, `handlers/sync.py`, "We no longer support AS users using /sync").
+//! There a room key that was not pushed is lost, and a client that has shared a session once doesn't
+//! share it again with the same device. So the bot puts up another device then, and asks its host to
+//! write once more: clients share the session with a device that is new.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
@@ -12,16 +19,32 @@ use crate::catchup::Counts;
 use vestibule_bridge::input::Came;
 
 /// How long a message that can't be read waits for its key, until its author is told.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the inbox is read though nothing speaks for it.
 const PERIOD: Duration = Duration::from_secs(5 * 60);
 
 impl Bot {
-    /// Reads the device's inbox to its end, and carries out what can be read then.
+    /// Reads the device's inbox to its end, if the homeserver lets it, and carries out what can be
+    /// read then.
     pub async fn catch_up(self: &Arc<Self>) -> Result<(), BotError> {
         if !self.is_ready() {
             return Ok(());
         }
+        match self.read_inbox().await {
+            Err(BotError::Call(failed)) if failed.is_unsupported() => {
+                if self.has_inbox.swap(false, Ordering::AcqRel) {
+                    tracing::info!(
+                        "the homeserver lets nobody read the bot's inbox: what it doesn't push is lost"
+                    );
+                }
+            }
+            read => read?,
+        }
+        self.refresh().await?;
+        self.heal().await
+    }
+
+    async fn read_inbox(&self) -> Result<(), BotError> {
         let _alone = self.reading.lock().await;
         let device = self.state().await?.device;
         let mut since: Option<String> = None;
@@ -57,31 +80,42 @@ impl Bot {
                 break inbox.counts;
             }
         };
-        self.refresh().await?;
-        self.heal().await?;
+        self.has_inbox.store(true, Ordering::Release);
         self.refill(counts).await
     }
 
     /// Looks for the keys of messages that can't be read, and tells their authors if there are none.
     pub(super) fn look_for_keys(self: &Arc<Self>, messages: Vec<Unread>) {
         self.beside("look for keys", |bot| async move {
-            bot.catch_up().await?;
-            tokio::time::sleep(PATIENCE).await;
+            bot.catch_up_if_possible().await?;
             let still = |unread: &Unread| messages.iter().any(|m| m.event == unread.event);
             if bot.unread(still, true).is_empty() {
                 return Ok(());
             }
-            bot.catch_up().await?;
+            tokio::time::sleep(PATIENCE).await;
+            bot.catch_up_if_possible().await?;
             let lost = bot.unread(still, true);
+            if lost.is_empty() {
+                return Ok(());
+            }
+            bot.renew().await?;
             bot.tell_unread(lost, input::Unread::NoKey).await
         });
+    }
+
+    async fn catch_up_if_possible(self: &Arc<Self>) -> Result<(), BotError> {
+        if self.has_inbox.load(Ordering::Acquire) {
+            self.catch_up().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Reads the inbox now and then, until the program ends.
     pub async fn rounds(self: Arc<Self>) {
         loop {
             tokio::time::sleep(PERIOD).await;
-            if let Err(error) = self.catch_up().await {
+            if let Err(error) = self.catch_up_if_possible().await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "the bot's inbox could not be read");
             }

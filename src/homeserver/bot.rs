@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use vestibule_appservice::error::CallError;
 use vestibule_appservice::intent::{InboxEvent, Intent};
 use vestibule_bridge::id::{EventId, RoomId};
 
@@ -170,7 +171,27 @@ impl Homeserver {
     ) -> Result<BotInbox, CallFailed> {
         let unlike = self.unlike.fetch_add(1, Ordering::Relaxed);
         let bot = self.as_bot_device(device);
-        let batch = self.counted("sync", bot.sync_device(since, None, unlike).await)?;
+        let read = bot.sync_device(since, None, unlike).await;
+        // Synapse fails at this for the user of an application service itself, by intention. That
+        // must not look as if it were ill.
+        let batch = match read {
+            Err(source)
+                if matches!(
+                    source,
+                    CallError::Status {
+                        status: 500 | 501,
+                        ..
+                    }
+                ) =>
+            {
+                self.metrics.call("sync", "refused");
+                return Err(CallFailed {
+                    call: "sync",
+                    source,
+                });
+            }
+            read => self.counted("sync", read)?,
+        };
         if batch.skipped > 0 {
             let count = batch.skipped;
             tracing::warn!(count, "events for the bot that don't read were left out");

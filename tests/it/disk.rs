@@ -97,3 +97,31 @@ async fn it_heals_without_a_start_when_it_can_write_again() {
         ["first", "second"]
     );
 }
+
+/// A command whose commit fails is as if it had not come, for the bot's ratchets too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encrypted_command_that_cant_be_stored_is_read_when_it_comes_again() {
+    let world = World::apart(&Setup::default()).await;
+    let mut host = world.encrypted_host("Alice").await;
+    world.until_idle().await;
+    let room = host.management.clone();
+    let before = host.read(&world.homeserver, &room).len();
+    may_write(world.bridge.pid(), false);
+    host.say(&world.homeserver, &room, "invite Maya");
+    let body = world.homeserver.with(|state| state.take_transaction());
+    let id = world.transaction_id();
+    for _ in 0..2 {
+        assert_eq!(world.bridge.push(&id, &body).await.status, 503);
+    }
+    until_ready(&world, false).await;
+    may_write(world.bridge.pid(), true);
+    until_ready(&world, true).await;
+    // The room key that came with it is used once, and comes once here as it would from Synapse's
+    // truth path.
+    world.push_as(&id, &body).await;
+    let said = world.answer(&mut host, before).await;
+    assert!(said.contains("/#"), "{said}");
+    world.push_as(&id, &body).await;
+    world.until_idle().await;
+    assert_eq!(host.read(&world.homeserver, &room).len(), before + 1);
+}

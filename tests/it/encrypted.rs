@@ -170,10 +170,29 @@ fn assert_no_index_twice(world: &World, room: &str) {
     assert_eq!(once.len(), sent.len(), "an index was used twice");
 }
 
+/// Where the bot's inbox can't be read, a lost key is lost: the bot asks for the command again, and can
+/// read it then though the client goes on with the same session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_key_that_is_lost_costs_one_more_try() {
+    let world = World::start().await;
+    let mut host = world.encrypted_host("Alice").await;
+    let room = host.management.clone();
+    let before = host.read(&world.homeserver, &room).len();
+    host.say(&world.homeserver, &room, "invite Maya");
+    world.homeserver.with(|state| state.to_device.clear());
+    world.deliver().await;
+    let said = world.answer(&mut host, before).await;
+    assert!(said.contains("please write it again"), "{said}");
+    let words = world.ask(&mut host, "invite Maya").await;
+    assert!(words.contains("/#"), "{words}");
+    assert_eq!(world.bridge.ready().await.status, 200);
+}
+
 /// What is pushed of a to-device event is lost; the room key is found by the truth path.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_key_that_was_not_pushed_is_fetched() {
     let world = World::start().await;
+    world.homeserver.with(|state| state.bot_may_sync = true);
     let mut host = world.encrypted_host("Alice").await;
     let room = host.management.clone();
     let before = host.read(&world.homeserver, &room).len();
@@ -251,6 +270,8 @@ async fn one_time_keys_are_made_anew() {
         })
     };
     assert_eq!(counted(&world), 50);
+    let ready = || world.bridge.app().bot.is_ready().then_some(());
+    until("the bot knows it", ready).await;
     world
         .bridge
         .clock
@@ -283,7 +304,7 @@ async fn a_store_that_was_set_back_gets_another_device() {
     let mut host = world.encrypted_host("Alice").await;
     world.ask(&mut host, "help").await;
     world.until_idle().await;
-    let first = world.homeserver.with(|state| bot_device(state));
+    let first = world.homeserver.with(bot_device);
     // A store that is only stopped goes on with its device.
     world.bridge.stop().await;
     let backup = tempfile::tempdir().unwrap();
@@ -291,7 +312,7 @@ async fn a_store_that_was_set_back_gets_another_device() {
     world.start_bridge().await;
     world.ask(&mut host, "help").await;
     world.until_idle().await;
-    assert_eq!(world.homeserver.with(|state| bot_device(state)), first);
+    assert_eq!(world.homeserver.with(bot_device), first);
     world.bridge.stop().await;
     std::fs::remove_dir_all(world.bridge.store_path()).unwrap();
     copy(backup.path(), &world.bridge.store_path());

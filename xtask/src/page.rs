@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
@@ -56,7 +57,31 @@ fn wasm(workspace: &Workspace) -> Result<()> {
     set_current(&pkg, &digest)
 }
 
+/// The source of the standard library, which `rust-toolchain.toml` names. Where rustup must not fetch
+/// by itself what a toolchain file names, it is told to.
+fn bring_library(workspace: &Workspace) -> Result<()> {
+    let output = Command::new("rustc")
+        .args(["--print", "sysroot"])
+        .current_dir(workspace.root())
+        .output()
+        .context("rustc can't be started")?;
+    let sysroot = String::from_utf8(output.stdout).context("the place of rustc is no text")?;
+    let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/Cargo.lock");
+    if library.exists() {
+        return Ok(());
+    }
+    finish(
+        Command::new("rustup")
+            .args(["component", "add", "rust-src"])
+            .current_dir(workspace.root()),
+    )
+    .context(
+        "the source of Rust's standard library is missing, see `rustup component add rust-src`",
+    )
+}
+
 fn compile(workspace: &Workspace) -> Result<()> {
+    bring_library(workspace)?;
     // Panic messages name source files; without this the bytes would depend on whose machine it is.
     let cargo_home = match std::env::var_os("CARGO_HOME") {
         Some(home) => PathBuf::from(home),

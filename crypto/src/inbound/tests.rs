@@ -43,3 +43,21 @@ fn a_session_decrypts_only_for_its_owner() {
     ));
     assert!(matches!(receive("@alice:example.org"), Item::Text { .. }));
 }
+
+#[test]
+fn a_session_stays_with_the_user_it_came_from_whatever_key_they_name() {
+    let group = GroupSession::new(SessionConfig::version_1());
+    let mut inbound = Inbound::default();
+    let mut changes = Changes::default();
+    let key = |sender: &str| RoomKey {
+        sender: sender.to_owned(),
+        sender_curve25519: "c".to_owned(),
+        sender_ed25519: "e".to_owned(),
+        room_id: "!r".to_owned(),
+        session_id: group.session_id(),
+        session_key: group.session_key(),
+    };
+    inbound.add(&key("@alice:b"), 0, &mut changes).unwrap();
+    let taken = inbound.add(&key("@mallory:b"), 0, &mut changes);
+    assert_eq!(taken.unwrap_err(), Refused::Conflict);
+}

@@ -179,9 +179,13 @@ impl Machine {
     }
 
     fn plan(&self, room_id: &str, members: &[&str], now: u64) -> Result<Plan, CryptoError> {
-        let mut peers = Vec::new();
+        let mut peers: Vec<&Peer> = Vec::new();
         for user_id in members {
-            peers.push(self.peers.get(user_id).ok_or(CryptoError::Stranger)?);
+            let peer = self.peers.get(user_id).ok_or(CryptoError::Stranger)?;
+            // Named twice, they would get two messages in the place of one.
+            if !peers.iter().any(|known| known.user_id == peer.user_id) {
+                peers.push(peer);
+            }
         }
         let changed = names(&peers, |peer| peer.identity_changed());
         if !changed.is_empty() {

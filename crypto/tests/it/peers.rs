@@ -25,6 +25,17 @@ fn everybody_in_the_room_reads_and_is_read() {
 }
 
 #[test]
+fn who_is_named_twice_gets_one_key() {
+    let (mut server, mut bot, mut alice, _) = three();
+    let event = say(&mut server, &mut bot, &[HOST, HOST], "$1");
+    assert_eq!(deliver(&mut server, &mut alice, NOW).len(), 1);
+    assert_eq!(body(&alice.event(&event)), "hello");
+    let record = &bot.records[&format!("outbound:{ROOM}")];
+    let shared = String::from_utf8_lossy(record).matches(HOST).count();
+    assert_eq!(shared, 1);
+}
+
+#[test]
 fn one_changed_identity_stops_the_room_and_no_other() {
     let (mut server, mut bot, _, mut bob) = three();
     say(&mut server, &mut bot, &[HOST, BOB], "$1");
@@ -119,6 +130,19 @@ fn who_is_forgotten_leaves_nothing_and_is_somebody_new_when_met_again() {
         assert_eq!(reason(&bot.event(&early)), Undecryptable::NoKey);
     }
     deliver(&mut server, &mut bot, NOW);
+    // Her device needs a new session.
+    alice.records.retain(|key, _| !key.starts_with("outbound"));
+    alice.restart();
+    send(&mut server, &mut alice, "$4", "x", NOW);
+    let mut broken = server.take(BOT, "BOTDEV").remove(0);
+    let own = broken["content"]["ciphertext"].as_object().unwrap();
+    let own = own.keys().next().unwrap().clone();
+    let body = &mut broken["content"]["ciphertext"][&own]["body"];
+    let mut bytes = vestibule_crypto::decode_base64(body.as_str().unwrap()).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    *body = json!(vestibule_crypto::encode_base64(&bytes));
+    bot.receive_olm(&broken, NOW);
+    assert!(bot.machine.wants_healing(NOW));
     let step = bot.machine.forget(HOST).unwrap();
     bot.step(step);
     let about = |user: &str| {

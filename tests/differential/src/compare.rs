@@ -17,6 +17,12 @@ pub enum Known {
     /// Between a change of the host's identity and the guest's word the pinned identity goes on to
     /// say which devices are read; for matrix-sdk-crypto it is the new one at once.
     UnacceptedIdentity,
+    /// Whether a device is trusted is judged when its key arrives. What came while the host had no
+    /// identity is read on when there is one; matrix-sdk-crypto judges anew at each reading.
+    FirstIdentity,
+    /// Without an identity nothing says whose a device is that was gone before the guests asked:
+    /// its late key is refused. matrix-sdk-crypto believes the device keys that came with it.
+    GoneDevice,
     /// A device that lost an Olm session gets a new one and the keys again; matrix-sdk-crypto does
     /// the same, but not within the session's first hour, which is longer than a transcript.
     Healed,
@@ -81,6 +87,8 @@ pub(crate) struct HostEvent {
 pub(crate) struct Now {
     /// The host's identity has changed and no guest has said a word on it.
     pub(crate) unaccepted: bool,
+    /// The host began without an identity.
+    pub(crate) without_identity: bool,
     /// Ours has replaced an Olm session.
     pub(crate) healed: bool,
     /// The devices that the host has.
@@ -181,6 +189,10 @@ pub(crate) fn compare_guests(
         let between = same.iter().any(|e| e.between);
         if twin > 0 && (now.unaccepted || between && gone) || ours > 0 && contested {
             tally.note(Known::UnacceptedIdentity);
+        } else if ours > 0 && now.without_identity {
+            tally.note(Known::FirstIdentity);
+        } else if twin > 0 && now.without_identity && gone {
+            tally.note(Known::GoneDevice);
         } else if ours > 0 && now.healed {
             tally.note(Known::Healed);
         } else if twin > 0 && late {
@@ -205,7 +217,7 @@ pub(crate) struct Said {
 }
 
 /// Compares what the host's devices made of both guests' events.
-pub(crate) fn compare_host(said: &[Said], tally: &mut Tally) -> Result<(), String> {
+pub(crate) fn compare_host(said: &[Said], now: &Now, tally: &mut Tally) -> Result<(), String> {
     for said in said {
         for (device, [ours, twin]) in &said.verdicts {
             tally.for_host += 1;
@@ -237,6 +249,13 @@ pub(crate) fn compare_host(said: &[Said], tally: &mut Tally) -> Result<(), Strin
                 // whether it is one that matrix-sdk-crypto finds.
                 _ if said.tamper == Some(Tamper::Bit) => {}
                 (ours, twin) if ours == twin => {}
+                // The keys came again for a new Olm session, which only one of them has.
+                (Verdict::Read { .. }, Verdict::NoKey(None))
+                | (Verdict::NoKey(None), Verdict::Read { .. })
+                    if now.healed =>
+                {
+                    tally.note(Known::Healed);
+                }
                 (ours, twin) => {
                     let id = &said.ours["event_id"];
                     return Err(format!(

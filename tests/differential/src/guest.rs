@@ -22,43 +22,55 @@ pub enum Sent {
     Blocked(Blocked),
 }
 
-/// Our machine and what it has stored; opened anew from that whenever a test wants.
+/// Our machine and what it has stored; opened anew from that whenever a test wants. A guest who talks
+/// with a host, unless a test makes it somebody else.
 pub struct Guest {
+    user: String,
+    /// Who is in the room, besides itself.
+    pub members: Vec<String>,
     /// The machine.
     pub machine: Machine,
     /// Every record, as a store would keep them.
     pub records: BTreeMap<String, Vec<u8>>,
+    /// What could be read while it did something else.
+    pub items: Vec<Item>,
     /// What was handed out and isn't confirmed: the same must come again.
     unconfirmed: Option<Batch>,
 }
 
 impl Guest {
-    /// Makes the machine and publishes its keys.
+    /// Makes a guest's machine and publishes its keys.
     pub fn join(server: &mut Server, now: u64) -> Self {
-        let (machine, changes) = Machine::create(GUEST, GUEST_DEVICE, now).unwrap();
+        Self::join_as(GUEST, &[HOST], server, now)
+    }
+
+    /// Makes the machine of that user, who meets these, and publishes its keys.
+    pub fn join_as(user: &str, members: &[&str], server: &mut Server, now: u64) -> Self {
+        let (machine, changes) = Machine::create(user, GUEST_DEVICE, now).unwrap();
         let mut guest = Self {
+            user: user.to_owned(),
+            members: members.iter().map(|member| (*member).to_owned()).collect(),
             machine,
             records: BTreeMap::new(),
+            items: Vec::new(),
             unconfirmed: None,
         };
         guest.store(changes);
-        let step = guest.machine.meet(HOST).unwrap();
-        guest.step(step);
+        for member in members {
+            let step = guest.machine.meet(member).unwrap();
+            guest.step(step);
+        }
         let keys = serde_json::to_value(guest.machine.public_keys().unwrap()).unwrap();
-        let devices = server.devices.entry(GUEST.to_owned()).or_default();
+        let devices = server.devices.entry(user.to_owned()).or_default();
         devices.insert(GUEST_DEVICE.to_owned(), keys["device_keys"].clone());
         for (place, name) in [
             (&mut server.master, "master_key"),
             (&mut server.self_signing, "self_signing_key"),
         ] {
-            place.insert(GUEST.to_owned(), keys[name].clone());
+            place.insert(user.to_owned(), keys[name].clone());
         }
-        server.upload(
-            GUEST,
-            GUEST_DEVICE,
-            &keys["one_time_keys"],
-            &keys["fallback_keys"],
-        );
+        let (one_time, fallback) = (&keys["one_time_keys"], &keys["fallback_keys"]);
+        server.upload(user, GUEST_DEVICE, one_time, fallback);
         let step = guest.machine.mark_published().unwrap();
         guest.step(step);
         guest
@@ -90,9 +102,11 @@ impl Guest {
         self.step(step);
     }
 
-    /// Asks for the host's keys.
+    /// Asks for the keys of everybody it has met.
     pub fn query(&mut self, server: &Server, now: u64) -> KeysReceived {
-        let step = self.machine.receive_keys(&server.query(HOST), now).unwrap();
+        let peers: Vec<&str> = self.machine.peers().collect();
+        let answer = server.query(&peers);
+        let step = self.machine.receive_keys(&answer, now).unwrap();
         self.step(step)
     }
 
@@ -102,9 +116,24 @@ impl Guest {
         received.peers.first().unwrap().identity
     }
 
+    /// Somebody came into the room, or left it.
+    pub fn membership_changed(&mut self, user: &str, is_member: bool) {
+        self.members.retain(|member| member != user);
+        if is_member {
+            self.members.push(user.to_owned());
+        }
+        let step = self.machine.membership_changed(ROOM, user).unwrap();
+        self.step(step);
+    }
+
     /// Accepts the host's changed identity.
     pub fn accept_identity(&mut self) -> Vec<Item> {
-        let step = self.machine.accept_identity(HOST).unwrap();
+        self.accept_identity_of(HOST)
+    }
+
+    /// Accepts that user's changed identity.
+    pub fn accept_identity_of(&mut self, user: &str) -> Vec<Item> {
+        let step = self.machine.accept_identity(user).unwrap();
         self.step(step)
     }
 
@@ -123,14 +152,14 @@ impl Guest {
 
     /// Tops up the keys on the homeserver. With `killed` the machine ends before it hears of it.
     pub fn refill(&mut self, server: &mut Server, killed: bool, now: u64) {
-        let (count, unused) = server.counts(GUEST, GUEST_DEVICE);
+        let (count, unused) = server.counts(&self.user, GUEST_DEVICE);
         let step = self.machine.one_time_keys(count, unused, now).unwrap();
         let Some(upload) = self.step(step) else {
             return;
         };
         let fallback = Value::Object(upload.fallback_keys);
         let one_time = Value::Object(upload.one_time_keys);
-        server.upload(GUEST, GUEST_DEVICE, &one_time, &fallback);
+        server.upload(&self.user, GUEST_DEVICE, &one_time, &fallback);
         if killed {
             self.restart();
         } else {
@@ -150,7 +179,8 @@ impl Guest {
         now: u64,
     ) -> Sent {
         loop {
-            let step = self.machine.prepare(ROOM, &[HOST], now).unwrap();
+            let members: Vec<&str> = self.members.iter().map(String::as_str).collect();
+            let step = self.machine.prepare(ROOM, &members, now).unwrap();
             match self.step(step) {
                 Prepare::Ready => break,
                 Prepare::Blocked { reason, .. } => return Sent::Blocked(reason),
@@ -163,11 +193,17 @@ impl Guest {
         }
         if fault == Some(CallFault::Unstored) {
             // The step is lost with the machine before it was stored, so nothing may have left.
-            drop(self.machine.encrypt_text(ROOM, &[HOST], body, now).unwrap());
+            drop(self.encrypt(body, now));
             self.restart();
         }
-        let step = self.machine.encrypt_text(ROOM, &[HOST], body, now).unwrap();
+        let step = self.encrypt(body, now);
         Sent::Content(self.step(step))
+    }
+
+    fn encrypt(&mut self, body: &str, now: u64) -> Step<Value> {
+        let members: Vec<&str> = self.members.iter().map(String::as_str).collect();
+        let step = self.machine.encrypt_text(ROOM, &members, body, now);
+        step.unwrap()
     }
 
     /// Replaces Olm sessions that can't be read any more.
@@ -192,24 +228,30 @@ impl Guest {
         now: u64,
     ) -> Option<()> {
         match need {
-            Prepare::KeysQuery { .. } => {
+            Prepare::KeysQuery { users } => {
                 if fault == Some(CallFault::Query) {
                     return None;
                 }
-                self.query(server, now);
+                let users: Vec<&str> = users.iter().map(String::as_str).collect();
+                let answer = server.query(&users);
+                let step = self.machine.receive_keys(&answer, now).unwrap();
+                let received = self.step(step);
+                self.items.extend(received.items);
             }
             Prepare::KeysClaim { devices } => {
                 if fault == Some(CallFault::Claim) {
                     return None;
                 }
-                let keys: Map<String, Value> = devices[HOST]
-                    .iter()
-                    .filter_map(|device| {
-                        let claimed = server.claim(HOST, device)?;
+                let mut keys = Map::new();
+                for (user, devices) in devices {
+                    let claimed = devices.iter().filter_map(|device| {
+                        let claimed = server.claim(&user, device)?;
                         (fault != Some(CallFault::NoKeys)).then(|| (device.clone(), claimed))
-                    })
-                    .collect();
-                let answer = json!({"one_time_keys": { HOST: keys }, "failures": {}});
+                    });
+                    let claimed = Value::Object(claimed.collect());
+                    keys.insert(user, claimed);
+                }
+                let answer = json!({"one_time_keys": keys, "failures": {}});
                 let step = self.machine.receive_claim(&answer, now).unwrap();
                 self.step(step);
             }

@@ -89,12 +89,17 @@ impl Sdk {
     pub async fn restart(&mut self) {
         // The store in memory forgets the private cross-signing keys with every write.
         let identity = self.machine.export_cross_signing_keys().await.unwrap();
-        let machine = OlmMachine::with_store(&self.user, &self.device, self.store.clone(), None);
-        self.machine = machine.await.unwrap();
+        self.open().await;
         if let Some(identity) = identity.filter(|keys| keys.master_key.is_some()) {
             let imported = self.machine.import_cross_signing_keys(identity);
             imported.await.unwrap();
         }
+    }
+
+    /// The same without its cross-signing keys.
+    pub async fn open(&mut self) {
+        let machine = OlmMachine::with_store(&self.user, &self.device, self.store.clone(), None);
+        self.machine = machine.await.unwrap();
     }
 
     /// Whether it would go on after a restart as it would without: of several Olm sessions with one

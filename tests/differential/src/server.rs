@@ -93,13 +93,21 @@ impl Server {
         (left as u64, unused)
     }
 
-    /// `/keys/query` for one user.
-    pub fn query(&self, user: &str) -> Value {
-        let of = |keys: &Map<String, Value>| {
-            keys.get(user).map_or(json!({}), |key| json!({ user: key }))
+    /// `/keys/query`.
+    pub fn query(&self, users: &[&str]) -> Value {
+        let of = |all: &Map<String, Value>| {
+            let known = all
+                .iter()
+                .filter(|(user, _)| users.contains(&user.as_str()));
+            let keys = known.map(|(user, key)| (user.clone(), key.clone()));
+            Value::Object(keys.collect())
         };
+        let devices = users.iter().map(|user| {
+            let devices = self.devices.get(*user).cloned().unwrap_or_default();
+            ((*user).to_owned(), Value::Object(devices))
+        });
         json!({
-            "device_keys": { user: self.devices.get(user).cloned().unwrap_or_default() },
+            "device_keys": devices.collect::<Map<_, _>>(),
             "master_keys": of(&self.master),
             "self_signing_keys": of(&self.self_signing),
             "user_signing_keys": of(&self.user_signing),

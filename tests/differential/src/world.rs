@@ -69,6 +69,8 @@ struct World {
     /// A call was left half done: what is left of it must not have another fate for each.
     half_done: bool,
     unaccepted: bool,
+    /// The host began without an identity.
+    without_identity: bool,
     /// Ours has replaced an Olm session, for which the host gives it keys again.
     healed: bool,
     tally: Tally,
@@ -93,6 +95,7 @@ impl World {
             untold: false,
             half_done: false,
             unaccepted: false,
+            without_identity: !plan.cross_signed,
             healed: false,
             tally: Tally::default(),
             log: Vec::new(),

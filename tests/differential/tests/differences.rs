@@ -9,7 +9,7 @@
 
 use matrix_sdk_crypto::{CollectStrategy, TrustRequirement};
 use serde_json::json;
-use vestibule_crypto::{Blocked, HostIdentity, Item, Undecryptable};
+use vestibule_crypto::{Blocked, HostIdentity, Item, Undecryptable, decode_base64, encode_base64};
 use vestibule_differential::fate::CallFault;
 use vestibule_differential::guest::Sent;
 use vestibule_differential::sdk::Sdk;
@@ -48,6 +48,24 @@ async fn a_ciphertext_that_comes_again_is_refused() {
     let items = stage.guest_reads(&again);
     assert_eq!(reason(&items), Undecryptable::Replay);
     assert!(stage.reads(&twin, &again).await.is_read());
+}
+
+#[tokio::test]
+async fn a_message_in_another_encoding_is_refused() {
+    let (mut stage, host, twin) = met().await;
+    let event = stage.says(&host, &BOTH, "as it was sent").await;
+    let mut content = event["content"].clone();
+    let mut bytes = decode_base64(content["ciphertext"].as_str().unwrap()).unwrap();
+    // Behind the version stands the message's index, 0. Under a field that nobody knows it is
+    // left out, which means the same.
+    assert_eq!(bytes[..3], [3, 8, 0]);
+    bytes[1] = 0x18;
+    content["ciphertext"] = json!(encode_base64(&bytes));
+    let other = stage.event(HOST, &content);
+    let items = stage.guest_reads(&other);
+    assert_eq!(reason(&items), Undecryptable::Malformed);
+    assert!(stage.reads(&twin, &other).await.is_read());
+    assert_eq!(text(&stage.guest_reads(&event)), "as it was sent");
 }
 
 #[tokio::test]
@@ -90,7 +108,20 @@ async fn the_pinned_identity_holds_until_the_guest_has_spoken() {
     assert_eq!(reason(&stage.guest_reads(&new)), Undecryptable::NoKey);
     assert!(stage.reads(&twin, &new).await.is_read());
 
-    // Afterwards they agree.
+    // One more that the new one signed, and that is gone before the guest's word.
+    let fourth = stage.unsigned("HOST4").await;
+    host.track(&mut stage.server, &[HOST]).await;
+    host.sign(&mut stage.server, "HOST4").await;
+    fourth.track(&mut stage.server, &[HOST, GUEST, TWIN]).await;
+    twin.track(&mut stage.server, &[HOST]).await;
+    let gone = stage.says(&fourth, &BOTH, "gone").await;
+    stage.guest_syncs();
+    assert_eq!(reason(&stage.guest_reads(&gone)), Undecryptable::NoKey);
+    assert!(stage.reads(&twin, &gone).await.is_read());
+    stage.server.remove_device(HOST, "HOST4");
+    stage.guest.query(&stage.server, stage.now);
+
+    // Afterwards they agree, but for the device that is gone.
     let items = stage.guest.accept_identity();
     assert_eq!(text(&items), "new");
     twin.accept_identity(HOST).await;
@@ -203,6 +234,34 @@ async fn of_a_host_without_an_identity_only_known_devices_are_read() {
     assert_eq!(reason(&stage.guest_reads(&said)), Undecryptable::NoKey);
     assert_eq!(stage.guest.query(&stage.server, stage.now).items, []);
     assert!(stage.reads(&twin, &said).await.is_read());
+}
+
+#[tokio::test]
+async fn what_came_before_the_first_identity_is_read_on() {
+    let mut stage = Stage::new();
+    let host = stage.unsigned("HOST1").await;
+    let mut twin = stage.twin().await;
+    host.track(&mut stage.server, &BOTH).await;
+    stage.guest.query(&stage.server, stage.now);
+    let said = stage.says(&host, &BOTH, "before").await;
+    stage.guest_syncs();
+    assert!(stage.reads(&twin, &said).await.is_read());
+
+    // Another device makes the identity, which doesn't sign this one.
+    stage.signed("HOST2").await;
+    let identity = stage.guest.identity(&stage.server, stage.now);
+    assert_eq!(identity, HostIdentity::First);
+    twin.track(&mut stage.server, &[HOST]).await;
+    twin.trust = TrustRequirement::CrossSigned;
+    assert_eq!(text(&stage.guest_reads(&said)), "before");
+    assert!(!stage.reads(&twin, &said).await.is_read());
+
+    // With its next key it is refused by both.
+    host.rotate(ROOM).await;
+    let said = stage.says(&host, &BOTH, "after").await;
+    stage.guest_syncs();
+    assert_eq!(reason(&stage.guest_reads(&said)), Undecryptable::NoKey);
+    assert!(!stage.reads(&twin, &said).await.is_read());
 }
 
 #[tokio::test]

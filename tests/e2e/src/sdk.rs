@@ -173,6 +173,20 @@ impl SdkHost {
         })
     }
 
+    /// Asks for the keys of somebody, as a client does sooner or later of everybody it shares a room
+    /// with.
+    ///
+    /// # Errors
+    /// When they have no identity.
+    pub fn knows_identity(&self, user_id: &str) -> Result<()> {
+        let user = UserId::parse(user_id)?;
+        let identity = runtime()?.block_on(async {
+            let encryption = self.client.encryption();
+            encryption.request_user_identity(&user).await
+        })?;
+        identity.map(drop).context("no identity")
+    }
+
     /// Fetches the picture of an encrypted message and opens it.
     ///
     /// # Errors

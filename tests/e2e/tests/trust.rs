@@ -7,13 +7,15 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use vestibule_crypto::Machine;
-use vestibule_e2e::{Guest, Insecure, Meeting, SdkHost, Withheld, lab, told};
+use vestibule_e2e::{Guest, Insecure, Meeting, Rogue, SdkHost, Withheld, lab, told};
 use vestibule_lab::{Account, Api, Host, HostEvent, Lab, PATIENCE, wait_for};
 
 /// What matrix-sdk says of a device that its owner signed, of an owner whom nobody verified yet: no
 /// client warns of that.
 const SIGNED_BY_OWNER: &str = "Unverified(UnverifiedIdentity)";
+
+/// What it says of a device that nobody signed: clients warn of that, in red.
+const UNSIGNED: &str = "Unverified(UnsignedDevice)";
 
 fn picture(guest: &Guest, name: &str) {
     if let Some(folder) = std::env::var_os("VESTIBULE_PICTURES") {
@@ -207,47 +209,8 @@ fn a_host_without_cross_signing_is_promised_less() {
     meeting.host_hears(1).unwrap();
 }
 
-/// Calls as the ghost, or as a device of it.
-fn as_ghost(lab: &Lab, method: &str, path: &str, identity: &str, body: &Value) -> Value {
-    let path = format!("/_matrix/client/v3/{path}{identity}");
-    let body = (method != "GET").then_some(body);
-    let answer = lab.as_appservice().call(method, &path, body).unwrap();
-    assert!(answer.is_success(), "{path}: {}", answer.text);
-    answer.json()
-}
-
-/// Whoever has the homeserver puts a device of their own on the ghost, with keys that nobody signed.
-fn add_rogue(lab: &Lab, ghost: &str) {
-    let user = format!("?user_id={ghost}");
-    as_ghost(lab, "PUT", "devices/ROGUE", &user, &json!({}));
-    let (machine, _) = Machine::create(ghost, "ROGUE", 0).unwrap();
-    let keys = serde_json::to_value(machine.public_keys().unwrap()).unwrap();
-    let mut device_keys = keys["device_keys"].clone();
-    let signatures = device_keys["signatures"][ghost].as_object_mut().unwrap();
-    signatures.retain(|key, _| key == "ed25519:ROGUE");
-    let body = json!({ "device_keys": device_keys, "one_time_keys": keys["one_time_keys"] });
-    as_ghost(
-        lab,
-        "POST",
-        "keys/upload",
-        &format!("{user}&device_id=ROGUE"),
-        &body,
-    );
-}
-
-/// The types of what waits for the rogue device.
-fn for_rogue(lab: &Lab, ghost: &str) -> Vec<String> {
-    let identity = format!("?user_id={ghost}&device_id=ROGUE&timeout=0");
-    let said = as_ghost(lab, "GET", "sync", &identity, &Value::Null);
-    let events = said["to_device"]["events"].as_array().cloned();
-    let types = events.unwrap_or_default().into_iter();
-    types
-        .filter_map(|event| Some(event["type"].as_str()?.to_owned()))
-        .collect()
-}
-
-/// A rogue device comes between two messages of the host; what came for it.
-fn rogue_among(insecure: Insecure) -> Vec<String> {
+/// A chat into which the homeserver puts a rogue device, between two messages of the host.
+fn with_rogue(insecure: Insecure) -> (Lab, Meeting<SdkHost>, Rogue) {
     let mut lab = lab().unwrap();
     let account = lab.account("alice", "Alice").unwrap();
     let host = SdkHost::login_with(&lab.homeserver(), &account, true, insecure).unwrap();
@@ -257,47 +220,58 @@ fn rogue_among(insecure: Insecure) -> Vec<String> {
     meeting.guest.wait_for_texts("host", &["before"]).unwrap();
     let code = meeting.guest.safety_code().unwrap();
 
-    add_rogue(&lab, &ghost);
+    let rogue = Rogue::on(&lab, &ghost, meeting.host.user_id()).unwrap();
     // The host's client shows it for what it is.
     wait_for("the host to see the device", PATIENCE, || {
-        Ok(meeting.host.sees_signed(&ghost, "ROGUE").is_ok())
+        Ok(meeting.host.sees_signed(&ghost, rogue.device()).is_ok())
     })
     .unwrap();
-    assert!(!meeting.host.sees_signed(&ghost, "ROGUE").unwrap());
+    assert!(!meeting.host.sees_signed(&ghost, rogue.device()).unwrap());
     meeting.host_says("after").unwrap();
 
     // The page is not disturbed, and its own messages carry no warning.
-    meeting
-        .guest
-        .wait_for_texts("host", &["before", "after"])
-        .unwrap();
+    let shown = ["before", "after"];
+    meeting.guest.wait_for_texts("host", &shown).unwrap();
     meeting.guest.say("still me").unwrap();
     let heard = meeting.host_hears(1).unwrap().remove(0);
-    assert_eq!(
-        (heard.body.as_str(), heard.trust.as_deref()),
-        ("still me", Some(SIGNED_BY_OWNER))
-    );
-    meeting
-        .guest
-        .wait_readers("Only you and Alice can read this chat")
-        .unwrap();
+    assert_eq!(heard.body, "still me");
+    assert_eq!(heard.trust.as_deref(), Some(SIGNED_BY_OWNER));
+    let readers = "Only you and Alice can read this chat";
+    meeting.guest.wait_readers(readers).unwrap();
     assert_eq!(meeting.guest.safety_code().unwrap(), code);
     assert_eq!(code_of_bot(&mut meeting), code);
-    for_rogue(&lab, &ghost)
+    (lab, meeting, rogue)
 }
 
 #[test]
-fn a_rogue_device_gets_nothing_from_a_host_who_excludes_insecure_ones() {
-    let came = rogue_among(Insecure::Excluded);
-    assert_eq!(came, ["m.room_key.withheld"]);
+fn a_rogue_device_is_nobody_to_a_host_who_excludes_insecure_ones() {
+    let (_lab, mut meeting, mut rogue) = with_rogue(Insecure::Excluded);
+    assert_eq!(rogue.inbox().unwrap(), ["m.room_key.withheld"]);
+    let room = meeting.room().to_owned();
+    rogue.say(&room, "I am Maya").unwrap();
+    wait_unread(&mut meeting.host, &room);
+    assert!(!meeting.guest.text().unwrap().contains("I am Maya"));
 }
 
 /// Nobody but the host's client can prevent this: it gives keys to every device that the homeserver
 /// names. The host sees that nobody signed it.
 #[test]
 fn a_rogue_device_is_shown_as_unsigned_to_a_host_who_includes_them() {
-    let came = rogue_among(Insecure::Included);
-    assert_eq!(came, ["m.room.encrypted"]);
+    let (_lab, mut meeting, mut rogue) = with_rogue(Insecure::Included);
+    assert_eq!(rogue.inbox().unwrap(), ["m.room.encrypted"]);
+    let room = meeting.room().to_owned();
+    rogue.say(&room, "I am Maya").unwrap();
+    let heard = meeting.host_hears(1).unwrap().remove(0);
+    assert_eq!(heard.body, "I am Maya");
+    assert_eq!(heard.trust.as_deref(), Some(UNSIGNED));
+    assert!(!meeting.guest.text().unwrap().contains("I am Maya"));
+
+    // With an identity of its own, too, it is found out: it is not the browser's.
+    rogue.take_identity().unwrap();
+    let management = meeting.management_room.clone();
+    meeting.host.send(&management, "verify 1").unwrap();
+    let words = told(&mut meeting.host, &management, "Stop:");
+    assert!(words.contains("than their browser made"), "{words}");
 }
 
 /// A module for Synapse that lets one user into every room, whatever its rules say.

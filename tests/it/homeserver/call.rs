@@ -175,6 +175,10 @@ impl Call {
             }
             ("sync", _) => {
                 let device = self.device().ok_or(Refused(500, "M_UNKNOWN"))?;
+                // As Synapse does on purpose.
+                if user == BOT && !state.bot_may_sync {
+                    return Err(Refused(500, "M_UNKNOWN"));
+                }
                 state.sync(user, device, &self.query)
             }
             ("account_data", [_, _, of, _, data_type]) if *of == user => {

@@ -69,6 +69,8 @@ pub struct State {
     pub account_data: BTreeMap<(String, String), Value>,
     /// Uploaded files by their `mxc://` URI.
     pub media: BTreeMap<String, Vec<u8>>,
+    /// Whether the application service's own user may use `/sync`, which Synapse refuses.
+    pub bot_may_sync: bool,
     /// Whether presence is kept at all.
     pub presence: bool,
     stream: u64,

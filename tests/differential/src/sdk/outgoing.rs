@@ -60,10 +60,8 @@ impl Sdk {
                     .await;
             }
             AnyOutgoingRequest::KeysQuery(query) => {
-                let mut all = json!({});
-                for user in query.device_keys.keys() {
-                    merge(&mut all, server.query(user.as_str()));
-                }
+                let users: Vec<&str> = query.device_keys.keys().map(|u| u.as_str()).collect();
+                let all = server.query(&users);
                 let answer = response::<get_keys::v3::Response>(all);
                 self.mark(id, AnyIncomingResponse::KeysQuery(&answer)).await;
             }

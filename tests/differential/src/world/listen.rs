@@ -56,7 +56,7 @@ impl World {
         self.read_events().await
     }
 
-    fn take_items(&mut self, items: &[Item]) -> Result<(), String> {
+    pub(super) fn take_items(&mut self, items: &[Item]) -> Result<(), String> {
         take_items(&mut self.events, items, self.unaccepted)
     }
 
@@ -120,13 +120,14 @@ impl World {
         }
         let now = Now {
             unaccepted: self.unaccepted,
+            without_identity: self.without_identity,
             healed: self.healed,
             devices: (self.host.devices.iter())
                 .map(|device| device.sdk.device_id().to_owned())
                 .collect(),
         };
         compare_guests(&self.events, &now, GRACE, &mut self.tally)?;
-        compare_host(&self.said, &mut self.tally)
+        compare_host(&self.said, &now, &mut self.tally)
     }
 
     /// Nothing fails any more: everybody must read everybody.

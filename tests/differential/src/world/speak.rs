@@ -39,6 +39,8 @@ impl World {
             let server = &mut self.server;
             let both = self.pair.send(server, &body, fault, &mut out, self.now);
             let both = both.await?;
+            let items = std::mem::take(&mut self.pair.ours.items);
+            self.take_items(&items)?;
             if restart {
                 self.pair.restart(&self.server).await;
             }
