@@ -185,6 +185,9 @@ fn the_audit_trail_tells_who_did_what_and_is_forgotten_in_time() {
             .all(|entry| entry.to.serial == 1 && entry.to.number == 1)
     );
     assert_eq!(about.count(), 4);
+    let mut entries = entries.iter();
+    let unblocked = entries.find(|entry| entry.act == Act::GuestUnblocked);
+    assert_eq!(unblocked.unwrap().to.number, 1);
     let said = steer(&mut world, "audit #1");
     assert_eq!(said.lines().count(), 6, "{said}");
     assert!(
