@@ -4,19 +4,16 @@
 
 mod health;
 mod left;
+mod news;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
-use vestibule_bridge::audit::AuditEntry;
 use vestibule_bridge::bridge::{Answer, Context, Decision, Undecided, decide};
-use vestibule_bridge::effect::{Effect, Queued, Words};
-use vestibule_bridge::frame::InboxFrame;
-use vestibule_bridge::id::{EffectId, PortalId};
+use vestibule_bridge::id::EffectId;
 use vestibule_bridge::input::Input;
 use vestibule_bridge::policy::Policy;
 use vestibule_bridge::refusal::Refusal;
@@ -28,6 +25,7 @@ use crate::clock::Clock;
 use health::Health;
 pub use health::Trouble;
 pub use left::{AllEffects, all_effects};
+pub use news::News;
 
 /// How many jobs one round takes at most, so that the first is not kept waiting for the last.
 const ROUND: usize = 256;
@@ -78,30 +76,6 @@ enum Work {
 pub trait Wake: Send + 'static {
     /// This was committed.
     fn committed(&self, news: News);
-}
-
-/// What of a round concerns the rest of the program.
-#[derive(Debug, Default)]
-pub struct News {
-    /// Portals whose inbox or state changed.
-    pub portals: BTreeSet<PortalId>,
-    /// Portals that ended.
-    pub ended: BTreeSet<PortalId>,
-    /// New effects, in order.
-    pub effects: Vec<Queued>,
-    /// Words for some of them that must not be stored: a link's token stands in them.
-    pub unstored: Vec<(EffectId, Words)>,
-    /// How many messages of hosts went into inboxes.
-    pub from_hosts: u64,
-    /// How many messages of guests went into the outbox.
-    pub from_guests: u64,
-    /// New entries of the audit trail.
-    pub audit: Vec<AuditEntry>,
-    /// Rows that don't read, met for the first time.
-    pub damaged: BTreeSet<DamagedRow>,
-    /// The store failed before and is well again. What was said to have failed may be stored all
-    /// the same, so `effects` are all that wait, and any inbox may hold something new.
-    pub healed: bool,
 }
 
 /// Brings inputs to the driver.
@@ -425,36 +399,6 @@ impl<S: Store, W: Wake> Worker<S, W> {
             news.damaged.insert(row);
         }
         Ok(())
-    }
-}
-
-impl News {
-    fn note(&mut self, changes: &Changes) {
-        for change in &changes.0 {
-            match change {
-                Change::PutFrame { portal, frame, .. } => {
-                    self.portals.insert(*portal);
-                    if matches!(frame, InboxFrame::Ended { .. }) {
-                        self.ended.insert(*portal);
-                    }
-                    self.from_hosts += u64::from(matches!(frame, InboxFrame::Event { .. }));
-                }
-                // A socket of a portal that can't go on must hear of it.
-                Change::SetAside { portal, .. } => {
-                    self.portals.insert(*portal);
-                }
-                // A portal that opens has a socket waiting for it, without a frame.
-                Change::PutPortal { portal, .. } => {
-                    self.portals.insert(portal.id);
-                }
-                Change::PutAudit(entry) => self.audit.push(entry.clone()),
-                Change::PutEffect { id, effect } => {
-                    self.effects.push(Queued::new(*id, effect));
-                    self.from_guests += u64::from(matches!(effect, Effect::SendEvent { .. }));
-                }
-                _ => {}
-            }
-        }
     }
 }
 

@@ -18,8 +18,10 @@ use std::sync::Mutex;
 
 use rand::SeedableRng as _;
 use serde_json::{Value, json};
+use vestibule_bridge::effect::{Effect, Queued};
+use vestibule_bridge::frame::InboxFrame;
 use vestibule_bridge::host::ManagementRoom;
-use vestibule_bridge::id::{EventId, RoomId, UserId};
+use vestibule_bridge::id::{EventId, PortalId, RoomId, UserId};
 use vestibule_bridge::input::{RoomEvent, RoomEventKind};
 use vestibule_bridge::testing::sample;
 use vestibule_bridge::time::Timestamp;

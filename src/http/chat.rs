@@ -20,7 +20,7 @@ use vestibule_bridge::time::Timestamp;
 use super::closing::Closing;
 use super::greet::{Greeted, welcome};
 use super::relay::Relay;
-use super::socket::{HEARTBEAT, SLOWEST, send};
+use super::socket::{FRAME, HEARTBEAT, SLOWEST, send};
 use crate::app::App;
 use crate::clock::monotonic;
 use crate::hub::{Seat, Signal};
@@ -310,6 +310,7 @@ impl Chat {
     ) -> Result<(), Closing> {
         self.heard = monotonic();
         let text = match message {
+            Some(Ok(Message::Text(text))) if text.len() > FRAME => return Err(Closing::TooLarge),
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
             Some(Ok(Message::Binary(_))) => return Err(Closing::BadFrame),

@@ -10,7 +10,7 @@ use vestibule_bridge::store::{Facts, Store};
 use vestibule_crypto::verify_hello;
 
 use super::closing::Closing;
-use super::socket::send;
+use super::socket::{FRAME, send};
 use crate::app::App;
 
 /// How long a browser may take for its hello.
@@ -86,6 +86,7 @@ fn signed(stored: &Portal, app: &App, device: &DeviceId, nonce: &str, signature:
 async fn next_text(socket: &mut WebSocket) -> Result<String, Closing> {
     loop {
         match socket.recv().await {
+            Some(Ok(Message::Text(text))) if text.len() > FRAME => return Err(Closing::TooLarge),
             Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Binary(_))) => return Err(Closing::BadFrame),

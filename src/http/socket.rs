@@ -19,8 +19,11 @@ use super::greet::greet;
 use super::visitor::Visitor;
 use crate::app::App;
 
-/// The largest frame that is read, in bytes.
-const FRAME: usize = 64 * 1024;
+/// The largest frame that is taken, in bytes.
+pub const FRAME: usize = 64 * 1024;
+/// The largest that is read to its end. To close a connection of which something is unread is to
+/// reset it, and then the page may never read why.
+const READ: usize = 2 * FRAME;
 /// How often a silent browser is asked whether it is there.
 pub const HEARTBEAT: Duration = Duration::from_secs(25);
 /// How long a browser may take to accept one frame.
@@ -48,8 +51,8 @@ pub async fn open(
         return ApiError::too_many_tries(HEARTBEAT).into_response();
     };
     upgrade
-        .max_message_size(FRAME)
-        .max_frame_size(FRAME)
+        .max_message_size(READ)
+        .max_frame_size(READ)
         // The defaults hold 128 KiB for a connection that says a few hundred bytes a minute.
         .read_buffer_size(2048)
         .write_buffer_size(0)

@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::bridge::{Answer, Context, Joined, Undecided, decide};
 use crate::effect::{Effect, Words};
 use crate::frame::InboxFrame;
 use crate::host::ManagementRoom;
 use crate::id::{DeviceId, EffectId, EventId, PortalId, RoomId, UserId};
-use crate::input::{
-    Input, Join, JoinKeys, Membership, Outcome, RoomEvent, RoomEventKind, ToDevice,
-};
+use crate::input::{Input, Join, Membership, Outcome, RoomEvent, RoomEventKind, ToDevice};
 use crate::link::{Link, Token};
 use crate::policy::{GuestRate, Limits, Moments, Permissions, Policy, Role, Times};
 use crate::portal::Portal;
@@ -22,6 +20,10 @@ use crate::refusal::Refusal;
 use crate::store::{Change, Changes, Facts, Store, StoreTransaction};
 use crate::testing::{MemoryStore, sample};
 use crate::time::Timestamp;
+
+mod samples;
+
+pub use samples::*;
 
 pub const START: Timestamp = Timestamp(1_795_364_370_566);
 pub const DEVICE: &str = "ABCDEFGHIJ";
@@ -376,66 +378,6 @@ impl World {
             event_type: "m.room.encrypted".to_owned(),
             content: olm(body),
         }
-    }
-}
-
-pub fn text(body: &str) -> RoomEventKind {
-    RoomEventKind::Message {
-        msgtype: "m.text".to_owned(),
-        body: body.to_owned(),
-        related: false,
-        came: crate::input::Came::Plain,
-    }
-}
-
-pub fn encrypted() -> RoomEventKind {
-    RoomEventKind::Encrypted {
-        content: megolm("AwgBEnACgAkL"),
-    }
-}
-
-pub fn megolm(ciphertext: &str) -> Value {
-    json!({
-        "algorithm": "m.megolm.v1.aes-sha2",
-        "ciphertext": ciphertext,
-        "session_id": "X3lUlvLELLYxeTx4yOVu6UDpasGEVO0Jbu+QFnm0cKQ",
-        "device_id": DEVICE,
-        "sender_key": "RF3s+E7RkTQTGF2d8Deol0FkQvgII2aJDf3/Jp5mxVU",
-    })
-}
-
-pub fn olm(body: &str) -> Value {
-    json!({
-        "algorithm": "m.olm.v1.curve25519-aes-sha2",
-        "sender_key": "RF3s+E7RkTQTGF2d8Deol0FkQvgII2aJDf3/Jp5mxVU",
-        "ciphertext": {"7qZcfnBmbEGzxxaWfBjElJuvn7BZx+lSz/SvFrDF/z8": {"type": 0, "body": body}},
-    })
-}
-
-pub fn withheld(room: &RoomId) -> Value {
-    json!({
-        "algorithm": "m.megolm.v1.aes-sha2",
-        "code": "m.unverified",
-        "room_id": room,
-        "session_id": "X3lUlvLELLYxeTx4yOVu6UDpasGEVO0Jbu+QFnm0cKQ",
-        "sender_key": "RF3s+E7RkTQTGF2d8Deol0FkQvgII2aJDf3/Jp5mxVU",
-    })
-}
-
-pub fn keys() -> JoinKeys {
-    JoinKeys {
-        device_keys: json!({"device_id": DEVICE}),
-        master_key: json!({"usage": ["master"]}),
-        self_signing_key: json!({"usage": ["self_signing"]}),
-        user_signing_key: json!({"usage": ["user_signing"]}),
-        one_time_keys: json!({"signed_curve25519:AAAAAQ": {"key": "one"}}),
-        fallback_keys: json!({"signed_curve25519:AAAAAg": {"key": "two", "fallback": true}}),
-    }
-}
-
-pub fn refused() -> Outcome {
-    Outcome::Refused {
-        errcode: "M_FORBIDDEN".to_owned(),
     }
 }
 
