@@ -1,6 +1,6 @@
 //! What both sides made of each event, and whether they may differ in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use vestibule_crypto::Item;
@@ -24,13 +24,20 @@ pub enum Known {
     /// its late key is refused. matrix-sdk-crypto believes the device keys that came with it.
     GoneDevice,
     /// A device that lost an Olm session gets a new one and the keys again; matrix-sdk-crypto does
-    /// the same, but not within the session's first hour, which is longer than a transcript.
+    /// the same, but not within the session's first hour, which is longer than a transcript. From
+    /// then on the host gives its keys again to the one at other times than to the other.
     Healed,
     /// A message in another encoding than its sender's is refused, though everything in it that
     /// matrix-sdk-crypto looks at is authentic.
     Encoding,
     /// Old Megolm sessions are dropped after a grace; matrix-sdk-crypto keeps them for ever.
     Dropped,
+    /// A one-time key is claimed for a device when it may be sent something; matrix-sdk-crypto
+    /// claims for unsigned devices too, and has a session when the keys have run out.
+    Unclaimed,
+    /// The word that there is no key is worked out anew when a call was interrupted;
+    /// matrix-sdk-crypto sends what it had written, also to a device that was signed meanwhile.
+    StaleNotice,
 }
 
 /// How much was compared.
@@ -91,8 +98,14 @@ pub(crate) struct Now {
     pub(crate) without_identity: bool,
     /// Ours has replaced an Olm session.
     pub(crate) healed: bool,
-    /// The devices that the host has.
+    /// The host's devices that count under the identity that the host has.
     pub(crate) devices: Vec<String>,
+    /// A claim of the guests brought no key.
+    pub(crate) no_keys: bool,
+    /// A call of the guests was interrupted.
+    pub(crate) interrupted: bool,
+    /// The host's devices to which a to-device event of the guests came damaged.
+    pub(crate) damaged: BTreeSet<String>,
 }
 
 impl HostEvent {
@@ -181,7 +194,8 @@ pub(crate) fn compare_guests(
             .filter_map(|e| e.delivered_at)
             .any(|at| at.saturating_sub(event.sent_at) > grace);
         let contested = same.iter().any(|e| e.contested);
-        // Of a device that was gone before the word, nothing says any more whose it was.
+        // Of a device that was gone before the word, or that the identity then has not signed,
+        // nothing says any more whose it was.
         let device = event.event["content"]["device_id"]
             .as_str()
             .unwrap_or_default();
@@ -193,7 +207,8 @@ pub(crate) fn compare_guests(
             tally.note(Known::FirstIdentity);
         } else if twin > 0 && now.without_identity && gone {
             tally.note(Known::GoneDevice);
-        } else if ours > 0 && now.healed {
+        } else if now.healed {
+            // The host gave its keys again to whoever began an Olm session last.
             tally.note(Known::Healed);
         } else if twin > 0 && late {
             tally.note(Known::Dropped);
@@ -255,6 +270,22 @@ pub(crate) fn compare_host(said: &[Said], now: &Now, tally: &mut Tally) -> Resul
                     if now.healed =>
                 {
                     tally.note(Known::Healed);
+                }
+                // Which bit is turned over is the same, but not what stands there.
+                (Verdict::Read { .. }, Verdict::NoKey(None))
+                | (Verdict::NoKey(None), Verdict::Read { .. })
+                    if now.damaged.contains(device) =>
+                {
+                    tally.note(Known::Encoding);
+                }
+                (Verdict::NoKey(_), Verdict::Read { .. })
+                | (Verdict::NoKey(None), Verdict::NoKey(Some(_)))
+                    if now.no_keys =>
+                {
+                    tally.note(Known::Unclaimed);
+                }
+                (Verdict::NoKey(None), Verdict::NoKey(Some(_))) if now.interrupted => {
+                    tally.note(Known::StaleNotice);
                 }
                 (ours, twin) => {
                     let id = &said.ours["event_id"];

@@ -1,6 +1,6 @@
 //! A transcript is performed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::compare::{HostEvent, Said, Tally};
@@ -73,6 +73,12 @@ struct World {
     without_identity: bool,
     /// Ours has replaced an Olm session, for which the host gives it keys again.
     healed: bool,
+    /// A claim of the guests brought no key.
+    no_keys: bool,
+    /// A call of the guests was interrupted.
+    interrupted: bool,
+    /// The host's devices to which a to-device event of the guests came damaged.
+    damaged: BTreeSet<String>,
     tally: Tally,
     log: Vec<String>,
 }
@@ -97,6 +103,9 @@ impl World {
             unaccepted: false,
             without_identity: !plan.cross_signed,
             healed: false,
+            no_keys: false,
+            interrupted: false,
+            damaged: BTreeSet::new(),
             tally: Tally::default(),
             log: Vec::new(),
         }

@@ -281,3 +281,57 @@ async fn a_message_that_is_lost_before_it_is_stored_costs_nothing() {
     let said = stage.says(&twin, &[HOST], "twin").await;
     assert!(stage.reads(&host, &said).await.is_read());
 }
+
+#[tokio::test]
+async fn a_key_is_claimed_when_a_device_may_be_sent_something() {
+    let (mut stage, host, twin) = met().await;
+    let second = stage.unsigned("HOST2").await;
+    stage.guest.query(&stage.server, stage.now);
+    twin.track(&mut stage.server, &[HOST]).await;
+    for said in [
+        stage.guest_says("one"),
+        stage.says(&twin, &[HOST], "one").await,
+    ] {
+        assert!(!stage.reads(&second, &said).await.is_read());
+    }
+    // When it is signed, its keys have run out.
+    host.track(&mut stage.server, &[HOST]).await;
+    host.sign(&mut stage.server, "HOST2").await;
+    stage.guest.query(&stage.server, stage.now);
+    twin.track(&mut stage.server, &[HOST]).await;
+    stage.server.remove_keys(HOST, "HOST2");
+    let ours = stage.guest_says("two");
+    assert!(!stage.reads(&second, &ours).await.is_read());
+    let twins = stage.says(&twin, &[HOST], "two").await;
+    assert!(stage.reads(&second, &twins).await.is_read());
+}
+
+#[tokio::test]
+async fn the_word_that_there_is_no_key_is_of_the_moment() {
+    let (mut stage, host, twin) = met().await;
+    stage.unsigned("HOST2").await;
+    stage.guest.query(&stage.server, stage.now);
+    twin.track(&mut stage.server, &[HOST]).await;
+    let fault = Some(CallFault::ToDevice);
+    let mut out = Vec::new();
+    let (server, now) = (&mut stage.server, stage.now);
+    stage.guest.send(server, "no", fault, &mut out, now);
+    let shared = twin.share(server, ROOM, &[HOST], fault, &mut out);
+    assert!(shared.await.is_none());
+    assert!(out.is_empty());
+    // Before either comes to say it, the device is signed.
+    host.track(&mut stage.server, &[HOST]).await;
+    host.sign(&mut stage.server, "HOST2").await;
+    stage.guest.query(&stage.server, stage.now);
+    twin.track(&mut stage.server, &[HOST]).await;
+    let told = |stage: &mut Stage| {
+        let events = stage.server.take(HOST, "HOST2");
+        events
+            .iter()
+            .any(|event| event["type"] == "m.room_key.withheld")
+    };
+    stage.guest_says("yes");
+    assert!(!told(&mut stage));
+    stage.says(&twin, &[HOST], "yes").await;
+    assert!(told(&mut stage));
+}

@@ -122,9 +122,13 @@ impl World {
             unaccepted: self.unaccepted,
             without_identity: self.without_identity,
             healed: self.healed,
-            devices: (self.host.devices.iter())
-                .map(|device| device.sdk.device_id().to_owned())
+            devices: (self.host.devices.iter().enumerate())
+                .filter(|(index, _)| self.host.is_trusted(*index))
+                .map(|(_, device)| device.sdk.device_id().to_owned())
                 .collect(),
+            no_keys: self.no_keys,
+            interrupted: self.interrupted,
+            damaged: self.damaged.clone(),
         };
         compare_guests(&self.events, &now, GRACE, &mut self.tally)?;
         compare_host(&self.said, &now, &mut self.tally)

@@ -23,10 +23,12 @@ impl World {
         // After it the twin must be restarted, since it waits by the real clock.
         let patient = self.pair.twin.may_restart(&self.server).await;
         let fault = fault.filter(|fault| patient || *fault != CallFault::NoKeys);
+        self.no_keys |= fault == Some(CallFault::NoKeys);
         let interrupted = matches!(
             fault,
             Some(CallFault::NoKeys | CallFault::ToDevice | CallFault::ToDeviceAnswer)
         );
+        self.interrupted |= interrupted;
         // What is left of an interrupted call leaves in another order from each.
         let salt = if interrupted || self.half_done {
             CALM
@@ -168,6 +170,9 @@ impl World {
                     Fate::Late => self.late.push((sender, batch.txn.clone(), post)),
                     Fate::Lost => {}
                     Fate::Damaged => {
+                        if post.user == HOST {
+                            self.damaged.insert(post.device.clone());
+                        }
                         damage(&mut post.content, draw);
                         self.server.deliver(sender, &batch.txn, post);
                     }
