@@ -51,10 +51,10 @@ for (const { path, contents } of bundle.outputFiles) {
   const name = path.endsWith(".css") ? "main.css" : "main.js";
   files[name] = await emit(name, contents);
 }
-files["favicon.svg"] = await emit("favicon.svg", await readFile(here("src/favicon.svg")));
+for (const name of ["favicon.svg", "favicon-unread.svg"]) files[name] = await emit(name, await readFile(here(`src/${name}`)));
 
 let html = await readFile(here("index.html"), "utf8");
-for (const name of ["main.js", "main.css", "favicon.svg"]) {
+for (const name of ["main.js", "main.css", "favicon.svg", "favicon-unread.svg"]) {
   if (!html.includes(`"./${name}"`)) throw new Error(`index.html does not name ${name}`);
   html = html.replace(`"./${name}"`, `"./${files[name]}"`);
 }

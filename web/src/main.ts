@@ -7,6 +7,7 @@ import type { World } from "./domain/ports.ts";
 import { readFragment } from "./domain/token.ts";
 import { pageBase } from "./platform/address.ts";
 import { httpApi } from "./platform/api.ts";
+import { browserAttention } from "./platform/attention.ts";
 import { lack } from "./platform/capable.ts";
 import { systemClock, systemRandom } from "./platform/clock.ts";
 import { webLocks } from "./platform/locks.ts";
@@ -24,7 +25,7 @@ document.documentElement.lang = words.language;
 document.title = words.title;
 
 const root = document.getElementById("root") ?? document.body;
-const context = { words, dates: datesFor(words, navigator.language), clock: systemClock };
+const context = { words, dates: datesFor(words, navigator.language), clock: systemClock, attention: browserAttention(words.title, words.chat.notification) };
 
 const missing = lack();
 if (missing === null) begin();

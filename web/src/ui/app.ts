@@ -35,6 +35,6 @@ function view(context: Context, screen: Screen, named: (name: string) => void): 
       return choiceScreen(context, screen.chats, screen.choose);
     case "problem":
       named(screen.problem);
-      return problemScreen(context, screen.problem, screen.remedy);
+      return problemScreen(context, screen.problem, screen.remedy, screen.remnants);
   }
 }

@@ -1,3 +1,4 @@
+import type { Attention } from "../domain/alerts.ts";
 import type { Clock } from "../domain/ports.ts";
 import type { Catalogue, Dates } from "../text/index.ts";
 
@@ -6,4 +7,5 @@ export interface Context {
   readonly words: Catalogue;
   readonly dates: Dates;
   readonly clock: Clock;
+  readonly attention: Attention;
 }

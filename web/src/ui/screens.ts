@@ -1,7 +1,7 @@
 /** The screens that are mostly words. */
 
 import type { Problem, Remedy } from "../domain/app.ts";
-import type { ChatSummary } from "../domain/ports.ts";
+import type { ChatSummary, Remnant } from "../domain/ports.ts";
 import type { Context } from "./context.ts";
 import { h, name, sentence } from "./dom.ts";
 import type { View } from "./dom.ts";
@@ -20,12 +20,13 @@ export function loadingScreen({ words }: Context): View {
   return { element: h("main", { class: "stage" }, h("p", { class: "quiet", role: "status" }, words.loading)), close: nothing };
 }
 
-export function problemScreen({ words }: Context, problem: Problem, remedy: Remedy | null): View {
+export function problemScreen({ words }: Context, problem: Problem, remedy: Remedy | null, remnants: readonly Remnant[] = []): View {
   const { title, text } = words.problems[problem];
   const element = card(
     problem === "erased" ? "sent" : problem === "no-link" ? "door" : "ended",
     h("h1", { tabindex: "-1", "data-focus": true }, title),
     h("p", {}, text),
+    remnants.length === 0 ? null : h("ul", { class: "facts" }, ...remnants.map((remnant) => h("li", {}, words.remnants[remnant]))),
     remedy === null ? null : remedyButton(words.remedies[remedy.kind], remedy),
   );
   return { element, close: nothing };
