@@ -7,7 +7,7 @@ export { numbersFor } from "./numbers.ts";
 export type { Counted, Numbers } from "./numbers.ts";
 
 /** Each has a file of its name here. */
-export const LANGUAGES = ["en"] as const;
+export const LANGUAGES = ["en", "de", "fr", "es", "pt", "ar"] as const;
 export type Language = (typeof LANGUAGES)[number];
 
 export interface Choice {
