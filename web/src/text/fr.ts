@@ -221,7 +221,7 @@ export const catalogue: Catalogue = {
   notice: (what, guest) => {
     if (what === "edit") return `Les discussions d’invités ne montrent pas les modifications : ${guest} lit encore le message d’origine. Envoyez le nouveau texte dans un message à part.`;
     if (what === "verification") return `Les discussions d’invités ne permettent pas encore de comparer des émojis : ${guest} n’a pas pu répondre à votre demande.`;
-    return `Les discussions d’invités ne contiennent que du texte : ${guest} n’a pas pu ${(what === null ? null : missed[what]) ?? "voir tout ce que vous avez envoyé"}.`;
+    return `Les discussions d’invités ne contiennent que du texte : ${guest} n’a pas pu ${(what === null ? null : missed[what]) ?? "voir tout ce que vous avez envoyé"}.`;
   },
   choice: { title: "Vos discussions dans ce navigateur", with: (host) => `Discussion avec ${host}`, over: "Terminée", begun: "Pas encore commencée", since: (date) => `Se termine le ${date} si personne n’écrit` },
 };
