@@ -104,7 +104,7 @@ async function newTab({ call, listen }, { width = 1280, height = 800, dark = fal
     return result.value;
   };
   const until = async (expression, what = expression) => {
-    const end = Date.now() + 10_000;
+    const end = Date.now() + Number(process.env.PATIENCE ?? 10_000);
     while (Date.now() < end) {
       const value = await evaluate(expression).catch(() => false);
       if (value) return value;
@@ -120,6 +120,7 @@ async function newTab({ call, listen }, { width = 1280, height = 800, dark = fal
   return {
     context: browserContextId,
     problems,
+    send,
     evaluate,
     until,
     press,

@@ -15,10 +15,10 @@ await init({ module_or_path: await readFile(new URL("../../wasm/pkg/vestibule_we
 
 const DIST = new URL("../../dist/", import.meta.url);
 const PREFIX = "/guests/";
-const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".wasm": "application/wasm", ".svg": "image/svg+xml" };
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".wasm": "application/wasm", ".svg": "image/svg+xml", ".png": "image/png", ".webmanifest": "application/manifest+json" };
 const HEADERS = {
   "content-security-policy":
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
   "cache-control": "no-store",
 };
 const HOST = { user_id: "@alice:example.org", display_name: "Alice Moreau" };
@@ -136,6 +136,8 @@ export async function serve(port = 0) {
   };
   const state = {
     unreachable: false,
+    /** Who runs it. */
+    organisation: { name: null, terms_url: null, texts: {} },
     /** What a request for "hold" waits for, and what is told that one came. */
     held: Promise.resolve(),
     holds: () => undefined,
@@ -150,6 +152,7 @@ export async function serve(port = 0) {
       await state.held;
       return void response.writeHead(204).end();
     }
+    if (name === "organisation.json") return void response.writeHead(200, { ...HEADERS, "content-type": "application/json" }).end(JSON.stringify(state.organisation));
     if (request.method === "POST") return void answer(response, name, JSON.parse(await text(request)), portalOf);
     try {
       const body = await readFile(new URL(name, DIST));
