@@ -18,7 +18,7 @@ import { Signal, Value } from "./observe.ts";
 import type { Cancel } from "./observe.ts";
 import { Outbox } from "./outbox.ts";
 import { StoreError } from "./ports.ts";
-import type { ChatStore, StoreFault, World } from "./ports.ts";
+import type { ChatStore, NetworkEvent, StoreFault, World } from "./ports.ts";
 import { Presence } from "./presence.ts";
 import { Reading } from "./reading.ts";
 import type { Unread } from "./reading.ts";
@@ -57,9 +57,9 @@ export class Chat implements ChatModel {
   private readonly presence: Presence;
   private readonly reading: Reading;
   private readonly memo: Memo;
-  private readonly forgetNetwork: Cancel;
   private status: Status = "connecting";
   private quiet: Cancel | null = null;
+  private unsubscribe: Cancel = () => undefined;
   private halt: Halt | null = null;
   /** The hello of this connection asked for everything that the bridge has. */
   private askedAnew = false;
@@ -93,9 +93,6 @@ export class Chat implements ChatModel {
     // Without a mark, from before there were any, all that there is counts as read.
     const seen = chat.seen ?? snapshot.entries.reduce((pos, entry) => Math.max(pos, entry.pos), 0);
     this.reading = new Reading(seen, () => this.history(), (pos) => this.memo.keep({ seen: pos }));
-    this.forgetNetwork = world.network.subscribe((event) => {
-      if (event === "hidden" || event === "away") this.memo.flush();
-    });
     this.view = new Value<ChatView>({ chat, status: this.status, blocked: null, halt: null, typing: false });
     this.journal.gone.subscribe((places) => {
       this.reading.changed();
@@ -149,14 +146,16 @@ export class Chat implements ChatModel {
   }
 
   start(): void {
-    if (this.journal.chat.ending?.kind !== "ended") this.connection.start();
+    if (this.journal.chat.ending?.kind === "ended") return;
+    this.unsubscribe = this.world.network.subscribe((event) => this.onNetwork(event));
+    this.connection.start();
   }
 
   /** Nothing is sent or written after this. */
   async stop(): Promise<void> {
     this.over = true;
     this.quiet?.();
-    this.forgetNetwork();
+    this.unsubscribe();
     this.memo.flush();
     this.connection.stop();
     await this.journal.close();
@@ -374,8 +373,24 @@ export class Chat implements ChatModel {
   }
 
   private lookOfflineSoon(): void {
-    if (this.quiet !== null || this.status === "offline") return;
-    this.quiet = this.world.clock.after(QUIET_MS, () => this.setStatus("offline"));
+    if (this.quiet !== null || this.isAway()) return;
+    this.quiet = this.world.clock.after(QUIET_MS, () => this.setStatus(this.away()));
+  }
+
+  private isAway(): boolean {
+    return this.status === "offline" || this.status === "reconnecting";
+  }
+
+  private away(): Status {
+    return this.world.network.online() ? "reconnecting" : "offline";
+  }
+
+  private onNetwork(event: NetworkEvent): void {
+    // The page may never come back.
+    if (event === "hidden" || event === "away") this.memo.flush();
+    // A socket notices only after a while that its network is gone.
+    if (event === "offline" && !this.isAway()) this.lookOfflineSoon();
+    else if ((event === "offline" || event === "online") && this.isAway()) this.setStatus(this.away());
   }
 
   private setStatus(status: Status): void {

@@ -74,14 +74,13 @@ function endingWords(context: Context, model: ChatModel, over: Over, erase: () =
   if (over === "leaving") {
     return [h("h1", {}, words.end.leaving.title), h("p", {}, words.end.leaving.text)];
   }
-  const title = words.endings[over](chat.host.displayName).title;
+  const { title, text } = words.endings[over];
   const button = h("button", { type: "button", class: "button plain" }, words.remedies.erase);
   button.addEventListener("click", erase);
-  const text = sentence((host) => words.endings[over](host).text, chat.host.displayName);
   // With nothing to read the header is not shown either, and its heading is this one.
   const isEmpty = model.history().length === 0;
   const save = isEmpty ? null : saveButton(context, model, "button plain");
-  return [h(isEmpty ? "h1" : "h2", {}, title), h("p", {}, text), h("div", { class: "actions" }, save, button)];
+  return [h(isEmpty ? "h1" : "h2", {}, title), h("p", {}, sentence(text, chat.host.displayName)), h("div", { class: "actions" }, save, button)];
 }
 
 /** Who can read, as it is now and not as it was promised. */
@@ -92,8 +91,8 @@ function readersOf({ chat, blocked }: ChatView): keyof Context["words"]["chat"][
 }
 
 /** Under whose name one writes, and how long that goes. */
-function guest({ words }: Context, { chat }: ChatView): (Node | string)[] {
-  return [h("span", {}, sentence(words.chat.you, chat.name)), " ", h("span", {}, words.chat.idle(chat.idleLimitMs))];
+function guest({ words, numbers }: Context, { chat }: ChatView): (Node | string)[] {
+  return [h("span", {}, sentence(words.chat.you, chat.name)), " ", h("span", {}, words.chat.idle(numbers.span(chat.idleLimitMs)))];
 }
 
 /** So long after it was said aloud that the host is typing it is not said again. */
@@ -104,7 +103,7 @@ interface Header extends View {
 }
 
 function header(context: Context, first: ChatView, choices: HTMLElement, end: () => void): Header {
-  const { words, dates, clock } = context;
+  const { words, dates, numbers, clock } = context;
   const who = h("h1", { class: "who" });
   const promise = h("p", { class: "promise" });
   const typing = h("p", { class: "typing", hidden: true });
@@ -153,8 +152,8 @@ function header(context: Context, first: ChatView, choices: HTMLElement, end: ()
     setText(
       terms,
       chat.deadline === null
-        ? words.chat.idle(chat.idleLimitMs)
-        : words.chat.deadline(dates.moment(chat.deadline), chat.idleLimitMs),
+        ? words.chat.idle(numbers.span(chat.idleLimitMs))
+        : words.chat.deadline(dates.moment(chat.deadline), numbers.span(chat.idleLimitMs)),
     );
     panel.element.hidden = chat.ending !== null || halt !== null;
   };

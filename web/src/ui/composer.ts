@@ -10,7 +10,7 @@ import { icon } from "./icons.ts";
 /** The limit is told when so few characters are left. */
 const NEAR_LIMIT = 200;
 
-export function composer({ words }: Context, chat: ChatModel, said: () => void): View {
+export function composer({ words, numbers }: Context, chat: ChatModel, said: () => void): View {
   const touch = isTouch();
   const field = h("textarea", {
     id: "message",
@@ -35,7 +35,7 @@ export function composer({ words }: Context, chat: ChatModel, said: () => void):
     const text = tidy(field.value);
     const left = room(text);
     button.disabled = text === "" || left < 0;
-    const limit = left < 0 ? words.chat.tooLong(-left) : left <= NEAR_LIMIT ? words.chat.room(left) : "";
+    const limit = left < 0 ? words.chat.tooLong(numbers.counted(-left)) : left <= NEAR_LIMIT ? words.chat.room(numbers.counted(left)) : "";
     setText(help, limit);
     help.classList.toggle("wrong", left < 0);
     // Aloud when it comes near and when it is reached, not at each letter.

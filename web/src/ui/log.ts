@@ -25,7 +25,7 @@ const NEAR_PX = 80;
 const ABOVE_PX = 12;
 
 export function messageLog(context: Context, chat: ChatModel): MessageLog {
-  const { words, dates, clock } = context;
+  const { words, dates, numbers, clock } = context;
   const bubbles = new Map<number, Bubble>();
   /** The lines between the messages, by their rows' keys. */
   const lines = new Map<string, HTMLElement>();
@@ -60,7 +60,7 @@ export function messageLog(context: Context, chat: ChatModel): MessageLog {
     newer.hidden = following;
     count.hidden = unread === 0;
     setText(count, unread > 99 ? "99+" : String(unread));
-    setAttribute(newer, "aria-label", unread === 0 ? words.chat.toEnd : words.chat.newCount(unread));
+    setAttribute(newer, "aria-label", unread === 0 ? words.chat.toEnd : words.chat.newCount(numbers.counted(unread)));
   };
   const scrolled = (): void => {
     if (list.clientHeight !== height) return;
