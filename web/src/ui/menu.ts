@@ -24,6 +24,8 @@ export function menu(label: string, words: readonly Node[], action: { readonly l
   button.addEventListener("click", () => toggle(panel.hidden));
   item.addEventListener("click", () => {
     toggle(false);
+    // A dialog gives the focus back to what had it, and this item can't be seen any more.
+    button.focus();
     action.run();
   });
   element.addEventListener("keydown", (event) => {

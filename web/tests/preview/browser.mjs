@@ -32,6 +32,7 @@ export async function launch(own = undefined) {
   const connection = await connect(endpoint);
   return {
     tab: (options) => newTab(connection, options),
+    call: connection.call,
     async close() {
       // One that was killed answers nothing any more.
       if (isAlive()) await Promise.race([connection.call("Browser.close").catch(() => undefined), gone]);
@@ -150,6 +151,7 @@ async function newTab({ call, listen }, { width = 1280, height = 800, dark = fal
     context: browserContextId,
     problems,
     send,
+    listen: (wanted, hear) => listen(({ sessionId: from, method, params }) => from === sessionId && method === wanted && hear(params)),
     evaluate,
     until,
     press,

@@ -157,7 +157,8 @@ for (const [shape, size] of Object.entries({ phone: { width: 390, height: 844 },
     await second.press("Enter");
     await second.screen("erased");
     assert.equal((await focused(second)).tag, "h1");
-    assert.deepEqual(tab.problems, []);
-    assert.deepEqual(second.problems, []);
+    // The refused passcode is a failed request to the browser.
+    const problems = [...tab.problems, ...second.problems].filter((problem) => !/status of 403/.test(problem));
+    assert.deepEqual(problems, []);
   });
 }

@@ -98,7 +98,7 @@ export const SCENES = {
   invited: banner("invited", (scene) => chatting(scene, (portal) => (portal.hostJoined = false))),
   "ends-soon": banner("ends-soon", async (scene) => {
     const portal = await talk(scene);
-    portal.put({ type: "deadline", deadline: Date.now() + 23 * 3_600_000 + 864_000_000 });
+    portal.put({ type: "deadline", deadline: Date.now() + 23 * 3_600_000 });
   }),
   "no-devices": banner("no-devices", async (scene) => {
     await chatting(scene, (portal) => portal.without());

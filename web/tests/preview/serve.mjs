@@ -192,8 +192,10 @@ export async function serve(port = 0) {
       return void answer(response, name, body, portalOf);
     }
     try {
-      const body = await readFile(new URL(name, DIST));
-      response.writeHead(200, { ...HEADERS, "content-type": TYPES[extname(name)] ?? "application/octet-stream" }).end(body);
+      const packed = /\bbr\b/.test(request.headers["accept-encoding"]) ? await readFile(new URL(`${name}.br`, DIST)).catch(() => null) : null;
+      const body = packed ?? (await readFile(new URL(name, DIST)));
+      const encoding = packed === null ? {} : { "content-encoding": "br" };
+      response.writeHead(200, { ...HEADERS, ...encoding, "content-type": TYPES[extname(name)] ?? "application/octet-stream" }).end(body);
     } catch {
       response.writeHead(404, HEADERS).end();
     }
