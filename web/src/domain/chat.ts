@@ -16,7 +16,7 @@ import { Signal, Value } from "./observe.ts";
 import type { Cancel } from "./observe.ts";
 import { Outbox } from "./outbox.ts";
 import { StoreError } from "./ports.ts";
-import type { ChatStore, StoreFault, World } from "./ports.ts";
+import type { ChatStore, NetworkEvent, StoreFault, World } from "./ports.ts";
 import { Presence } from "./presence.ts";
 import { applyRead } from "./receipts.ts";
 import { isShown } from "./records.ts";
@@ -53,6 +53,7 @@ export class Chat implements ChatModel {
   private readonly presence: Presence;
   private status: Status = "connecting";
   private quiet: Cancel | null = null;
+  private unsubscribe: Cancel = () => undefined;
   private halt: Halt | null = null;
   /** The hello of this connection asked for everything that the bridge has. */
   private askedAnew = false;
@@ -116,13 +117,16 @@ export class Chat implements ChatModel {
   }
 
   start(): void {
-    if (this.journal.chat.ending?.kind !== "ended") this.connection.start();
+    if (this.journal.chat.ending?.kind === "ended") return;
+    this.unsubscribe = this.world.network.subscribe((event) => this.onNetwork(event));
+    this.connection.start();
   }
 
   /** Nothing is sent or written after this. */
   async stop(): Promise<void> {
     this.over = true;
     this.quiet?.();
+    this.unsubscribe();
     this.connection.stop();
     await this.journal.close();
   }
@@ -327,8 +331,22 @@ export class Chat implements ChatModel {
   }
 
   private lookOfflineSoon(): void {
-    if (this.quiet !== null || this.status === "offline") return;
-    this.quiet = this.world.clock.after(QUIET_MS, () => this.setStatus("offline"));
+    if (this.quiet !== null || this.isAway()) return;
+    this.quiet = this.world.clock.after(QUIET_MS, () => this.setStatus(this.away()));
+  }
+
+  private isAway(): boolean {
+    return this.status === "offline" || this.status === "reconnecting";
+  }
+
+  private away(): Status {
+    return this.world.network.online() ? "reconnecting" : "offline";
+  }
+
+  private onNetwork(event: NetworkEvent): void {
+    // A socket notices only after a while that its network is gone.
+    if (event === "offline" && !this.isAway()) this.lookOfflineSoon();
+    else if ((event === "offline" || event === "online") && this.isAway()) this.setStatus(this.away());
   }
 
   private setStatus(status: Status): void {

@@ -5,8 +5,11 @@ import { Signal, Value } from "./observe.ts";
 import { inOrder, isShown } from "./records.ts";
 import type { Entry, JoinedChat, Mine, Theirs } from "./records.ts";
 
-/** How the way to the other side stands. `opening`: the room is being made. */
-export type Status = "connecting" | "opening" | "open" | "offline";
+/**
+ * How the way to the other side stands. `opening`: the room is being made. `reconnecting`: the bridge doesn't
+ * answer. `offline`: nobody can, because this device has no network.
+ */
+export type Status = "connecting" | "opening" | "open" | "reconnecting" | "offline";
 
 /**
  * Why nothing can go on, though nobody ended the chat. None of it is stored, and the keys stay: when

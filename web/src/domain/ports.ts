@@ -96,16 +96,31 @@ export interface Shelf {
   erase(id: string): Promise<void>;
 }
 
+/**
+ * How well a browser remembers. `app`: inside another app, which may forget everything when it is closed.
+ * `week`: after seven days without a visit (WebKit's Intelligent Tracking Prevention). `well`: as far as one
+ * can tell; a private window doesn't tell.
+ */
+export type Memory = "well" | "week" | "app";
+
 /** One tab owns a chat. */
 export interface Locks {
   /** `null` when another tab has it; `steal` takes it from that tab. `lost` is called when that happens to us. */
   take(id: string, steal: boolean, lost: () => void): Promise<Cancel | null>;
 }
 
-/** What one tab remembers over a reload: the token until the chat is joined, and which chat it shows. */
+/**
+ * `token`: until the chat is joined. `chat`: which one the tab shows. `reloaded`: for which version of the
+ * protocol the page was loaded once more by itself.
+ */
+export type TabKey = "token" | "chat" | "reloaded";
+
+/** What one tab remembers over a reload. */
 export interface TabMemory {
-  get(key: "token" | "chat"): string | null;
-  set(key: "token" | "chat", value: string | null): void;
+  /** False where the browser stores nothing: then all is forgotten with the page. */
+  readonly lasting: boolean;
+  get(key: TabKey): string | null;
+  set(key: TabKey, value: string | null): void;
 }
 
 export interface World {
@@ -118,7 +133,9 @@ export interface World {
   readonly locks: Locks;
   readonly tab: TabMemory;
   readonly machines: Machines;
-  /** What the host reads when something came that the guest can't see. */
+  /** Resolves when there are words to show a chat with; no stored chat is opened before. */
+  readonly ready: Promise<void>;
+  /** What the host reads when something came that the guest can't see. Not before `ready`. */
   readonly notice: NoticeWords;
   /** Of the page, as it stands in the hello's signature. */
   readonly origin: string;

@@ -164,7 +164,7 @@ function isHeld(chat: ChatModel): boolean {
 }
 
 /** `late`: a key that was to come would have come. */
-function spoken({ words }: Context, host: string, says: Says, key: "soon" | "late" | "held", times: number): Node {
+function spoken({ words, numbers }: Context, host: string, says: Says, key: "soon" | "late" | "held", times: number): Node {
   const { chat } = words;
   switch (says.kind) {
     case "text":
@@ -176,7 +176,7 @@ function spoken({ words }: Context, host: string, says: Says, key: "soon" | "lat
       return document.createTextNode(isKeyless(says) ? chat.noKey : chat.unreadable);
     case "unsupported": {
       const { what } = says;
-      return sentence((person) => chat.unsupported(person, what, times), host);
+      return sentence((person) => chat.unsupported(person, what, numbers.counted(times)), host);
     }
   }
 }

@@ -70,11 +70,10 @@ function endingWords({ words }: Context, { chat }: ChatView, over: Over, erase: 
   if (over === "leaving") {
     return [h("h1", {}, words.end.leaving.title), h("p", {}, words.end.leaving.text)];
   }
-  const title = words.endings[over](chat.host.displayName).title;
+  const { title, text } = words.endings[over];
   const button = h("button", { type: "button", class: "button plain" }, words.remedies.erase);
   button.addEventListener("click", erase);
-  const text = sentence((host) => words.endings[over](host).text, chat.host.displayName);
-  return [h("h1", {}, title), h("p", {}, text), button];
+  return [h("h1", {}, title), h("p", {}, sentence(text, chat.host.displayName)), button];
 }
 
 /** Who can read, as it is now and not as it was promised. */
@@ -85,8 +84,8 @@ function readersOf({ chat, blocked }: ChatView): keyof Context["words"]["chat"][
 }
 
 /** Under whose name one writes, and how long that goes. */
-function guest({ words }: Context, { chat }: ChatView): (Node | string)[] {
-  return [h("span", {}, sentence(words.chat.you, chat.name)), " ", h("span", {}, words.chat.idle(chat.idleLimitMs))];
+function guest({ words, numbers }: Context, { chat }: ChatView): (Node | string)[] {
+  return [h("span", {}, sentence(words.chat.you, chat.name)), " ", h("span", {}, words.chat.idle(numbers.span(chat.idleLimitMs)))];
 }
 
 /** So long after it was said aloud that the host is typing it is not said again. */
@@ -97,7 +96,7 @@ interface Header extends View {
 }
 
 function header(context: Context, first: ChatView, end: () => void): Header {
-  const { words, dates, clock } = context;
+  const { words, dates, numbers, clock } = context;
   const who = h("h2", { class: "who" });
   const promise = h("p", { class: "promise" });
   const typing = h("p", { class: "typing", hidden: true });
@@ -146,8 +145,8 @@ function header(context: Context, first: ChatView, end: () => void): Header {
     setText(
       terms,
       chat.deadline === null
-        ? words.chat.idle(chat.idleLimitMs)
-        : words.chat.deadline(dates.moment(chat.deadline), chat.idleLimitMs),
+        ? words.chat.idle(numbers.span(chat.idleLimitMs))
+        : words.chat.deadline(dates.moment(chat.deadline), numbers.span(chat.idleLimitMs)),
     );
     options.element.hidden = chat.ending !== null || halt !== null;
   };

@@ -1,9 +1,18 @@
-import type { Clock } from "../domain/ports.ts";
-import type { Catalogue, Dates } from "../text/index.ts";
+import type { Value } from "../domain/observe.ts";
+import type { Clock, Memory } from "../domain/ports.ts";
+import type { Catalogue, Dates, Numbers } from "../text/index.ts";
+import type { Organisation } from "../text/organisation.ts";
 
 /** What every view needs. */
 export interface Context {
   readonly words: Catalogue;
   readonly dates: Dates;
+  readonly numbers: Numbers;
   readonly clock: Clock;
+  /** `null` until it is known. */
+  readonly organisation: Value<Organisation | null>;
+  /** Of the page, without a link's secret. */
+  readonly address: string;
+  /** How well this browser remembers a chat. */
+  readonly memory: Memory;
 }
