@@ -31,7 +31,7 @@ const WATCH = `{
     const start = document.querySelector("[type=submit]");
     note("landing", root?.dataset.screen === "landing" && start !== null && !start.disabled);
     const banner = document.querySelector(".banner");
-    note("open", root?.dataset.screen === "chat" && banner !== null && !["connecting", "opening", "offline"].includes(banner.dataset.banner));
+    note("open", root?.dataset.screen === "chat" && banner !== null && !["connecting", "opening", "reconnecting", "offline"].includes(banner.dataset.banner));
     note("ready", root?.dataset.screen === "ready");
   };
   new MutationObserver(look).observe(document, { subtree: true, childList: true, attributes: true });

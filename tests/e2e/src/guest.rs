@@ -225,7 +225,7 @@ impl Guest {
     pub fn wait_open(&self) -> Result<()> {
         let script = "const banner = document.querySelector('.banner');
             return document.querySelector('[data-screen=chat]') !== null && banner !== null
-                && !['connecting', 'opening', 'offline'].includes(banner.dataset.banner)";
+                && !['connecting', 'opening', 'reconnecting', 'offline'].includes(banner.dataset.banner)";
         self.until("the open chat", || {
             Ok((self.browser.session().run(script)? == true).then_some(()))
         })

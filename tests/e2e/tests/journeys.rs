@@ -98,7 +98,7 @@ fn without_network<H: Host>(
     network: &Proxy,
 ) -> Result<()> {
     network.cut();
-    meeting.guest.wait_banner("offline")?;
+    meeting.guest.wait_banner("reconnecting")?;
     meeting.guest.say("while it was cut")?;
     meeting.guest.wait_shown("while it was cut")?;
     network.heal();

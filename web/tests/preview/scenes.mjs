@@ -2,8 +2,9 @@
 // axe and who counts what is covered read the same list. No word of the page is named here: the scenes
 // play in every language.
 
-/** Each: the `screen` that it ends in (`data-screen`), and `play({ tab, bridge, newToken, another })`,
- * which may give another tab than the one it got. `another()` opens one more in the same browser. */
+/** Each: the `screen` that it ends in (`data-screen`), where there is one its `banner` or the reason of its
+ * `ending`, and `play({ tab, bridge, newToken, another })`, which may give another tab than the one it got.
+ * `another()` opens one more in the same browser. */
 export const SCENES = {
   // Links
   "no-link": screen("no-link", ({ tab, bridge }) => tab.goto(bridge.base)),
@@ -15,6 +16,14 @@ export const SCENES = {
   paused: broken("paused", 5),
   "too-many-tries": broken("too-many-tries", 6),
   unreachable: broken("unreachable", 7),
+  "link-damaged": broken("link-damaged", 9),
+  "host-busy": broken("host-busy", "a"),
+  offline: screen("offline", async ({ tab, bridge, newToken }) => {
+    await tab.early(`Object.defineProperty(Navigator.prototype, "onLine", { get: () => false });`);
+    bridge.state.late = Promise.reject(new Error("no network"));
+    bridge.state.late.catch(() => undefined);
+    await tab.goto(`${bridge.base}#${newToken()}`);
+  }),
   "join-failed": screen("join-failed", async (scene) => {
     await landing(scene, "8");
     await begin(scene.tab);
@@ -30,6 +39,11 @@ export const SCENES = {
     await tab.goto(`${bridge.base}#${newToken()}`);
   }),
   landing: screen("landing", (scene) => landing(scene)),
+  "landing-organisation": screen("landing", async (scene) => {
+    scene.bridge.state.organisation = { name: "City Library of Oldtown", terms_url: "https://example.org/terms", texts: {} };
+    await landing(scene);
+    await scene.tab.until(`document.body.innerText.includes("City Library of Oldtown")`);
+  }),
   "landing-refused": screen("landing", async (scene) => {
     await landing(scene);
     await scene.tab.click("[type=submit]");
@@ -104,11 +118,17 @@ export const SCENES = {
     await chatting(scene, (portal) => portal.without());
     await say(scene.tab, "Hello?");
   }),
-  offline: banner("offline", async (scene) => {
+  "without-network": banner("offline", async (scene) => {
+    await talk(scene);
+    scene.bridge.state.unreachable = true;
+    await scene.tab.send("Network.enable");
+    await scene.tab.send("Network.emulateNetworkConditions", { offline: true, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+  }),
+  reconnecting: banner("reconnecting", async (scene) => {
     const portal = await talk(scene);
     scene.bridge.state.unreachable = true;
     portal.line.close();
-    await scene.tab.until(`document.querySelector("[data-banner=offline]")`);
+    await scene.tab.until(`document.querySelector("[data-banner=reconnecting]")`);
     await say(scene.tab, "See you then");
     await scene.tab.focus("#message");
     await scene.tab.type("And one more thing, while I'm writing:\nthe side door is the one that's open\non weekdays.");
@@ -163,15 +183,12 @@ export const SCENES = {
     portal.line.close();
     await confirmEnd(scene.tab);
   }),
-  "ended-empty": screen("ended", async (scene) => {
-    const portal = await chatting(scene);
-    portal.put({ type: "ended", reason: "expired" });
-  }),
+  "ended-empty": screen("ended", async (scene) => (await chatting(scene)).put({ type: "ended", reason: "expired" })),
   ...Object.fromEntries(["host", "guest", "expired", "failed", "third_party", "admin"].map((reason) => [`ended-${reason}`, ended(reason)])),
-  unknown: screen("unknown", (scene) => said(scene, "error unknown_chat")),
-  damaged: screen("damaged", (scene) => said(scene, "error damaged")),
-  "set-back": screen("set-back", (scene) => said(scene, "ahead")),
-  "out-of-step": screen("out-of-step", (scene) => said(scene, "behind")),
+  unknown: halted("unknown", "error unknown_chat"),
+  damaged: halted("damaged", "error damaged"),
+  "set-back": halted("set_back", "ahead"),
+  "out-of-step": halted("out_of_step", "behind"),
 };
 
 /** What opens the menu of the chat. */
@@ -180,7 +197,7 @@ export const MENU = ".head .icon-button[aria-controls=menu]";
 /** Plays a scene in a tab of its own; gives the tab to look at. */
 export async function play(name, { browser, bridge, newToken }, options = {}) {
   const { screen: wanted, play: act } = SCENES[name];
-  Object.assign(bridge.state, { unreachable: false, silent: false, late: Promise.resolve() });
+  Object.assign(bridge.state, { unreachable: false, silent: false, organisation: null, late: Promise.resolve() });
   const tab = await browser.tab(options);
   const opened = [tab];
   const another = async () => {
@@ -202,14 +219,19 @@ function broken(name, last) {
 }
 
 function banner(name, act) {
-  return screen("chat", async (scene) => {
+  const play = async (scene) => {
     await act(scene);
     await scene.tab.until(`document.querySelector("[data-banner=${name}]")`);
-  });
+  };
+  return { ...screen("chat", play), banner: name };
 }
 
 function ended(reason) {
-  return screen("ended", async (scene) => (await talk(scene)).put({ type: "ended", reason }));
+  return { ...screen("ended", async (scene) => (await talk(scene)).put({ type: "ended", reason })), ending: reason };
+}
+
+function halted(why, word) {
+  return { ...screen(why.replaceAll("_", "-"), (scene) => said(scene, word)), ending: why };
 }
 
 async function said(scene, word) {

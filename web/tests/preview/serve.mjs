@@ -15,10 +15,10 @@ await init({ module_or_path: await readFile(new URL("../../wasm/pkg/vestibule_we
 
 const DIST = new URL("../../dist/", import.meta.url);
 const PREFIX = "/guests/";
-const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".wasm": "application/wasm", ".svg": "image/svg+xml" };
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".wasm": "application/wasm", ".svg": "image/svg+xml", ".png": "image/png", ".webmanifest": "application/manifest+json" };
 const HEADERS = {
   "content-security-policy":
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
   "cache-control": "no-store",
 };
 const HOST = { user_id: "@alice:example.org", display_name: "Alice Moreau" };
@@ -28,7 +28,7 @@ const PROTOCOL = 1;
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
 /** Tokens whose links don't work: the last of the 26 characters says how. */
-const BROKEN = { 1: ["link_unknown", 404], 2: ["link_used", 409], 3: ["link_expired", 410], 4: ["link_revoked", 410], 5: ["paused", 503], 6: ["too_many_tries", 429], 7: ["unavailable", 503] };
+const BROKEN = { 1: ["link_unknown", 404], 2: ["link_used", 409], 3: ["link_expired", 410], 4: ["link_revoked", 410], 5: ["paused", 503], 6: ["too_many_tries", 429], 7: ["unavailable", 503], 9: ["damaged", 410], a: ["host_busy", 503] };
 /** One whose link is good, and whose keys are refused when it is to be used. */
 const REFUSED = "8";
 
@@ -170,6 +170,8 @@ export async function serve(port = 0) {
     silent: false,
     /** The version of the protocol that the next challenge names. */
     protocol: PROTOCOL,
+    /** Who runs it, if that is told: the body of `organisation.json`. */
+    organisation: null,
     /** What answers to links and joins wait for. */
     late: Promise.resolve(),
     /** What a request for "hold" waits for, and what is told that one came. */
@@ -186,9 +188,14 @@ export async function serve(port = 0) {
       await state.held;
       return void response.writeHead(204).end();
     }
+    if (name === "organisation.json") {
+      if (state.organisation === null) return void response.writeHead(404, HEADERS).end();
+      return void response.writeHead(200, { ...HEADERS, "content-type": "application/json" }).end(JSON.stringify(state.organisation));
+    }
     if (request.method === "POST") {
       const body = JSON.parse(await text(request));
-      await state.late;
+      // Refused: the connection breaks.
+      if (await state.late.then(() => false, () => true)) return void request.socket.destroy();
       return void answer(response, name, body, portalOf);
     }
     try {
