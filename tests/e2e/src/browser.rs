@@ -15,7 +15,8 @@ use crate::{Engine, Shape};
 #[derive(Debug)]
 pub struct Browser {
     engine: Engine,
-    shape: Shape,
+    /// Each of its windows takes it.
+    shape: Option<Shape>,
     session: Session,
     /// The driver first, and what it needs after it.
     running: Vec<Process>,
@@ -24,19 +25,23 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts `ChromeDriver` and, through it, Chromium with a phone's window.
+    /// Starts `ChromeDriver` and, through it, Chromium with a small window.
     ///
     /// # Errors
     /// When one of them is missing or does not answer.
     pub fn start() -> Result<Self> {
-        Self::start_as(Engine::Chromium, Shape::Phone)
+        Self::open(Engine::Chromium, None)
     }
 
-    /// The same with another browser, or on another screen.
+    /// The same with any browser, on a screen of this shape.
     ///
     /// # Errors
     /// When it, or its driver, is missing or does not answer.
     pub fn start_as(engine: Engine, shape: Shape) -> Result<Self> {
+        Self::open(engine, Some(shape))
+    }
+
+    fn open(engine: Engine, shape: Option<Shape>) -> Result<Self> {
         let profile = tempfile::Builder::new()
             .prefix("vestibule-browser-")
             .tempdir()?;
@@ -80,7 +85,7 @@ impl Browser {
                 self.session.set_size(1400, 1000)?;
                 // Its window can't be as narrow as a phone; the page's part of it can.
                 let script = format!(
-                    "const {{ style }} = gBrowser.selectedBrowser;
+                    "const {{ style }} = window.gBrowser.selectedBrowser;
                     style.minWidth = style.maxWidth = '{width}px';
                     style.minHeight = style.maxHeight = '{height}px';"
                 );
@@ -179,17 +184,16 @@ impl Browser {
         self.settle()
     }
 
-    /// Gives a new window its shape; Chromium's has a phone's by itself.
+    /// Gives a new window its shape.
     fn settle(&self) -> Result<()> {
-        match (self.engine, self.shape) {
-            (Engine::Chromium, Shape::Phone) => Ok(()),
-            (Engine::WebKit, _) => {
-                // The bar above the page can't be as narrow as a phone; a window without it can.
-                self.session.pop_up()?;
-                self.take_shape(self.shape)
-            }
-            _ => self.take_shape(self.shape),
+        let Some(shape) = self.shape else {
+            return Ok(());
+        };
+        if self.engine == Engine::WebKit {
+            // The bar above the page can't be as narrow as a phone; a window without it can.
+            self.session.pop_up()?;
         }
+        self.take_shape(shape)
     }
 
     fn log(&self) -> PathBuf {
