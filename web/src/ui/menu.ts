@@ -24,7 +24,7 @@ export function menu(label: string, words: readonly Node[], action: { readonly l
   button.addEventListener("click", () => toggle(panel.hidden));
   item.addEventListener("click", () => {
     toggle(false);
-    // A dialog gives the focus back to what had it, and this item can't be seen any more.
+    // The item is hidden by now; whoever comes back from what it opens comes back here.
     button.focus();
     action.run();
   });
