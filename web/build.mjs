@@ -56,7 +56,7 @@ for (const { path, contents } of bundle.outputFiles) {
   const name = path.endsWith(".css") ? "main.css" : "main.js";
   files[name] = await emit(name, contents);
 }
-for (const icon of ["favicon.svg", "icon-180.png", "icon-192.png", "icon-512.png", "icon-mask.png"]) {
+for (const icon of ["favicon.svg", "favicon-unread.svg", "icon-180.png", "icon-192.png", "icon-512.png", "icon-mask.png"]) {
   files[icon] = await emit(icon, await readFile(here(`src/icons/${icon}`)));
 }
 files["app.webmanifest"] = await emit("app.webmanifest", named(await readFile(here("src/app.webmanifest"), "utf8")));

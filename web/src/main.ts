@@ -7,6 +7,7 @@ import type { World } from "./domain/ports.ts";
 import { readFragment } from "./domain/token.ts";
 import { pageBase } from "./platform/address.ts";
 import { httpApi } from "./platform/api.ts";
+import { browserAttention } from "./platform/attention.ts";
 import { isInstalled, lack, memoryOf } from "./platform/capable.ts";
 import { systemClock, systemRandom } from "./platform/clock.ts";
 import { webLocks } from "./platform/locks.ts";
@@ -58,7 +59,7 @@ async function show(): Promise<void> {
   const dates = datesFor(words, locale);
   const numbers = numbersFor(locale);
   const memory = memoryOf(navigator, isInstalled());
-  mount(root, { words, dates, numbers, clock: systemClock, organisation, address: pageBase().href, memory }, app);
+  mount(root, { words, dates, numbers, clock: systemClock, attention: browserAttention(words.title, words.chat.notification), organisation, address: pageBase().href, memory }, app);
 }
 
 function begin(): App {

@@ -11,14 +11,14 @@ import type { ChatModel } from "./model.ts";
 import { Value } from "./observe.ts";
 import type { Cancel } from "./observe.ts";
 import { ApiError, StoreError } from "./ports.ts";
-import type { ChatStore, ChatSummary, World } from "./ports.ts";
+import type { ChatStore, ChatSummary, Remnant, World } from "./ports.ts";
 import type { JoinedChat, Snapshot } from "./records.ts";
 import type { Fragment } from "./token.ts";
 
 export type Problem =
   | "no-link" | "link-malformed" | "link-unknown" | "link-used" | "link-expired" | "link-revoked" | "link-damaged"
   | "paused" | "host-busy" | "too-many-tries" | "passcode-spent" | "offline" | "unreachable" | "join-failed"
-  | "elsewhere" | "lost" | "page-older" | "page-newer" | "storage" | "erased"
+  | "elsewhere" | "lost" | "page-older" | "page-newer" | "storage" | "erased" | "not-erased"
   | "too-old" | "not-secure";
 
 /** What a person can do about a problem; the words belong to the view. */
@@ -32,7 +32,7 @@ export type Screen =
   | { readonly name: "join"; readonly join: Join }
   | { readonly name: "chat"; readonly chat: ChatModel; readonly erase: () => void }
   | { readonly name: "choice"; readonly chats: readonly ChatSummary[]; readonly choose: (id: string) => void }
-  | { readonly name: "problem"; readonly problem: Problem; readonly remedy: Remedy | null };
+  | { readonly name: "problem"; readonly problem: Problem; readonly remedy: Remedy | null; readonly remnants?: readonly Remnant[] };
 
 /** Refusals after which the keys that were made for the link serve nobody. */
 const FINAL: ReadonlyMap<string, Problem> = new Map([
@@ -253,10 +253,21 @@ export class App {
   private erase(id: string): void {
     void this.orTrouble(async () => {
       await this.leaveCurrent();
-      await this.world.shelf.erase(id);
       this.world.tab.set("chat", null);
-      this.problem("erased");
+      const remnants = await this.eraseAndLook(id);
+      if (remnants.length === 0) this.problem("erased");
+      else this.screen.set({ name: "problem", problem: "not-erased", remedy: { kind: "erase", run: () => this.erase(id) }, remnants });
     });
+  }
+
+  private async eraseAndLook(id: string): Promise<readonly Remnant[]> {
+    try {
+      return await this.world.shelf.erase(id);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      // A browser that can't say what is there may have all of it.
+      return ["keys", "messages"];
+    }
   }
 
   private refused(code: string, again: () => Promise<void>): void {

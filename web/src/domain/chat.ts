@@ -10,6 +10,8 @@ import type { Draft } from "./journal.ts";
 import { KeySupply, noteSafety } from "./keys.ts";
 import { readItems } from "./machine.ts";
 import type { CryptoMachine } from "./machine.ts";
+import { Memo } from "./memo.ts";
+import type { Remembered } from "./memo.ts";
 import { compare, countsFor, takeOver } from "./meeting.ts";
 import type { ChatModel, ChatView, Halt, Status } from "./model.ts";
 import { Signal, Value } from "./observe.ts";
@@ -18,11 +20,13 @@ import { Outbox } from "./outbox.ts";
 import { StoreError } from "./ports.ts";
 import type { ChatStore, NetworkEvent, StoreFault, World } from "./ports.ts";
 import { Presence } from "./presence.ts";
+import { Reading } from "./reading.ts";
+import type { Unread } from "./reading.ts";
 import { applyRead } from "./receipts.ts";
 import { isShown } from "./records.ts";
-import type { Entry, JoinedChat, Mine, Snapshot, Theirs } from "./records.ts";
+import type { Alerts, Entry, JoinedChat, Mine, Snapshot, Theirs } from "./records.ts";
 import { Requests } from "./requests.ts";
-import { isTooLong } from "./text.ts";
+import { isTooLong, tidy } from "./text.ts";
 
 /** Why this tab can't go on with the chat. */
 export type ChatExit =
@@ -51,6 +55,8 @@ export class Chat implements ChatModel {
   private readonly outbox: Outbox;
   private readonly keys: KeySupply;
   private readonly presence: Presence;
+  private readonly reading: Reading;
+  private readonly memo: Memo;
   private status: Status = "connecting";
   private quiet: Cancel | null = null;
   private unsubscribe: Cancel = () => undefined;
@@ -83,11 +89,19 @@ export class Chat implements ChatModel {
     this.keys = new KeySupply(this.journal, this.requests, world.clock);
     const send = (frame: ClientFrame): boolean => this.connection.line.get() === "open" && this.connection.send(frame);
     this.presence = new Presence(world.clock, send, () => this.journal.newestOfHost());
+    this.memo = new Memo(world.clock, (changes) => void this.unlessBroken(this.remember(changes)));
+    // Without a mark, from before there were any, all that there is counts as read.
+    const seen = chat.seen ?? snapshot.entries.reduce((pos, entry) => Math.max(pos, entry.pos), 0);
+    this.reading = new Reading(seen, () => this.history(), (pos) => this.memo.keep({ seen: pos }));
     this.view = new Value<ChatView>({ chat, status: this.status, blocked: null, halt: null, typing: false });
-    this.journal.gone.subscribe((places) => this.gone.emit(places));
+    this.journal.gone.subscribe((places) => {
+      this.reading.changed();
+      this.gone.emit(places);
+    });
     this.journal.written.subscribe((entries) => {
       const shown = entries.filter(isShown);
       if (shown.some(({ kind }) => kind === "theirs")) this.presence.hear(false);
+      this.reading.changed();
       this.entries.emit(shown);
       // A message that was taken moved the deadline.
       this.show();
@@ -98,6 +112,10 @@ export class Chat implements ChatModel {
     this.connection.line.bind((line) => this.onLine(line));
     this.connection.frames.subscribe((frame) => this.onFrame(frame));
     this.connection.otherProtocol.subscribe((theirs) => this.leaveTab({ kind: "other_protocol", theirs }));
+  }
+
+  get unread(): Value<Unread> {
+    return this.reading.unread;
   }
 
   history(): readonly Entry[] {
@@ -112,8 +130,19 @@ export class Chat implements ChatModel {
     this.presence.compose(typing);
   }
 
+  keepDraft(draft: string): void {
+    if (draft !== (this.journal.chat.draft ?? "")) this.memo.keep({ draft });
+    else this.memo.drop("draft");
+  }
+
+  setAlerts(alerts: Alerts): void {
+    this.memo.keep({ alerts });
+    this.memo.flush();
+  }
+
   looking(isLooking: boolean): void {
     this.presence.looking(isLooking);
+    this.reading.looking(isLooking);
   }
 
   start(): void {
@@ -127,15 +156,22 @@ export class Chat implements ChatModel {
     this.over = true;
     this.quiet?.();
     this.unsubscribe();
+    this.memo.flush();
     this.connection.stop();
     await this.journal.close();
   }
 
   async say(text: string): Promise<boolean> {
-    const body = text.replace(/\r\n?/g, "\n").trim();
+    const body = tidy(text);
     if (body === "" || isTooLong(body) || this.journal.chat.ending !== null) return false;
     const ts = this.world.clock.now();
-    await this.write((draft) => draft.add({ kind: "mine", body, state: "waiting", n: null, eventId: null, ts }));
+    await this.write((draft) => {
+      draft.add({ kind: "mine", body, state: "waiting", n: null, eventId: null, ts });
+      // Together, so that no reload finds in the field again what was sent.
+      const waiting = this.memo.take();
+      if (Object.keys(waiting).length > 0 || draft.chat.draft !== undefined) draft.update({ ...waiting, draft: "" });
+    });
+    this.reading.said();
     this.outbox.nudge();
     return true;
   }
@@ -172,12 +208,18 @@ export class Chat implements ChatModel {
 
   async leave(): Promise<void> {
     await this.write((draft) => {
-      draft.update({ ending: { kind: "leaving" } });
+      this.memo.take();
+      draft.update({ ending: { kind: "leaving" }, draft: "" });
       draft.stage(null);
       draft.settle(draft.chat.lastN);
       draft.dropEntries();
     });
     this.connection.send({ type: "leave" });
+  }
+
+  private async remember(changes: Remembered): Promise<void> {
+    // Nobody writes on in a chat that is over, and what is erased stays so.
+    await this.write((draft) => draft.chat.ending === null && draft.update(changes));
   }
 
   private async hello(nonce: string, storeId: string | null): Promise<ClientFrame> {
@@ -344,6 +386,8 @@ export class Chat implements ChatModel {
   }
 
   private onNetwork(event: NetworkEvent): void {
+    // The page may never come back.
+    if (event === "hidden" || event === "away") this.memo.flush();
     // A socket notices only after a while that its network is gone.
     if (event === "offline" && !this.isAway()) this.lookOfflineSoon();
     else if ((event === "offline" || event === "online") && this.isAway()) this.setStatus(this.away());

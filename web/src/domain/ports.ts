@@ -87,13 +87,17 @@ export interface ChatSummary {
   readonly chat: Chat;
 }
 
+/** What is still there of a chat that was erased. */
+export type Remnant = "keys" | "messages" | "queue" | "database";
+
 /** The chats of this browser. A chat's id is the hash of its link's token. */
 export interface Shelf {
   list(): Promise<readonly ChatSummary[]>;
   add(id: string, chat: Chat, records: Changes): Promise<ChatStore>;
   /** From here on every other `ChatStore` of this chat is superseded. `null`: no such chat. */
   take(id: string): Promise<{ readonly store: ChatStore; readonly snapshot: Snapshot } | null>;
-  erase(id: string): Promise<void>;
+  /** Deletes all of it, the whole database with the last chat, and looks whether it is gone: gives what is not. */
+  erase(id: string): Promise<readonly Remnant[]>;
 }
 
 /**

@@ -9,6 +9,10 @@ export interface Dates {
   day(ms: number, now: number): string;
   /** "13 November, 14:05" */
   moment(ms: number): string;
+  /** "2026-11-13 14:05", where the reader is: the same in every language, for files. */
+  stamp(ms: number): string;
+  /** "Europe/Berlin" */
+  readonly zone: string;
   /** Two times with the same key are on the same day. */
   dayKey(ms: number): string;
 }
@@ -17,10 +21,14 @@ export function datesFor(words: Catalogue, locale: string): Dates {
   const time = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
   const day = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
   const moment = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", hour: "numeric", minute: "2-digit" });
+  const stamp = new Intl.DateTimeFormat("sv", { dateStyle: "short", timeStyle: "short" });
   const dayKey = (ms: number): string => new Date(ms).toDateString();
   return {
     time: (ms) => time.format(ms),
     moment: (ms) => moment.format(ms),
+    // Swedish writes dates as ISO 8601 does.
+    stamp: (ms) => stamp.format(ms),
+    zone: stamp.resolvedOptions().timeZone,
     dayKey,
     day(ms, now) {
       const yesterday = new Date(now);

@@ -3,6 +3,7 @@
 import type { Problem, Remedy } from "../domain/app.ts";
 import type { UnsupportedKind } from "../domain/machine.ts";
 import type { Halt } from "../domain/model.ts";
+import type { Remnant } from "../domain/ports.ts";
 import type { SendState, Why } from "../domain/records.ts";
 import type { EndReason } from "../protocol.ts";
 import type { Counted } from "./numbers.ts";
@@ -37,7 +38,8 @@ const problems: Record<Problem, Words> = {
   "page-older": { title: "This page is out of date", text: "There is a newer one. Please load it again; your chat stays as it is." },
   "page-newer": { title: "Just a moment", text: "The chat service is being updated. Please load this page again in a few minutes; your chat stays as it is." },
   storage: { title: "This browser can't store the chat", text: "Its storage is full, blocked or was cleared. Make some room, allow this site to store data, or leave private browsing, then load this page again." },
-  erased: { title: "Erased", text: "Nothing of this chat is left in this browser." },
+  erased: { title: "Erased", text: "This browser has looked: no key and no message of this chat is left in it." },
+  "not-erased": { title: "Not everything is erased", text: "This browser kept a part of this chat. Please try again, or clear this site's data in the browser's settings. What is left:" },
   "too-old": { title: "This browser is too old", text: "It lacks what private chats need. Please update it, or open your link in a current Chrome, Edge, Firefox or Safari." },
   "not-secure": { title: "This page is not secure", text: "Private chats need an address that begins with https. Please check the link, or tell the person who sent it." },
 };
@@ -95,6 +97,13 @@ function notice(what: UnsupportedKind | null, guest: string): string {
   return `${TEXT_ONLY.slice(0, -1)}, so ${guest} could not ${(what === null ? null : missed[what]) ?? "see all of what you sent"}.`;
 }
 
+const remnants: Record<Remnant, string> = {
+  keys: "The keys, which open what is left",
+  messages: "Messages",
+  queue: "Messages that were on their way",
+  database: "The empty store; another tab of this page holds it",
+};
+
 const states: Record<SendState, string> = {
   waiting: "Waiting to be sent",
   sent: "Sent",
@@ -125,6 +134,7 @@ export const catalogue = {
   slow: "This takes longer than it should. Please check your connection.",
   problems,
   remedies,
+  remnants,
   join: {
     invites: (host: string) => `${host} invites you to a chat`,
     promise: (host: string) => `Private chat. Only you and ${host} can read it.`,
@@ -178,9 +188,30 @@ export const catalogue = {
     log: "Messages",
     field: "Message",
     send: "Send",
-    tooLong: "This message is too long.",
+    room: (left: Counted) => left({ one: "# character left", other: "# characters left" }),
+    tooLong: (over: Counted) => over({ one: "Too long by # character", other: "Too long by # characters" }),
     empty: (host: string) => `Say hello. ${host} gets it end-to-end encrypted.`,
     newer: "New messages",
+    newCount: (count: Counted) => count({ one: "# new message", other: "# new messages" }),
+    toEnd: "To the newest message",
+    copy: "Copy",
+    copied: "Copied",
+    options: {
+      sound: "Sound for new messages",
+      notify: "Notify me while this page is open",
+      denied: "This browser doesn't allow it. You can change that in its settings for this page.",
+      unable: "This browser can't show notifications from a page.",
+      save: "Save as a text file",
+      saveNote: "Not encrypted: whoever has the file can read it.",
+    },
+    notification: { title: "Private chat", body: "There is something new to read." },
+    transcript: {
+      title: "Transcript of a private chat",
+      saved: (time: string) => `Saved by the guest from their browser, ${time}`,
+      between: (host: string, guest: string) => `Between ${host}, marked <-, and ${guest}, marked ->`,
+      times: (zone: string) => `Times of ${zone}. Lines marked -- are the page's own.`,
+      open: "This file is not encrypted: whoever has it can read it.",
+    },
     today: "Today",
     yesterday: "Yesterday",
     from: { mine: "You", host: (host: string) => host },

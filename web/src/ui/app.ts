@@ -48,6 +48,6 @@ function view(context: Context, screen: Screen, skeleton: HTMLElement, named: (n
       return choiceScreen(context, screen.chats, screen.choose);
     case "problem":
       named(screen.problem);
-      return problemScreen(context, screen.problem, screen.remedy);
+      return problemScreen(context, screen.problem, screen.remedy, screen.remnants);
   }
 }

@@ -12,6 +12,7 @@ import type { View } from "./dom.ts";
 import { icon } from "./icons.ts";
 import { messageLog } from "./log.ts";
 import { menu } from "./menu.ts";
+import { options, saveButton } from "./options.ts";
 import { safetyPanel } from "./safety.ts";
 
 export function chatScreen(context: Context, chat: ChatModel, erase: () => void, named: (name: string) => void): View {
@@ -20,7 +21,8 @@ export function chatScreen(context: Context, chat: ChatModel, erase: () => void,
   const field = composer(context, chat, () => log.toEnd());
   const banner = banners(context, chat);
   const dialog = endDialog(context, first.chat.host.displayName, () => chat.leave());
-  const head = header(context, first, () => dialog.open());
+  const choices = options(context, chat);
+  const head = header(context, first, choices.element, () => dialog.open());
   const caption = h("p", { class: "caption" });
   const ending = h("section", { class: "ending", "aria-live": "polite", hidden: true });
   const element = h(
@@ -51,9 +53,9 @@ export function chatScreen(context: Context, chat: ChatModel, erase: () => void,
     log.refresh();
     if (over === shown) return;
     shown = over;
-    ending.replaceChildren(...endingWords(context, view, over, erase));
+    ending.replaceChildren(...endingWords(context, chat, over, erase));
   };
-  const cancels: Cancel[] = [chat.view.bind(show), log.close, field.close, banner.close, head.close];
+  const cancels: Cancel[] = [chat.view.bind(show), log.close, field.close, banner.close, head.close, choices.close];
   return { element, close: () => cancels.forEach((cancel) => cancel()) };
 }
 
@@ -65,15 +67,20 @@ function overOf({ chat, halt }: ChatView): Over {
   return ending === null ? halt : ending.kind === "leaving" ? "leaving" : ending.reason;
 }
 
-function endingWords({ words }: Context, { chat }: ChatView, over: Over, erase: () => void): Node[] {
+function endingWords(context: Context, model: ChatModel, over: Over, erase: () => void): Node[] {
   if (over === null) return [];
+  const { words } = context;
+  const { chat } = model.view.get();
   if (over === "leaving") {
     return [h("h1", {}, words.end.leaving.title), h("p", {}, words.end.leaving.text)];
   }
   const { title, text } = words.endings[over];
   const button = h("button", { type: "button", class: "button plain" }, words.remedies.erase);
   button.addEventListener("click", erase);
-  return [h("h1", {}, title), h("p", {}, sentence(text, chat.host.displayName)), button];
+  // With nothing to read the header is not shown either, and its heading is this one.
+  const isEmpty = model.history().length === 0;
+  const save = isEmpty ? null : saveButton(context, model, "button plain");
+  return [h(isEmpty ? "h1" : "h2", {}, title), h("p", {}, sentence(text, chat.host.displayName)), h("div", { class: "actions" }, save, button)];
 }
 
 /** Who can read, as it is now and not as it was promised. */
@@ -95,23 +102,23 @@ interface Header extends View {
   show(view: ChatView): void;
 }
 
-function header(context: Context, first: ChatView, end: () => void): Header {
+function header(context: Context, first: ChatView, choices: HTMLElement, end: () => void): Header {
   const { words, dates, numbers, clock } = context;
-  const who = h("h2", { class: "who" });
+  const who = h("h1", { class: "who" });
   const promise = h("p", { class: "promise" });
   const typing = h("p", { class: "typing", hidden: true });
   const said = h("p", { class: "spoken", role: "status" });
   const under = h("div", { class: "under" }, promise, typing);
   const terms = h("p", { class: "terms" });
   const safety = safetyPanel(context);
-  const options = menu(words.chat.menu, [terms, safety.element], { label: words.end.item, run: end });
+  const panel = menu(words.chat.menu, [terms, safety.element, choices], { label: words.end.item, run: end });
   const initial = h("div", { class: "avatar", "aria-hidden": "true" });
   const element = h(
     "header",
     { class: "head" },
     initial,
     h("div", { class: "titles" }, who, under, said),
-    options.element,
+    panel.element,
   );
 
   let host = "";
@@ -148,8 +155,8 @@ function header(context: Context, first: ChatView, end: () => void): Header {
         ? words.chat.idle(numbers.span(chat.idleLimitMs))
         : words.chat.deadline(dates.moment(chat.deadline), numbers.span(chat.idleLimitMs)),
     );
-    options.element.hidden = chat.ending !== null || halt !== null;
+    panel.element.hidden = chat.ending !== null || halt !== null;
   };
   show(first);
-  return { element, show, close: options.close };
+  return { element, show, close: panel.close };
 }

@@ -1,3 +1,4 @@
+import type { Attention } from "../domain/alerts.ts";
 import type { Value } from "../domain/observe.ts";
 import type { Clock, Memory } from "../domain/ports.ts";
 import type { Catalogue, Dates, Numbers } from "../text/index.ts";
@@ -9,6 +10,7 @@ export interface Context {
   readonly dates: Dates;
   readonly numbers: Numbers;
   readonly clock: Clock;
+  readonly attention: Attention;
   /** `null` until it is known. */
   readonly organisation: Value<Organisation | null>;
   /** Of the page, without a link's secret. */

@@ -1,4 +1,4 @@
-/** A button that opens a small panel with words and one action. */
+/** A button that opens a small panel with words, choices and one last action. */
 
 import { h } from "./dom.ts";
 import type { View } from "./dom.ts";

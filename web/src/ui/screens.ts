@@ -1,7 +1,7 @@
 /** The screens that are mostly words. */
 
 import type { Problem, Remedy } from "../domain/app.ts";
-import type { ChatSummary } from "../domain/ports.ts";
+import type { ChatSummary, Remnant } from "../domain/ports.ts";
 import type { Context } from "./context.ts";
 import { h, name, sentence, setText } from "./dom.ts";
 import type { View } from "./dom.ts";
@@ -39,15 +39,17 @@ const MARKS: Partial<Record<Problem, IconName>> = {
   "page-newer": "waiting",
   "link-expired": "waiting",
   lost: "failed",
+  "not-erased": "failed",
   storage: "failed",
   "too-old": "failed",
   "not-secure": "failed",
 };
 
-export function problemScreen({ words }: Context, problem: Problem, remedy: Remedy | null): View {
+export function problemScreen({ words }: Context, problem: Problem, remedy: Remedy | null, remnants: readonly Remnant[] = []): View {
   const { title, text } = words.problems[problem];
   const action = remedy === null ? null : remedyButton(words.remedies[remedy.kind], remedy);
-  return { element: card(MARKS[problem] ?? "ended", title, h("p", {}, text), action), close: nothing };
+  const list = remnants.length === 0 ? null : h("ul", { class: "facts" }, ...remnants.map((remnant) => h("li", {}, words.remnants[remnant])));
+  return { element: card(MARKS[problem] ?? "ended", title, h("p", {}, text), list, action), close: nothing };
 }
 
 function remedyButton(label: string, remedy: Remedy): HTMLElement {
