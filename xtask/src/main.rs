@@ -35,7 +35,7 @@ enum Task {
     Faults(faults::Faults),
     /// Build the guest's page into web/dist.
     Page,
-    /// Print the page's compressed bytes by file.
+    /// Print the page's compressed bytes by file; fails above the aims.
     Weigh,
     /// See what this machine lacks, and install it where that is allowed.
     Setup,

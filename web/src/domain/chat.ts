@@ -57,7 +57,6 @@ export class Chat implements ChatModel {
   private readonly presence: Presence;
   private readonly reading: Reading;
   private readonly memo: Memo;
-  private readonly forgetNetwork: Cancel;
   private status: Status = "connecting";
   private quiet: Cancel | null = null;
   private halt: Halt | null = null;
@@ -93,10 +92,6 @@ export class Chat implements ChatModel {
     // Without a mark, from before there were any, all that there is counts as read.
     const seen = chat.seen ?? snapshot.entries.reduce((pos, entry) => Math.max(pos, entry.pos), 0);
     this.reading = new Reading(seen, () => this.history(), (pos) => this.memo.keep({ seen: pos }));
-    this.forgetNetwork = world.network.subscribe((event) => {
-      if (event === "hidden" || event === "away") this.memo.flush();
-      else this.onNetwork(event);
-    });
     this.view = new Value<ChatView>({ chat, status: this.status, blocked: null, halt: null, typing: false });
     this.journal.gone.subscribe((places) => {
       this.reading.changed();
@@ -157,7 +152,7 @@ export class Chat implements ChatModel {
   async stop(): Promise<void> {
     this.over = true;
     this.quiet?.();
-    this.forgetNetwork();
+    this.unsubscribe();
     this.memo.flush();
     this.connection.stop();
     await this.journal.close();
@@ -388,7 +383,8 @@ export class Chat implements ChatModel {
   }
 
   private onNetwork(event: NetworkEvent): void {
-    if (this.journal.chat.ending?.kind === "ended") return;
+    // The page may never come back.
+    if (event === "hidden" || event === "away") this.memo.flush();
     // A socket notices only after a while that its network is gone.
     if (event === "offline" && !this.isAway()) this.lookOfflineSoon();
     else if ((event === "offline" || event === "online") && this.isAway()) this.setStatus(this.away());

@@ -20,7 +20,8 @@ const READ_OUT = 3;
 /** Said lines stay so long that no screen reader misses them, and no longer. */
 const KEEP = 6;
 
-export function announcer({ words, numbers }: Pick<Context, "words" | "numbers">, chat: ChatModel): Announcer {
+export function announcer(context: Pick<Context, "words" | "numbers">, chat: ChatModel): Announcer {
+  const { words, numbers } = context;
   const element = h("div", { class: "spoken", "aria-live": "polite", "aria-relevant": "additions" });
   /** What was said of which place. What was there when the page opened is no news. */
   const told = new Map<number, string>();
@@ -36,7 +37,7 @@ export function announcer({ words, numbers }: Pick<Context, "words" | "numbers">
       told.set(entry.pos, says.kind);
       // What could not be read and now can is news again; a removal is not.
       if (before !== undefined && (before !== "undecryptable" || says.kind === "undecryptable")) continue;
-      if (says.kind !== "removed") lines.push(says.kind === "text" ? `${host}: ${says.body}` : instead(words, says, "soon", numbers.counted(1))(host));
+      if (says.kind !== "removed") lines.push(says.kind === "text" ? `${host}: ${says.body}` : instead(context, says, "soon", 1)(host));
     }
     const said = lines.length > READ_OUT ? [words.chat.newCount(numbers.counted(lines.length))] : lines;
     element.append(...said.map((line) => h("p", {}, line)));

@@ -217,8 +217,8 @@ function isHeld(chat: ChatModel): boolean {
   return chat.view.get().blocked === "identity_changed";
 }
 
-function spoken({ words, numbers }: Context, host: string, says: Says, key: KeyWait, times: number): Node {
-  if (says.kind !== "text") return sentence(instead(words, says, key, numbers.counted(times)), host);
+function spoken(context: Context, host: string, says: Says, key: KeyWait, times: number): Node {
+  if (says.kind !== "text") return sentence(instead(context, says, key, times), host);
   const fragment = document.createDocumentFragment();
   fragment.append("* ", name(host), " ", ...linked(says.body));
   return fragment;

@@ -85,8 +85,7 @@ function endingWords(context: Context, model: ChatModel, over: Over, erase: () =
   // With nothing to read the header is not shown either, and its heading is this one.
   const isEmpty = model.history().length === 0;
   const save = isEmpty ? null : saveButton(context, model, "button plain");
-  const said = sentence(text, chat.host.displayName);
-  return [h(isEmpty ? "h1" : "h2", {}, title), h("p", {}, said), h("div", { class: "actions" }, save, button)];
+  return [h(isEmpty ? "h1" : "h2", {}, title), h("p", {}, sentence(text, chat.host.displayName)), h("div", { class: "actions" }, save, button)];
 }
 
 /** Who can read, as it is now and not as it was promised. */

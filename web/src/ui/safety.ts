@@ -24,7 +24,7 @@ export function safetyPanel({ words, dates }: Context): SafetyPanel {
     element.hidden = false;
     const isNew = since === undefined ? null : h("p", { class: "since" }, sentence((name) => text.since(name, dates.moment(since)), person));
     const rest = code === null ? [h("p", {}, sentence(text.none, person))] : [digits(code), h("p", {}, sentence(text.how, person)), copyButton(text.copy, text.copied, () => code)];
-    element.replaceChildren(h("h3", {}, text.title), ...(isNew === null ? [] : [isNew]), ...rest);
+    element.replaceChildren(h("h2", {}, text.title), ...(isNew === null ? [] : [isNew]), ...rest);
   };
   return { element, show };
 }

@@ -39,8 +39,8 @@ const MARKS: Partial<Record<Problem, IconName>> = {
   "page-newer": "waiting",
   "link-expired": "waiting",
   lost: "failed",
-  storage: "failed",
   "not-erased": "failed",
+  storage: "failed",
   "too-old": "failed",
   "not-secure": "failed",
 };

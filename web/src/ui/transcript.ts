@@ -14,7 +14,8 @@ const LINE_ENDS = /\r\n?|[\n\v\f\u0085\u2028\u2029]/;
 const CONTROLS = /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u2028-\u202E\u2060-\u206F\uFEFF\uFFF9-\uFFFB]|\p{Cs}/gu;
 
 /** `now` in milliseconds since the epoch. */
-export function transcript({ words, dates, numbers }: Pick<Context, "words" | "dates" | "numbers">, chat: JoinedChat, entries: readonly Entry[], now: number): string {
+export function transcript(context: Pick<Context, "words" | "dates" | "numbers">, chat: JoinedChat, entries: readonly Entry[], now: number): string {
+  const { words, dates } = context;
   const text = words.chat.transcript;
   const host = oneLine(chat.host.displayName);
   const guest = oneLine(chat.name);
@@ -40,7 +41,7 @@ export function transcript({ words, dates, numbers }: Pick<Context, "words" | "d
       case "theirs": {
         const { says } = entry;
         if (says.kind === "text") return `${time}  <- ${host}: ${indented(says.style === "m.emote" ? `* ${says.body}` : says.body)}`;
-        return `${time}  -- ${instead(words, says, "late", numbers.counted(1))(host)}`;
+        return `${time}  -- ${instead(context, says, "late", 1)(host)}`;
       }
     }
   }
