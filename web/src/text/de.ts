@@ -51,7 +51,7 @@ export const catalogue: Catalogue = {
     "link-revoked": { title: "Dieser Link wurde zurückgezogen", text: "Die Person, die ihn geschickt hat, hat ihn zurückgenommen. Sie können sie um einen neuen bitten." },
     "link-damaged": { title: "Dieser Link kann nicht mehr benutzt werden", text: "Der Chat-Dienst hat einen Teil davon verloren. Bitte lassen Sie sich von der Person, die ihn geschickt hat, einen neuen geben." },
     paused: { title: "Zurzeit keine neuen Chats", text: "Ihr Link bleibt gültig. Bitte versuchen Sie es etwas später noch einmal." },
-    "host-busy": { title: "Zurzeit kein neuer Chat", text: "Die Person, die Sie einlädt, hat so viele Chats, wie sie gleichzeitig haben kann. Ihr Link bleibt gültig. Bitte versuchen Sie es später noch einmal, oder sagen Sie ihr Bescheid." },
+    "host-busy": { title: "Zurzeit kein neuer Chat", text: "Es gibt schon so viele Chats, wie gleichzeitig möglich sind. Ihr Link bleibt gültig. Bitte versuchen Sie es später noch einmal, oder sagen Sie der Person Bescheid, die ihn geschickt hat." },
     "too-many-tries": { title: "Zu viele Versuche", text: "Bitte warten Sie ein paar Minuten, und versuchen Sie es dann noch einmal. Ihr Link bleibt gültig." },
     "passcode-spent": { title: "Zu viele Versuche", text: "Der Code war zu oft falsch, deshalb wurde dieser Link zurückgezogen. Bitte lassen Sie sich von der Person, die ihn geschickt hat, einen neuen geben." },
     offline: { title: "Sie sind offline", text: "Dieses Gerät hat keine Verbindung zum Internet. Sobald es wieder eine hat, geht es hier von selbst weiter." },

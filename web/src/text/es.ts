@@ -51,7 +51,7 @@ export const catalogue: Catalogue = {
     "link-revoked": { title: "Este enlace se ha retirado", text: "La persona que se lo envió lo ha retirado. Puede pedirle uno nuevo." },
     "link-damaged": { title: "Este enlace ya no se puede usar", text: "El servicio de chat ha perdido una parte. Pida uno nuevo a la persona que se lo envió." },
     paused: { title: "De momento no hay chats nuevos", text: "Su enlace sigue siendo válido. Inténtelo un poco más tarde." },
-    "host-busy": { title: "De momento no hay chats nuevos", text: "La persona que le invita tiene tantos chats como puede tener a la vez. Su enlace sigue siendo válido. Inténtelo más tarde, o avísele." },
+    "host-busy": { title: "De momento no hay chats nuevos", text: "Ya hay tantos chats como puede haber a la vez. Su enlace sigue siendo válido. Inténtelo más tarde, o avise a la persona que se lo envió." },
     "too-many-tries": { title: "Demasiados intentos", text: "Espere unos minutos y vuelva a intentarlo. Su enlace sigue siendo válido." },
     "passcode-spent": { title: "Demasiados intentos", text: "El código fue incorrecto demasiadas veces, por eso el enlace se ha retirado. Pida uno nuevo a la persona que se lo envió." },
     offline: { title: "No tiene conexión", text: "Este dispositivo no está conectado a Internet. La página seguirá por sí sola en cuanto lo esté." },

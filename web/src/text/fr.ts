@@ -51,7 +51,7 @@ export const catalogue: Catalogue = {
     "link-revoked": { title: "Ce lien a été retiré", text: "La personne qui l’a envoyé l’a repris. Vous pouvez lui en demander un nouveau." },
     "link-damaged": { title: "Ce lien ne peut plus servir", text: "Le service en a perdu une partie. Demandez-en un nouveau à la personne qui l’a envoyé." },
     paused: { title: "Pas de nouvelle discussion pour le moment", text: "Votre lien reste valable. Réessayez un peu plus tard." },
-    "host-busy": { title: "Pas de nouvelle discussion pour le moment", text: "La personne qui vous invite a autant de discussions qu’elle peut en avoir à la fois. Votre lien reste valable. Réessayez plus tard, ou prévenez-la." },
+    "host-busy": { title: "Pas de nouvelle discussion pour le moment", text: "Il y a déjà autant de discussions qu’il peut y en avoir à la fois. Votre lien reste valable. Réessayez plus tard, ou prévenez la personne qui l’a envoyé." },
     "too-many-tries": { title: "Trop d’essais", text: "Attendez quelques minutes, puis réessayez. Votre lien reste valable." },
     "passcode-spent": { title: "Trop d’essais", text: "Le code a été faux trop souvent : ce lien a donc été retiré. Demandez-en un nouveau à la personne qui l’a envoyé." },
     offline: { title: "Vous êtes hors ligne", text: "Cet appareil n’est pas connecté à Internet. La page continuera d’elle-même dès qu’il le sera." },

@@ -51,7 +51,7 @@ export const catalogue: Catalogue = {
     "link-revoked": { title: "Este link foi retirado", text: "A pessoa que o enviou retirou-o. Pode pedir-lhe um novo." },
     "link-damaged": { title: "Este link já não pode ser usado", text: "O serviço de conversas perdeu uma parte dele. Peça um novo à pessoa que o enviou." },
     paused: { title: "De momento não há novas conversas", text: "O seu link continua válido. Tente de novo um pouco mais tarde." },
-    "host-busy": { title: "De momento não há novas conversas", text: "A pessoa que convida tem tantas conversas quantas pode ter ao mesmo tempo. O seu link continua válido. Tente mais tarde, ou avise-a." },
+    "host-busy": { title: "De momento não há novas conversas", text: "Já há tantas conversas quantas pode haver ao mesmo tempo. O seu link continua válido. Tente mais tarde, ou avise a pessoa que o enviou." },
     "too-many-tries": { title: "Demasiadas tentativas", text: "Espere alguns minutos e tente de novo. O seu link continua válido." },
     "passcode-spent": { title: "Demasiadas tentativas", text: "O código esteve errado demasiadas vezes, por isso este link foi retirado. Peça um novo à pessoa que o enviou." },
     offline: { title: "Sem ligação à Internet", text: "Este aparelho não está ligado à Internet. A página continua sozinha assim que estiver." },
