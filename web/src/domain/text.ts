@@ -18,9 +18,9 @@ export function lengthOf(text: string): number {
   return [...text].length;
 }
 
-/** As it is sent. */
+/** As it is sent. Half of a surrogate pair is no character: nothing can encode it. */
 export function tidy(typed: string): string {
-  return typed.replace(/\r\n?/g, "\n").trim();
+  return typed.replace(/\r\n?/g, "\n").replace(/\p{Cs}/gu, "\uFFFD").trim();
 }
 
 export function isTooLong(message: string): boolean {
@@ -47,9 +47,10 @@ export const LABELLED_LENGTH = 132;
  */
 export function shownName(chosen: string, otherwise: string, length = SHOWN_LENGTH): string {
   const name = chosen
-    .replace(/[\s\p{Z}\u2800\u3164\u115F\u1160\uFFA0]+/gu, " ")
+    .replace(/[\s\p{Z}\u2800\u3164\u115F\u1160\uFFA0]/gu, " ")
     .replace(/(?![\u200C\u200D])[\p{C}\u034F\u180B-\u180F]/gu, "")
     .replace(/(\p{M}{4})\p{M}+/gu, "$1")
+    .replace(/ +/g, " ")
     .trim();
   if (!/[\p{L}\p{N}\p{P}\p{S}]/u.test(name)) return otherwise;
   const letters = [...name];
@@ -58,6 +59,6 @@ export function shownName(chosen: string, otherwise: string, length = SHOWN_LENG
 
 /** What a guest typed as their name, or `null` if that can't be one. The bridge looks closer. */
 export function cleanName(typed: string): string | null {
-  const name = typed.trim().replace(/\s+/g, " ");
+  const name = typed.replace(/\p{Cs}/gu, "").trim().replace(/\s+/g, " ");
   return name !== "" && lengthOf(name) <= NAME_LENGTH ? name : null;
 }
