@@ -16,7 +16,7 @@ import { browserNetwork } from "./platform/network.ts";
 import { webSockets } from "./platform/socket.ts";
 import { indexedShelf } from "./platform/storage.ts";
 import { tabMemory } from "./platform/tab.ts";
-import { fetchOrganisation, fetchWords } from "./platform/texts.ts";
+import { fetchBuildId, fetchOrganisation, fetchWords } from "./platform/texts.ts";
 import { fitViewport } from "./platform/viewport.ts";
 import { digest } from "./platform/wrapping.ts";
 import { choose, datesFor, numbersFor } from "./text/index.ts";
@@ -60,7 +60,7 @@ async function show(): Promise<void> {
   const numbers = numbersFor(locale);
   const attention = browserAttention(words.title, words.chat.notification);
   const memory = memoryOf(navigator, isInstalled());
-  mount(root, { words, dates, numbers, clock: systemClock, attention, organisation, address: pageBase().href, memory }, app);
+  mount(root, { words, dates, numbers, clock: systemClock, attention, organisation, address: pageBase().href, build: fetchBuildId, memory }, app);
 }
 
 function begin(): App {

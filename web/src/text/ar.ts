@@ -125,6 +125,7 @@ export const catalogue: Catalogue = {
     idle: (time) => `تنتهي إذا مرّ ${time} بلا رسائل`,
     deadline: (date, time) => `تنتهي في ${date} إن لم يكتب أحد (المهلة: ${time}).`,
     menu: "القائمة",
+    build: (id) => `إصدار هذه الصفحة: ${id}`,
     log: "الرسائل",
     field: "رسالة",
     send: "إرسال",

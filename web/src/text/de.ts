@@ -123,6 +123,7 @@ export const catalogue: Catalogue = {
     idle: (time) => `Endet, wenn ${time} lang niemand schreibt`,
     deadline: (date, time) => `Endet am ${date}, wenn niemand schreibt (Frist: ${time}).`,
     menu: "Menü",
+    build: (id) => `Version dieser Seite: ${id}`,
     log: "Nachrichten",
     field: "Nachricht",
     send: "Senden",

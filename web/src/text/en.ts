@@ -185,6 +185,7 @@ export const catalogue = {
     idle: (time: string) => `Ends after ${time} without a message`,
     deadline: (date: string, time: string) => `Ends on ${date} if nobody writes (${time} without a message).`,
     menu: "Menu",
+    build: (id: string) => `Version of this page: ${id}`,
     log: "Messages",
     field: "Message",
     send: "Send",

@@ -123,6 +123,7 @@ export const catalogue: Catalogue = {
     idle: (time) => `Termina tras ${time} sin mensajes`,
     deadline: (date, time) => `Termina el ${date} si nadie escribe (${time} sin mensajes).`,
     menu: "Menú",
+    build: (id) => `Versión de esta página: ${id}`,
     log: "Mensajes",
     field: "Mensaje",
     send: "Enviar",

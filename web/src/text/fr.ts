@@ -123,6 +123,7 @@ export const catalogue: Catalogue = {
     idle: (time) => `Se termine après ${time} sans message`,
     deadline: (date, time) => `Se termine le ${date} si personne n’écrit (${time} sans message).`,
     menu: "Menu",
+    build: (id) => `Version de cette page : ${id}`,
     log: "Messages",
     field: "Message",
     send: "Envoyer",

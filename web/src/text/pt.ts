@@ -123,6 +123,7 @@ export const catalogue: Catalogue = {
     idle: (time) => `Termina após ${time} sem mensagens`,
     deadline: (date, time) => `Termina em ${date} se ninguém escrever (${time} sem mensagens).`,
     menu: "Menu",
+    build: (id) => `Versão desta página: ${id}`,
     log: "Mensagens",
     field: "Mensagem",
     send: "Enviar",

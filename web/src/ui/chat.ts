@@ -116,7 +116,15 @@ function header(context: Context, first: ChatView, choices: HTMLElement, end: ()
   const under = h("div", { class: "under" }, promise, typing);
   const terms = h("p", { class: "terms" });
   const safety = safetyPanel(context);
-  const panel = menu(words.chat.menu, [terms, safety.element, choices], { label: words.end.item, run: end });
+  const build = h("p", { class: "help build", hidden: true });
+  const panel = menu(words.chat.menu, [terms, safety.element, choices, build], { label: words.end.item, run: end });
+  // Asked for when somebody looks, since hardly anybody does.
+  const learnBuild = async (): Promise<void> => {
+    const id = await context.build();
+    build.hidden = id === null;
+    if (id !== null) build.replaceChildren(sentence(words.chat.build, id));
+  };
+  panel.element.addEventListener("click", () => void learnBuild(), { once: true });
   const initial = h("div", { class: "avatar", "aria-hidden": "true" });
   const element = h(
     "header",

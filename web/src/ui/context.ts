@@ -15,6 +15,8 @@ export interface Context {
   readonly organisation: Value<Organisation | null>;
   /** Of the page, without a link's secret. */
   readonly address: string;
+  /** Tells one build of the page from another; `null` when it can't be found out. */
+  build(): Promise<string | null>;
   /** How well this browser remembers a chat. */
   readonly memory: Memory;
 }

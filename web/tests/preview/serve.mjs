@@ -3,8 +3,8 @@
 // message; some words make more happen (see REPLIES).
 
 import { createServer } from "node:http";
-import { readFile } from "node:fs/promises";
-import { randomBytes } from "node:crypto";
+import { readFile, readdir } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import init, { Machine } from "../../wasm/pkg/vestibule_web.js";
@@ -202,6 +202,11 @@ export async function serve(port = 0) {
       state.holds();
       await state.held;
       return void response.writeHead(204).end();
+    }
+    if (name === "manifest.sha256") {
+      const files = (await readdir(DIST)).filter((file) => !file.endsWith(".br")).sort();
+      const lines = await Promise.all(files.map(async (file) => `${createHash("sha256").update(await readFile(new URL(file, DIST))).digest("hex")}  ${file}\n`));
+      return void response.writeHead(200, { ...HEADERS, "content-type": "text/plain; charset=utf-8" }).end(lines.join(""));
     }
     if (name === "organisation.json") {
       if (state.organisation === null) return void response.writeHead(404, HEADERS).end();
