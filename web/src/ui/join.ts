@@ -103,7 +103,8 @@ function facts({ words, numbers, clock, memory }: Context, { offer }: Join): HTM
     free,
     textOnly,
     idle(numbers.span(offer.idleLimitMs)),
-    memory === "week" ? words.join.forgets.week : back,
+    // Inside another app the hint above says the opposite.
+    ...(memory === "app" ? [] : [memory === "week" ? words.join.forgets.week : back]),
     erase,
     ...(left > 0 ? [words.join.expires(numbers.span(left))] : []),
   ];
