@@ -4,6 +4,7 @@ import type { Catalogue, Language } from "../text/index.ts";
 import { NOBODY, readOrganisation } from "../text/organisation.ts";
 import type { Organisation } from "../text/organisation.ts";
 import { pageBase } from "./address.ts";
+import { digest } from "./wrapping.ts";
 
 /** Put in by the build: the file of each language. */
 declare const TEXT_FILES: Readonly<Record<Language, string>>;
@@ -34,5 +35,18 @@ export async function fetchOrganisation(): Promise<Organisation> {
     return NOBODY;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/**
+ * The first 12 hexadecimal digits of SHA-256 over the list of the page's files and their hashes, which tells one
+ * build from another (`docs/protocol.md`). `null`: the list didn't come.
+ */
+export async function fetchBuildId(): Promise<string | null> {
+  try {
+    const response = await fetch(new URL("manifest.sha256", pageBase()), { cache: "no-cache", credentials: "omit", redirect: "error" });
+    return response.ok ? (await digest(await response.text())).slice(0, 12) : null;
+  } catch {
+    return null;
   }
 }
