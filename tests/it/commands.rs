@@ -16,6 +16,7 @@ use vestibule_bridge::store::{Change, Changes, Facts as _, Store as _, StoreTran
 use crate::bridge::BEGINNING;
 use crate::guest::Guest;
 use crate::homeserver::state::State;
+use crate::homeserver::until_seen;
 use crate::host::Host;
 use crate::web::Answer;
 use crate::world::{Chat, World};
@@ -261,6 +262,11 @@ async fn a_guest_who_stays_away_is_told_of_once() {
     let world = World::start().await;
     let mut chat = world.open_chat("Alice").await;
     chat.guest.disconnect();
+    // That they were there until now is noted when the connection is gone.
+    until_seen("nobody is connected", async || {
+        world.bridge.app().metrics.sockets.get() == 0
+    })
+    .await;
     world.host_says(&mut chat, "are you there?").await;
     let since = notices(&world, &chat.host);
     world.bridge.clock.advance(DAY * 3 + HOUR);
