@@ -110,6 +110,12 @@ async fn names_that_show_nothing_or_too_much_are_refused() {
             "{name:?}"
         );
     }
+    let endless = "x".repeat(2 * 1024 * 1024);
+    let refused = guest.join(&world.bridge, &token, &endless).await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (413, "too_large".to_owned())
+    );
     let joined = guest
         .join(&world.bridge, &token, "\u{202e}Ma\u{200b}ya")
         .await;

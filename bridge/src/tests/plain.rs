@@ -262,11 +262,19 @@ impl Plain {
                 .keys()
                 .all(|number| self.lines.contains_key(number))
         );
-        let is_ban = |kind: &RoomEventKind| {
-            let by = Membership::Ban;
-            matches!(kind, RoomEventKind::Member { membership, .. } if *membership == by)
+        let puts_out = |kind: &RoomEventKind| {
+            use Membership::{Ban, Leave};
+            let RoomEventKind::Member {
+                target,
+                membership: Ban | Leave,
+            } = kind
+            else {
+                return false;
+            };
+            *target != alice()
         };
-        if !matches!(input, Input::Room(event) if is_ban(&event.kind)) {
+        if !matches!(input, Input::Room(event) if event.sender == alice() && puts_out(&event.kind))
+        {
             assert_eq!(self.blocked, after.blocked, "{input:?}");
         }
     }
