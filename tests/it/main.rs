@@ -9,6 +9,7 @@
 
 mod bridge;
 mod flood;
+mod front;
 mod guest;
 mod homeserver;
 mod host;
@@ -37,6 +38,7 @@ mod join;
 mod links;
 mod lost;
 mod moments;
+mod page;
 mod qr;
 mod questions;
 mod reaper;
@@ -49,3 +51,4 @@ mod stop;
 mod truth;
 mod upkeep;
 mod verify;
+mod verify_page;

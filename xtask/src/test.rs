@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use vestibule_lab::Venv;
 
 use crate::page;
+use crate::reproduce;
 use crate::run::{EVERYTHING, Progress, Workspace, finish, finish_seen, has};
 use crate::setup::{self, Need};
 
@@ -61,7 +62,7 @@ fn number_before(line: &str, word: &str) -> u64 {
 
 /// Runs the checks and tests; with `fast` those that need neither a homeserver nor a browser.
 pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
-    let mut progress = Progress::of(if fast { 9 } else { 12 });
+    let mut progress = Progress::of(if fast { 10 } else { 13 });
     let mut tally = Tally::default();
     let cargo = |arguments: &[&str]| {
         let mut command = workspace.cargo(arguments);
@@ -120,6 +121,9 @@ pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
     page::install_packages(workspace)?;
     tally.note(finish(&mut workspace.npm(&["run", "--silent", "check"])));
     tally.test(&mut workspace.npm(&["test", "--silent"]));
+
+    progress.next("Building the page a second time, in another place");
+    tally.note(reproduce::bundle(workspace));
 
     progress.next("Testing the crypto machine against matrix-sdk-crypto");
     let differential = ["test", "--no-fail-fast", "-p", "vestibule-differential"];
