@@ -41,7 +41,7 @@ enum Task {
         #[arg(long)]
         check_reproducible: bool,
     },
-    /// Print the page's compressed bytes by file.
+    /// Print the page's compressed bytes by file; fails above the aims.
     Weigh,
     /// See what this machine lacks, and install it where that is allowed.
     Setup,

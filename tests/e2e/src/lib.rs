@@ -6,11 +6,13 @@
 #![recursion_limit = "256"]
 
 mod browser;
+mod engine;
 mod guest;
 mod kills;
 mod meeting;
 mod oracle;
 pub mod plan;
+mod played;
 mod proxy;
 mod rogue;
 mod round;
@@ -26,11 +28,13 @@ use anyhow::{Context as _, Result};
 use vestibule_lab::{Lab, Options, Venv};
 
 pub use browser::Browser;
+pub use engine::{Engine, Shape};
 pub use guest::{Bubble, Guest};
 pub use kills::{browser_kills, key_kills};
 pub use meeting::{Meeting, link, numbered, told};
 pub use oracle::{Finding, Record, Side};
 pub use plan::{Plan, Trouble};
+pub use played::Played;
 pub use proxy::{Call, Fault, Proxy, Way};
 pub use rogue::Rogue;
 pub use round::{Chat, Outcome, Rounds};
