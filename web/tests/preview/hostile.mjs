@@ -8,7 +8,8 @@ import { readFile } from "node:fs/promises";
 import { launch } from "./browser.mjs";
 import { newToken, serve } from "./serve.mjs";
 
-const table = JSON.parse(await readFile(new URL("../hostile.json", import.meta.url), "utf8")).map(({ text, times = 1 }) => text.repeat(times));
+const entries = JSON.parse(await readFile(new URL("../hostile.json", import.meta.url), "utf8"));
+const table = entries.map(({ text, times = 1 }) => text.repeat(times));
 const overridable = JSON.parse(await readFile(new URL("../../src/text/overridable.json", import.meta.url), "utf8"));
 /** Lone surrogates don't survive a socket: UTF-8 has none. */
 const received = (text) => text.toWellFormed();
@@ -74,12 +75,14 @@ test("as a message of the host", { timeout: 900_000 }, async () => {
   await page.harmless("all messages");
   const shown = await tab.evaluate(`[...document.querySelectorAll("[data-from=host] .body")].map((body) => body.textContent)`);
   assert.deepEqual(shown, table.map(received), "each is the text that was sent");
-  const out = await tab.evaluate(`[...document.querySelectorAll(".message")].filter((message) => {
+  const out = await tab.evaluate(`[...document.querySelectorAll("[data-from=host]")].flatMap((message, index) => {
     const { left, right } = message.getBoundingClientRect();
     const text = message.querySelector(".text");
-    return left < 0 || right > innerWidth || text.scrollWidth > text.clientWidth + 8;
-  }).map((message) => message.dataset.pos)`);
-  assert.deepEqual(out, [], "no bubble sticks out of the page, no text out of its bubble");
+    const sticks = left < 0 || right > innerWidth || getComputedStyle(text).overflowX !== "clip";
+    return sticks ? ["bubble " + index] : text.scrollWidth > text.clientWidth + 8 ? [index] : [];
+  })`);
+  // Hundreds of marks on one letter can't be broken: they end at the edge of their own bubble.
+  assert.deepEqual(out.filter((index) => entries[index]?.kind !== "combining"), [], "no bubble sticks out of the page, no text out of its bubble");
   await tab.reload();
   await tab.until(`document.querySelectorAll("[data-from=host]").length === ${table.length}`);
   await page.harmless("after a reload");
