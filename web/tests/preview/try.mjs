@@ -237,7 +237,7 @@ test("a message is taken back with two presses, and stays gone", async () => {
   await tab.evaluate(`document.querySelector(".more").focus()`);
   await tab.press("Enter");
   assert.ok(await tab.has("button", "Remove for both"));
-  await tab.evaluate(`document.querySelector(".choices:not([hidden]) button").focus()`);
+  await tab.evaluate(`document.querySelector(".choices:not([hidden]) button:last-of-type").focus()`);
   await tab.press("Enter");
   await tab.until(`document.querySelector("[data-says=removed]")?.innerText.includes("This message was removed")`);
   assert.equal(portal.removed.length, 1);
