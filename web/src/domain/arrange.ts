@@ -24,7 +24,9 @@ export function arrange(entries: readonly Entry[], unread: number | null, dayKey
   const rows: Row[] = [];
   let lastDay: { readonly key: string; readonly ts: number } | null = null;
   let last: Entry | null = null;
-  entries.forEach((entry, index) => {
+  /** Where the line stands that says how many of its kind there are. */
+  let line = 0;
+  for (const entry of entries) {
     const key = dayKey(entry.ts);
     // The clocks of both sides differ, so around midnight they may be at odds; a day comes only once.
     if (lastDay === null || (key !== lastDay.key && entry.ts > lastDay.ts)) {
@@ -37,19 +39,14 @@ export function arrange(entries: readonly Entry[], unread: number | null, dayKey
       last = null;
     }
     const folded = last !== null && sameLine(last, entry);
-    const times = folded ? 1 : countSame(entries, index);
     const first = last === null || last.kind !== entry.kind || Math.abs(entry.ts - last.ts) > PAUSE_MS;
-    rows.push({ kind: "entry", key: String(entry.pos), entry, first, times, folded });
+    const said = rows[line];
+    if (!folded) line = rows.length;
+    else if (said?.kind === "entry") rows[line] = { ...said, times: said.times + 1 };
+    rows.push({ kind: "entry", key: String(entry.pos), entry, first, times: 1, folded });
     last = entry;
-  });
+  }
   return rows;
-}
-
-function countSame(entries: readonly Entry[], from: number): number {
-  const start = entries[from];
-  let end = from + 1;
-  for (let next = entries[end]; start !== undefined && next !== undefined && sameLine(start, next); next = entries[end]) end += 1;
-  return end - from;
 }
 
 /** Ten photos in a row are one line. */

@@ -18,9 +18,9 @@ export function lengthOf(text: string): number {
   return [...text].length;
 }
 
-/** As it is sent. */
+/** As it is sent. Half of a surrogate pair is no character: nothing can encode it. */
 export function tidy(typed: string): string {
-  return typed.replace(/\r\n?/g, "\n").trim();
+  return typed.replace(/\r\n?/g, "\n").replace(/\p{Cs}/gu, "\uFFFD").trim();
 }
 
 export function isTooLong(message: string): boolean {
@@ -36,8 +36,29 @@ export function room(message: string): number {
   return Math.min(MESSAGE_LENGTH - length, Math.floor((MESSAGE_BYTES - bytes) / perCharacter));
 }
 
+/** Code points of another person's name, beyond which it would push the words around it away. */
+const SHOWN_LENGTH = 64;
+/** A guest's name has up to 120, and its label must stay (`bridge/src/guest.rs`). */
+export const LABELLED_LENGTH = 132;
+
+/**
+ * A name that somebody else chose, fit to stand in a sentence: one line, nothing in it that turns or hides
+ * text, no towers of marks. `otherwise`: if nothing visible is left.
+ */
+export function shownName(chosen: string, otherwise: string, length = SHOWN_LENGTH): string {
+  const name = chosen
+    .replace(/[\s\p{Z}\u2800\u3164\u115F\u1160\uFFA0]/gu, " ")
+    .replace(/(?![\u200C\u200D])[\p{C}\u034F\u180B-\u180F]/gu, "")
+    .replace(/(\p{M}{4})\p{M}+/gu, "$1")
+    .replace(/ +/g, " ")
+    .trim();
+  if (!/[\p{L}\p{N}\p{P}\p{S}]/u.test(name)) return otherwise;
+  const letters = [...name];
+  return letters.length <= length ? name : `${letters.slice(0, length - 1).join("")}…`;
+}
+
 /** What a guest typed as their name, or `null` if that can't be one. The bridge looks closer. */
 export function cleanName(typed: string): string | null {
-  const name = typed.trim().replace(/\s+/g, " ");
+  const name = typed.replace(/\p{Cs}/gu, "").trim().replace(/\s+/g, " ");
   return name !== "" && lengthOf(name) <= NAME_LENGTH ? name : null;
 }

@@ -11,7 +11,7 @@ const INDENT = "    ";
 /** All that ends a line somewhere. */
 const LINE_ENDS = /\r\n?|[\n\v\f\u0085\u2028\u2029]/;
 /** Controls, and what turns the direction of text or hides it. Not the joiners and marks that scripts and emoji need. */
-const CONTROLS = /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u2028-\u202E\u2060-\u206F\uFEFF\uFFF9-\uFFFB]|\p{Cs}/gu;
+const CONTROLS = /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u200B\u2028-\u202E\u2060-\u206F\uFEFF\uFFF9-\uFFFB]|\p{Cs}/gu;
 
 /** `now` in milliseconds since the epoch. */
 export function transcript(context: Pick<Context, "words" | "dates" | "numbers">, chat: JoinedChat, entries: readonly Entry[], now: number): string {

@@ -101,6 +101,12 @@ export const SCENES = {
     await chatting(scene);
     await confirmEnd(scene.tab);
   }),
+  "not-erased": screen("not-erased", async (scene) => {
+    // A browser that doesn't let go of a row.
+    await scene.tab.early(`const letGo = IDBObjectStore.prototype.delete; IDBObjectStore.prototype.delete = function (key) { return this.name === "chats" ? this.get(key) : letGo.call(this, key); };`);
+    await chatting(scene);
+    await confirmEnd(scene.tab);
+  }),
 
   "not-erased": screen("not-erased", async (scene) => {
     await chatting(scene);
@@ -153,6 +159,24 @@ export const SCENES = {
     portal.of("read", { event_id: "$guest3" });
     portal.of("typing", { typing: true });
     await scene.tab.until(`document.querySelector("[data-state=read]") && document.querySelector(".typing:not([hidden])")`);
+  }),
+  links: screen("chat", async (scene) => {
+    const portal = await talk(scene);
+    for (const text of ["The form is at https://example.org/forms/2026 (page 2).", "👍", "Not the one at https://\u0430pple.com/login!", "\u0645\u0631\u062d\u0628\u0627 https://example.org/\u0645 \u0623\u0647\u0644\u0627", "Z\u0351\u036b\u0343\u036a\u0302\u036b".repeat(8)]) portal.say(text);
+    await scene.tab.until(`document.querySelectorAll(".body a").length >= 3`);
+  }),
+  unread: screen("chat", async (scene) => {
+    const portal = await talk(scene);
+    await scene.tab.until(`[...document.querySelectorAll("[data-from=host]")].length > 1`);
+    await scene.tab.evaluate(`document.hasFocus = () => false; dispatchEvent(new Event("blur"))`);
+    for (let i = 1; i <= 14; i += 1) portal.say(`While you were away, number ${i}`);
+    await scene.tab.until(`document.querySelector(".unread") && !document.querySelector(".count").hidden`);
+  }),
+  "near-limit": screen("chat", async (scene) => {
+    await talk(scene);
+    await scene.tab.focus("#message");
+    await scene.tab.type("word ".repeat(790));
+    await scene.tab.until(`document.querySelector("#message-help").textContent !== ""`);
   }),
   unsigned: screen("chat", async (scene) => {
     await chatting(scene, (portal) => portal.unsigned());

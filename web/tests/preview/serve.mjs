@@ -69,6 +69,8 @@ class Portal {
     this.passcode = null;
     this.tries = 5;
     this.deadline = Date.now() + IDLE;
+    /** Of both sides, instead of what they are called otherwise. */
+    this.names = { host: null, guest: null };
     /** The room is still being made. */
     this.isOpening = false;
     /** The error of the next numbered frame. */
@@ -115,6 +117,19 @@ class Portal {
   speaks(protocol) {
     this.state.protocol = protocol;
     this.line?.close();
+  }
+
+  /** As both sides are called from now on. */
+  hostView() {
+    return { ...HOST, ...(this.names.host === null ? {} : { display_name: this.names.host }) };
+  }
+
+  welcome() {
+    this.of("welcome", {
+      room_id: ROOM, ghost: this.ghost, name: this.names.guest ?? this.joined.name, host: this.hostView(), host_joined: this.hostJoined,
+      last_n: this.lastN, acked_seq: this.acked, last_seq: this.seq, deadline: this.deadline, idle_limit_ms: IDLE, keys: this.host.query(), one_time_keys: 49, fallback_unused: true,
+      host_read: null, typing: true, receipts: true,
+    });
   }
 
   /** The host sets up their account anew. */
@@ -223,7 +238,7 @@ function answer(response, name, body, portalOf) {
   const portal = portalOf(body.token);
   if (name === "api/v1/link") {
     if (portal.joined !== null) return json(409, { error: { code: "link_used", message: "" } });
-    return json(200, { host: HOST, ghost: portal.ghost, expires_at: Date.now() + 6.5 * 86_400_000, idle_limit_ms: IDLE, passcode: portal.passcode !== null });
+    return json(200, { host: portal.hostView(), ghost: portal.ghost, expires_at: Date.now() + 6.5 * 86_400_000, idle_limit_ms: IDLE, passcode: portal.passcode !== null });
   }
   if (body.token.at(-1) === REFUSED) return json(400, { error: { code: "bad_keys", message: "" } });
   if (portal.passcode !== null && body.passcode !== portal.passcode) {
@@ -233,7 +248,7 @@ function answer(response, name, body, portalOf) {
   }
   portal.joined ??= { device: body.device_id, name: `${body.name} (Guest)` };
   portal.host.meets(body.device_id, body.keys);
-  return json(200, { portal: portal.id, name: portal.joined.name, host: HOST });
+  return json(200, { portal: portal.id, name: portal.joined.name, host: portal.hostView() });
 }
 
 function converse(request, socket, portals, state) {
@@ -253,11 +268,7 @@ function converse(request, socket, portals, state) {
         if (portal === null) return say({ type: "error", code: "unknown_chat", message: "" });
         portal.line = line;
         if (portal.isOpening) return say({ type: "opening" });
-        say({
-          type: "welcome", room_id: ROOM, ghost: portal.ghost, name: portal.joined.name, host: HOST, host_joined: portal.hostJoined,
-          last_n: portal.lastN, acked_seq: portal.acked, last_seq: portal.seq, deadline: portal.deadline, idle_limit_ms: IDLE, keys: portal.host.query(), one_time_keys: 49, fallback_unused: true,
-          host_read: null, typing: true, receipts: true,
-        });
+        portal.welcome();
         for (const missed of portal.inbox) if (missed.seq > frame.last_seq) say(missed);
         return;
       case "ack":
