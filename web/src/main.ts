@@ -58,8 +58,9 @@ async function show(): Promise<void> {
   document.title = words.title;
   const dates = datesFor(words, locale);
   const numbers = numbersFor(locale);
+  const attention = browserAttention(words.title, words.chat.notification);
   const memory = memoryOf(navigator, isInstalled());
-  mount(root, { words, dates, numbers, clock: systemClock, attention: browserAttention(words.title, words.chat.notification), organisation, address: pageBase().href, memory }, app);
+  mount(root, { words, dates, numbers, clock: systemClock, attention, organisation, address: pageBase().href, memory }, app);
 }
 
 function begin(): App {

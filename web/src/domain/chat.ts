@@ -59,7 +59,6 @@ export class Chat implements ChatModel {
   private readonly memo: Memo;
   private status: Status = "connecting";
   private quiet: Cancel | null = null;
-  private unsubscribe: Cancel = () => undefined;
   private halt: Halt | null = null;
   /** The hello of this connection asked for everything that the bridge has. */
   private askedAnew = false;
@@ -146,9 +145,7 @@ export class Chat implements ChatModel {
   }
 
   start(): void {
-    if (this.journal.chat.ending?.kind === "ended") return;
-    this.unsubscribe = this.world.network.subscribe((event) => this.onNetwork(event));
-    this.connection.start();
+    if (this.journal.chat.ending?.kind !== "ended") this.connection.start();
   }
 
   /** Nothing is sent or written after this. */

@@ -27,7 +27,7 @@ const problems: Record<Problem, Words> = {
   "link-revoked": { title: "This link was withdrawn", text: "The person who sent it took it back. You can ask them for a new one." },
   "link-damaged": { title: "This link can't be used any more", text: "The chat service lost part of it. Please ask the person who sent it for a new one." },
   paused: { title: "No new chats at the moment", text: "Your link stays good. Please try again a little later." },
-  "host-busy": { title: "No new chat at the moment", text: "The person who invites you has as many chats as they can have at once. Your link stays good. Please try again later, or tell them." },
+  "host-busy": { title: "No new chat at the moment", text: "There are as many chats as there can be at once. Your link stays good. Please try again later, or tell the person who sent it." },
   "too-many-tries": { title: "Too many tries", text: "Please wait a few minutes, then try again. Your link stays good." },
   "passcode-spent": { title: "Too many tries", text: "The passcode was wrong too often, so this link was withdrawn. Please ask the person who sent it for a new one." },
   offline: { title: "You are offline", text: "This device has no connection to the internet. The page goes on by itself as soon as there is one." },
@@ -229,7 +229,7 @@ export const catalogue = {
     endsSoon: (date: string) => `This chat ends on ${date} unless somebody writes.`,
     noDevices: (host: string) => `${host} has no device that can read this chat yet. Your messages wait here.`,
     identity: {
-      text: (host: string) => `${host}'s security identity has changed. That happens when an account is set up anew, or when somebody pretends to be ${host}. Until you go on, nothing is sent, and messages under the new identity are held back.`,
+      text: (host: string) => `${host}'s security identity has changed: the account was set up anew, or somebody pretends to be ${host}. Until you go on, nothing is sent, and new messages are held back.`,
       code: (host: string) => `If in doubt, ask ${host} in another way first. The new safety code:`,
       noCode: (host: string) => `If in doubt, ask ${host} in another way first. There is no safety code any more.`,
       accept: "Go on",

@@ -4,10 +4,10 @@ export type { Catalogue } from "./en.ts";
 export { datesFor } from "./dates.ts";
 export type { Dates } from "./dates.ts";
 export { numbersFor } from "./numbers.ts";
-export type { Numbers } from "./numbers.ts";
+export type { Counted, Numbers } from "./numbers.ts";
 
 /** Each has a file of its name here. */
-export const LANGUAGES = ["en"] as const;
+export const LANGUAGES = ["en", "de", "fr", "es", "pt", "ar"] as const;
 export type Language = (typeof LANGUAGES)[number];
 
 export interface Choice {

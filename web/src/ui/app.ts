@@ -30,7 +30,10 @@ export function mount(root: HTMLElement, context: Context, app: Pick<App, "scree
 function attend(element: HTMLElement): void {
   const heading = element.querySelector<HTMLElement>("h1, h2");
   heading?.setAttribute("tabindex", "-1");
-  (element.querySelector<HTMLElement>("[data-focus]") ?? heading)?.focus({ preventScroll: true });
+  const wanted = element.querySelector<HTMLElement>("[data-focus]");
+  wanted?.focus({ preventScroll: true });
+  // What is not shown, as the field of a chat that is over, doesn't take it.
+  if (wanted === null || document.activeElement !== wanted) heading?.focus({ preventScroll: true });
 }
 
 /** A screen that has several faces names them itself through `named`. */

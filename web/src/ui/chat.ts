@@ -43,6 +43,7 @@ export function chatScreen(context: Context, chat: ChatModel, erase: () => void,
     element.classList.toggle("over", over !== null);
     element.classList.toggle("empty", over !== null && chat.history().length === 0);
     head.show(view);
+    const isWriting = field.element.contains(document.activeElement);
     field.element.hidden = over !== null;
     caption.hidden = over !== null;
     caption.replaceChildren(...guest(context, view));
@@ -54,6 +55,10 @@ export function chatScreen(context: Context, chat: ChatModel, erase: () => void,
     if (over === shown) return;
     shown = over;
     ending.replaceChildren(...endingWords(context, chat, over, erase));
+    // The field is gone; who was in it goes on at the words of the ending.
+    const heading = ending.querySelector<HTMLElement>("h1, h2");
+    heading?.setAttribute("tabindex", "-1");
+    if (isWriting) heading?.focus({ preventScroll: true });
   };
   const cancels: Cancel[] = [chat.view.bind(show), log.close, field.close, banner.close, head.close, choices.close];
   return { element, close: () => cancels.forEach((cancel) => cancel()) };

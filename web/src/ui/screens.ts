@@ -47,9 +47,9 @@ const MARKS: Partial<Record<Problem, IconName>> = {
 
 export function problemScreen({ words }: Context, problem: Problem, remedy: Remedy | null, remnants: readonly Remnant[] = []): View {
   const { title, text } = words.problems[problem];
+  const left = remnants.length === 0 ? null : h("ul", { class: "remnants" }, ...remnants.map((remnant) => h("li", {}, words.remnants[remnant])));
   const action = remedy === null ? null : remedyButton(words.remedies[remedy.kind], remedy);
-  const list = remnants.length === 0 ? null : h("ul", { class: "facts" }, ...remnants.map((remnant) => h("li", {}, words.remnants[remnant])));
-  return { element: card(MARKS[problem] ?? "ended", title, h("p", {}, text), list, action), close: nothing };
+  return { element: card(MARKS[problem] ?? "ended", title, h("p", {}, text), left, action), close: nothing };
 }
 
 function remedyButton(label: string, remedy: Remedy): HTMLElement {

@@ -185,8 +185,8 @@ export async function serve(port = 0) {
     silent: false,
     /** The version of the protocol that the next challenge names. */
     protocol: PROTOCOL,
-    /** Who runs it, if that is told: the body of `organisation.json`. */
-    organisation: null,
+    /** Who runs it: the body of `organisation.json`; `null`: none. */
+    organisation: { name: null, terms_url: null, texts: {} },
     /** What answers to links and joins wait for. */
     late: Promise.resolve(),
     /** What a request for "hold" waits for, and what is told that one came. */
