@@ -108,13 +108,6 @@ export const SCENES = {
     await confirmEnd(scene.tab);
   }),
 
-  "not-erased": screen("not-erased", async (scene) => {
-    await chatting(scene);
-    // A browser that keeps what it was told to delete.
-    await scene.tab.evaluate(`IDBObjectStore.prototype.delete = function () { return this.count(); };`);
-    await confirmEnd(scene.tab);
-  }),
-
   // In the chat
   connecting: banner("connecting", async (scene) => {
     await chatting(scene);
