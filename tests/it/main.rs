@@ -18,6 +18,7 @@ mod world;
 
 mod admin;
 mod bot;
+mod bot_calls;
 mod bot_device;
 mod canary;
 mod chat;
