@@ -115,6 +115,13 @@ pub struct Wakeup {
 
 impl Wake for Wakeup {
     fn committed(&self, news: News) {
+        // Whoever is woken finds the rest done.
+        news.audit.iter().for_each(telemetry::log_audit);
+        self.metrics.messages("host", news.from_hosts);
+        self.metrics.messages("guest", news.from_guests);
+        if !news.effects.is_empty() {
+            self.outbox.push(news.effects, news.unstored);
+        }
         if news.healed {
             self.hub.wake_all();
         }
@@ -124,11 +131,5 @@ impl Wake for Wakeup {
         for portal in &news.ended {
             self.hub.end(*portal);
         }
-        if !news.effects.is_empty() {
-            self.outbox.push(news.effects, news.unstored);
-        }
-        news.audit.iter().for_each(telemetry::log_audit);
-        self.metrics.messages("host", news.from_hosts);
-        self.metrics.messages("guest", news.from_guests);
     }
 }

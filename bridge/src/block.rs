@@ -12,6 +12,7 @@ use crate::bridge::Undecided;
 use crate::draft::{Draft, readable};
 use crate::end;
 use crate::id::UserId;
+use crate::input::Membership;
 use crate::notice;
 use crate::portal::{EndReason, Portal};
 use crate::store::{Change, Read};
@@ -69,10 +70,14 @@ pub(crate) fn unblock(block: &Block, draft: &mut Draft<'_>) -> Read<()> {
     Ok(())
 }
 
-/// The host banned the ghost in their own client.
-pub(crate) fn by_ban(portal: Portal, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+/// The host banned or removed the ghost in their own client.
+pub(crate) fn put_out(
+    portal: Portal,
+    how: Membership,
+    draft: &mut Draft<'_>,
+) -> Result<(), Undecided> {
     block(&portal, draft)?;
-    notice::blocked(&portal, draft)
+    notice::blocked(&portal, how, draft)
 }
 
 /// The entry that stands for this label, if there is one.

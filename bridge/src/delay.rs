@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::bridge::{Answer, Decision, Undecided};
 use crate::draft::Draft;
-use crate::effect::{Effect, Lane, Words};
+use crate::effect::{Effect, Lane};
 use crate::id::EffectId;
-use crate::notice::whom;
+use crate::notice::{self, whom};
 use crate::portal::PortalState;
 use crate::store::Change;
 use crate::words::about;
@@ -40,7 +40,7 @@ fn tell(effect: &Effect, retry_after: Duration, draft: &mut Draft<'_>) -> Result
         return Ok(());
     };
     let told = format!("delayed:{}", portal.id);
-    if draft.facts.transaction_seen(&told)? || draft.facts.management_room(&link.room)?.is_none() {
+    if draft.facts.transaction_seen(&told)? {
         return Ok(());
     }
     draft.put(Change::RememberTransaction(told));
@@ -56,6 +56,5 @@ fn tell(effect: &Effect, retry_after: Duration, draft: &mut Draft<'_>) -> Result
              It goes on by itself."
         ),
     };
-    draft.say(&link.room, Words::new(words));
-    Ok(())
+    notice::tell(&link, |_| words, draft)
 }

@@ -109,7 +109,9 @@ fn member(
         }
         Join if is_host => host_joined(portal, draft),
         // Nobody but the host has the power to put the ghost out.
-        Ban if is_ghost && *sender == portal.host => block::by_ban(portal, draft)?,
+        Leave | Ban if is_ghost && *sender == portal.host => {
+            block::put_out(portal, membership, draft)?;
+        }
         Leave | Ban if is_host || is_ghost => end::close(portal, EndReason::Host, draft)?,
         Invite | Join | Knock if !is_host && !is_ghost => {
             end::close(portal, EndReason::ThirdParty, draft)?;

@@ -5,6 +5,7 @@ use crate::bridge::Undecided;
 use crate::command::shown;
 use crate::draft::{Draft, readable};
 use crate::effect::Words;
+use crate::input::Membership;
 use crate::link::Link;
 use crate::passcode::PASSCODE_TRIES;
 use crate::portal::{EndReason, Portal};
@@ -27,16 +28,15 @@ fn called(link: &Link) -> String {
     whom_by_number(link.label.as_deref(), link.number)
 }
 
-/// Says something where the link was asked for. Not when the bot is no more there; not in a room
-/// that became encrypted, where labels and names would stand among encrypted messages; and not in
-/// one that became an admin room, where labels are nobody's business.
-fn tell(
+/// Says something where the link was asked for, as encrypted as the room is. Not when the bot is no
+/// more there, and not in a room that became an admin room, where labels are nobody's business.
+pub(crate) fn tell(
     link: &Link,
     words: impl FnOnce(&dyn Fn(&str) -> String) -> String,
     draft: &mut Draft<'_>,
 ) -> Result<(), Undecided> {
     let room = readable(draft.facts.management_room(&link.room))?;
-    if let Some(room) = room.filter(|room| !room.encrypted && !room.admin) {
+    if let Some(room) = room.filter(|room| !room.admin) {
         let command = |command: &str| {
             let arguments = format!("{command} {}", link.number);
             format!("`{}`", shown(arguments.trim_end_matches(" 0"), room.direct))
@@ -133,10 +133,18 @@ pub(crate) fn not_encrypted(portal: &Portal, draft: &mut Draft<'_>) -> Result<()
 }
 
 /// The guest was blocked by the host's own client.
-pub(crate) fn blocked(portal: &Portal, draft: &mut Draft<'_>) -> Result<(), Undecided> {
+pub(crate) fn blocked(
+    portal: &Portal,
+    how: Membership,
+    draft: &mut Draft<'_>,
+) -> Result<(), Undecided> {
+    let did = match how {
+        Membership::Ban => "banned",
+        _ => "removed",
+    };
     let words = |link: &Link, command: &dyn Fn(&str) -> String| {
         format!(
-            "You banned {}, so I blocked them. Write {} if you want to invite them again one day.",
+            "You {did} {}, so I blocked them. Write {} if you want to invite them again one day.",
             called(link),
             command("unblock")
         )

@@ -9,7 +9,7 @@ use vestibule_appservice::intent::{Homeserver, Site};
 use vestibule_bridge::ghost::LOCALPART_PREFIX;
 use vestibule_bridge::id::UserId;
 
-use super::probe::{EVENT, Probe};
+use super::probe::{EVENT, Probe, Pushed};
 use super::{Finding, Grade, TIMEOUT};
 use crate::clock::Clock;
 
@@ -20,8 +20,10 @@ const FLOOR: (u32, u32) = (1, 141);
 const BROKEN: &str = "1.156.0";
 /// How far the clocks of homeserver and bridge may be apart.
 const SKEW: Duration = Duration::from_secs(30);
-/// How long the homeserver has to push what was sent a moment ago.
-const PUSH: Duration = Duration::from_secs(8);
+/// How long the homeserver has to push what was sent a moment ago, before it is sent once more.
+const PUSH: Duration = Duration::from_secs(2);
+/// How often it is sent. While Synapse recovers from a push that failed it forgets what is for devices.
+const TRIES: u32 = 4;
 /// The name of a ghost of the doctor's own, which no guest ever is, and of its device.
 const GHOST: &str = "doctor";
 const DEVICE: &str = "DOCTOR";
@@ -188,13 +190,15 @@ impl Patient<'_> {
     async fn pushes(&self, probe: &Probe) -> Vec<Finding> {
         let ghost = self.ghost();
         let before = probe.pushed().transactions;
-        if let Err(error) = self.send(&ghost).await {
-            return vec![wrong(format!(
-                "A device for a guest can't be made or written to: {error}. Is Synapse older than {}.{}?",
-                FLOOR.0, FLOOR.1
-            ))];
-        }
-        let pushed = probe.wait(self.marker, PUSH).await;
+        let pushed = match self.sent_and_seen(&ghost, probe).await {
+            Ok(pushed) => pushed,
+            Err(error) => {
+                return vec![wrong(format!(
+                    "A device for a guest can't be made or written to: {error}. Is Synapse older than {}.{}?",
+                    FLOOR.0, FLOOR.1
+                ))];
+            }
+        };
         let device = self.client.as_user(ghost.as_str());
         // What is left of it harms nobody.
         let _left = device.delete_device(DEVICE).await;
@@ -226,13 +230,23 @@ impl Patient<'_> {
         vec![well("Room keys are pushed."), counts]
     }
 
-    async fn send(&self, ghost: &UserId) -> Result<(), CallError> {
+    /// Sends the event until it is seen, or often enough; gives what was pushed by then.
+    async fn sent_and_seen(&self, ghost: &UserId, probe: &Probe) -> Result<Pushed, CallError> {
         let user = self.client.as_user(ghost.as_str());
         user.put_device(DEVICE, "Vestibule doctor").await?;
+        let device = self.client.as_user(ghost.as_str()).with_device(DEVICE);
         let messages = json!({ ghost.as_str(): { DEVICE: { "marker": self.marker } } });
-        user.with_device(DEVICE)
-            .send_to_device(EVENT, self.marker, &messages)
-            .await
+        for number in 0..TRIES {
+            let transaction = format!("{}-{number}", self.marker);
+            device
+                .send_to_device(EVENT, &transaction, &messages)
+                .await?;
+            let pushed = probe.wait(self.marker, PUSH).await;
+            if pushed.marker.as_deref() == Some(self.marker) {
+                return Ok(pushed);
+            }
+        }
+        Ok(probe.pushed())
     }
 
     async fn page(&self) -> Finding {

@@ -247,3 +247,29 @@ async fn the_doctor_says_what_is_wrong() {
     assert!(words.contains("ok: Guests can be registered."), "{words}");
     assert!(words.contains("Synapse is 1.163.2."), "{words}");
 }
+
+/// While Synapse recovers from a push that failed it forgets what is for devices.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_sends_again_what_was_not_pushed() {
+    let world = World::start().await;
+    let mut root = admin(&world).await;
+    world.until_idle().await;
+    let before = world.homeserver.with(|state| root.notices(state).len());
+    root.command(&world.homeserver, "doctor");
+    let (mut words, mut lost) = (String::new(), false);
+    until_seen("the doctor speaks", async || {
+        world.homeserver.with(|state| {
+            if !lost && !state.to_device.is_empty() {
+                state.to_device.clear();
+                lost = true;
+            }
+        });
+        world.deliver().await;
+        let said = world.homeserver.with(|state| root.notices(state));
+        words = said.get(before).cloned().unwrap_or_default();
+        !words.is_empty()
+    })
+    .await;
+    assert!(lost);
+    assert!(words.contains("ok: Room keys are pushed."), "{words}");
+}

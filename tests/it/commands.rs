@@ -16,6 +16,7 @@ use vestibule_bridge::store::{Change, Changes, Facts as _, Store as _, StoreTran
 use crate::bridge::BEGINNING;
 use crate::guest::Guest;
 use crate::homeserver::state::State;
+use crate::homeserver::until_seen;
 use crate::host::Host;
 use crate::web::Answer;
 use crate::world::{Chat, World};
@@ -195,9 +196,9 @@ async fn a_browser_on_the_block_list_finds_no_link_of_this_host() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_the_hosts_own_client_a_ban_blocks_and_a_kick_ends() {
+async fn who_is_put_out_in_the_hosts_own_client_is_blocked() {
     let world = World::start().await;
-    for (name, membership, blocked) in [("Alice", "ban", true), ("Bob", "leave", false)] {
+    for (name, membership, did) in [("Alice", "ban", "banned"), ("Bob", "leave", "removed")] {
         let mut chat = world.open_chat(name).await;
         let since = notices(&world, &chat.host);
         let ghost = chat.guest.ghost.clone();
@@ -205,17 +206,10 @@ async fn in_the_hosts_own_client_a_ban_blocks_and_a_kick_ends() {
             .set_member(&world.homeserver, &chat.room, &ghost, membership);
         world.deliver().await;
         assert_eq!(chat.guest.until_ended().await, "host");
+        let told = format!("You {did} Maya (number 1), so I blocked them");
+        until_told(&world, &chat.host, since, &told).await;
         let words = world.command(&mut chat.host, "invite Maya").await;
-        assert_eq!(words.contains("/#"), !blocked, "{name}: {words}");
-        if blocked {
-            until_told(
-                &world,
-                &chat.host,
-                since,
-                "You banned Maya (number 1), so I blocked them",
-            )
-            .await;
-        }
+        assert!(words.contains("You blocked Maya"), "{name}: {words}");
     }
 }
 
@@ -261,6 +255,39 @@ async fn both_are_warned_once_before_a_chat_ends() {
         .iter()
         .filter(|frame| frame["type"] == "deadline");
     assert_eq!(frames.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_who_stays_away_is_told_of_once() {
+    let world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    chat.guest.disconnect();
+    // That they were there until now is noted when the connection is gone.
+    until_seen("nobody is connected", async || {
+        world.bridge.app().metrics.sockets.get() == 0
+    })
+    .await;
+    world.host_says(&mut chat, "are you there?").await;
+    let since = notices(&world, &chat.host);
+    world.bridge.clock.advance(DAY * 3 + HOUR);
+    world.bridge.tick().await;
+    until_told(
+        &world,
+        &chat.host,
+        since,
+        "hasn't opened the chat for 3 days",
+    )
+    .await;
+    world.bridge.clock.advance(DAY);
+    world.bridge.tick().await;
+    world.until_idle().await;
+    let told = world
+        .homeserver
+        .with(|state| chat.host.notices(state).split_off(since));
+    assert_eq!(told.len(), 1, "{told:?}");
+    // They come back, and read it.
+    chat.guest.open(&world.bridge).await;
+    assert_eq!(chat.guest.until_texts(1).await, ["are you there?"]);
 }
 
 /// Rows of all families in which there are rows about this chat.

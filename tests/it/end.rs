@@ -8,6 +8,7 @@ use vestibule::clock::monotonic;
 use crate::guest::socket::Socket;
 use crate::homeserver::fault::Fault;
 use crate::homeserver::state::User;
+use crate::homeserver::until_seen;
 use crate::world::{Chat, World};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -213,7 +214,10 @@ async fn many_ends_are_counted_and_outlive_a_restart() {
         chat.guest.socket().send(&json!({ "type": "leave" })).await;
         assert_eq!(chat.guest.until_ended().await, "guest");
     }
-    assert_eq!(world.bridge.metric("chats_being_ended").await, 5);
+    until_seen("all are counted", async || {
+        world.bridge.metric("chats_being_ended").await == 5
+    })
+    .await;
     let words = world.bridge.ready().await.json()["ending"].clone();
     let words = words.as_str().unwrap().to_owned();
     assert!(words.starts_with("5 chats are being ended; "), "{words}");

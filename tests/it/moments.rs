@@ -267,6 +267,7 @@ async fn a_guest_whose_page_is_open_is_online() {
     let chat = world.open_chat("Alice").await;
     let online = |state: &mut State| state.users[&chat.guest.ghost].online.then_some(());
     world.homeserver.until("the guest is online", online).await;
+    until_looked(&world, 1).await;
     // The homeserver lets it lapse by itself.
     let calls = world.homeserver.calls();
     let said: Vec<_> = calls

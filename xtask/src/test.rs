@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use vestibule_lab::{Venv, geckodriver};
 
 use crate::page;
+use crate::reproduce;
 use crate::run::{EVERYTHING, Progress, Workspace, finish, finish_seen, has};
 use crate::setup::{self, Need};
 use crate::weigh;
@@ -62,7 +63,7 @@ fn number_before(line: &str, word: &str) -> u64 {
 
 /// Runs the checks and tests; with `fast` those that need neither a homeserver nor a browser.
 pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
-    let mut progress = Progress::of(if fast { 10 } else { 15 });
+    let mut progress = Progress::of(if fast { 11 } else { 16 });
     let mut tally = Tally::default();
     let cargo = |arguments: &[&str]| {
         let mut command = workspace.cargo(arguments);
@@ -121,6 +122,9 @@ pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
     page::install_packages(workspace)?;
     tally.note(finish(&mut workspace.npm(&["run", "--silent", "check"])));
     tally.test(&mut workspace.npm(&["test", "--silent"]));
+
+    progress.next("Building the page a second time, in another place");
+    tally.note(reproduce::bundle(workspace));
 
     progress.next("Weighing the page");
     tally.note(weigh::run(workspace));

@@ -14,7 +14,7 @@ pub(super) const COMMAND: Command = Command {
     summary: "end a chat and let the guest in no more",
     details: "N is a number from the list, or the label. The guest reads that the chat has ended, and not that you \
               blocked them. Their browser can't use another link of yours, as far as it can be recognised, and I \
-              make no new link with the same label. You can as well ban the guest in the chat's room.",
+              make no new link with the same label. You can as well ban or remove the guest in the chat's room.",
     role: Role::Host,
     place: Place::Hosts,
     reads: Reads::Which(carry_out),

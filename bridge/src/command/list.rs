@@ -41,7 +41,7 @@ pub(super) fn answer(scene: Scene<'_>, draft: &mut Draft<'_>) -> Result<Said, St
     let blocked = book.blocks.iter().map(|block| Line {
         number: block.number,
         label: whom(block.label.as_deref()).to_owned(),
-        rest: format!("since {} ago", roughly(draft.now.since(block.at))),
+        rest: format!("blocked {} ago", roughly(draft.now.since(block.at))),
     });
     let parts = [
         ("Your chats:", chats.collect::<Vec<_>>()),

@@ -18,7 +18,8 @@ pub(super) fn nearest(typed: &str, reader: Reader) -> Option<&'static str> {
     begun.or_else(near).map(|command| command.name)
 }
 
-/// Levenshtein's distance: how many letters have to be put in, taken out or changed.
+/// How many letters have to be put in, taken out or changed, or exchanged with their neighbour
+/// (Damerau and Levenshtein's distance, no part changed twice).
 fn mistakes(from: &str, to: &str) -> usize {
     // No name is that long, and the work grows with the length.
     const LONGEST: usize = 30;
@@ -26,19 +27,28 @@ fn mistakes(from: &str, to: &str) -> usize {
         return usize::MAX;
     }
     let to: Vec<char> = to.chars().collect();
+    let mut above: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, letter) in from.chars().enumerate() {
-        let mut diagonal = above;
-        let mut left = above + 1;
-        let mut next = vec![left];
-        for (other, up) in to.iter().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(letter != *other))
-                .min(up + 1)
-                .min(left + 1);
-            diagonal = *up;
-            next.push(left);
+    let mut before = None;
+    for (number, letter) in from.chars().enumerate() {
+        let mut next = vec![number + 1];
+        let mut left_other = None;
+        for (place, other) in to.iter().enumerate() {
+            let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX);
+            let least = at(&row, place)
+                .saturating_add(usize::from(letter != *other))
+                .min(at(&row, place + 1).saturating_add(1))
+                .min(at(&next, place).saturating_add(1));
+            let exchanged = before == Some(*other) && left_other == Some(letter);
+            let least = match place.checked_sub(1) {
+                Some(place) if exchanged => least.min(at(&above, place).saturating_add(1)),
+                _ => least,
+            };
+            left_other = Some(*other);
+            next.push(least);
         }
-        row = next;
+        before = Some(letter);
+        above = std::mem::replace(&mut row, next);
     }
     row.last().copied().unwrap_or(usize::MAX)
 }
@@ -56,13 +66,18 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_those_of_levenshtein() {
+    fn distances_are_those_of_damerau_and_levenshtein() {
         let table = [
             ("", "abc", 3),
             ("abc", "abc", 0),
             ("abd", "abc", 1),
             ("kitten", "sitting", 3),
             ("abc", "", 3),
+            ("ab", "ba", 1),
+            ("lsit", "list", 1),
+            ("abcd", "badc", 2),
+            // No part is changed twice.
+            ("ca", "abc", 3),
         ];
         for (from, to, distance) in table {
             assert_eq!(mistakes(from, to), distance, "{from} {to}");
@@ -85,7 +100,10 @@ mod tests {
             ("unblok", Some("unblock")),
             ("renw", Some("renew")),
             ("hlp", Some("help")),
-            ("hepl", None),
+            ("hepl", Some("help")),
+            ("lsit", Some("list")),
+            ("edn", Some("end")),
+            ("rneew", Some("renew")),
             ("hello", None),
             ("hi", None),
             ("yes", None),

@@ -35,7 +35,7 @@ fn carry_out(
         }
         Found::Several(blocks) => Err(which.several(COMMAND.name, &blocks, scene)),
         Found::None if book.blocks.is_empty() => {
-            Err(Stop::Because("You blocked nobody.".to_owned()))
+            Err(Stop::Because("You have not blocked anybody.".to_owned()))
         }
         Found::None => Err(which.unknown(COMMAND.name, book.blocks.iter(), scene)),
     }

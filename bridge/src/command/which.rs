@@ -98,7 +98,7 @@ impl Which {
         let numbers: Vec<String> = fitting.iter().map(|one| one.number().to_string()).collect();
         let first = numbers.first().map_or("", String::as_str);
         Stop::Because(format!(
-            "“{}” fits {}. Please write the number, for example {}.",
+            "Several are called “{}”: {}. Please write the number, for example {}.",
             shorten(&self.0),
             listed(&numbers),
             scene.command(command, first)
@@ -118,7 +118,7 @@ impl Which {
             .collect();
         Stop::Because(if names.is_empty() {
             format!(
-                "I find no “{typed}”, and nothing else to {command} either. Write {} to see what there is.",
+                "I find no “{typed}”, and there is nothing to {command} at the moment. Write {} to see what there is.",
                 scene.command("list", "")
             )
         } else {

@@ -17,9 +17,9 @@ pub(super) fn words(desk: Desk<'_>) -> Read<Words> {
         for host in &hosts {
             let mut said = Vec::new();
             if let Some(block) = &host.blocked {
-                let since = roughly(desk.now.since(block.at));
+                let ago = roughly(desk.now.since(block.at));
                 said.push(format!(
-                    "{} is blocked for {since}, by {}.",
+                    "{} is blocked: {} did that {ago} ago.",
                     host.user, block.by
                 ));
             }

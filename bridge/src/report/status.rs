@@ -44,7 +44,7 @@ pub(super) fn words(desk: Desk<'_>) -> Read<Words> {
     lines.extend(outside.ending.clone());
     if let Some(paused) = &steering.paused {
         lines.push(format!(
-            "PAUSED since {} ago by {}: no new links, nobody gets in.",
+            "PAUSED {} ago by {}: no new links, nobody gets in.",
             roughly(desk.now.since(paused.at)),
             paused.by
         ));

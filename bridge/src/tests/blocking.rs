@@ -97,7 +97,10 @@ fn no_new_link_has_the_label_until_it_is_unblocked() {
     );
     let token = token_in(&world.write("renew 1")[0].plain);
     assert!(world.join(&token).is_ok());
-    assert_eq!(block(&mut world, "unblock 1"), "You blocked nobody.");
+    assert_eq!(
+        block(&mut world, "unblock 1"),
+        "You have not blocked anybody."
+    );
 }
 
 #[test]
@@ -160,40 +163,39 @@ fn two_chats_with_one_browser_end_together() {
 }
 
 #[test]
-fn a_ban_blocks_and_a_kick_ends() {
-    let table = [(Membership::Ban, true), (Membership::Leave, false)];
-    for (membership, blocks) in table {
+fn whoever_is_put_out_in_the_hosts_client_is_blocked() {
+    for (membership, did) in [(Membership::Ban, "banned"), (Membership::Leave, "removed")] {
         let mut world = World::new();
         let portal = world.open(1);
         let ghost = world.portal(portal).ghost;
         world.member(&sealed(1), &alice(), &ghost, membership);
         let reason = EndReason::Host;
         assert_eq!(world.frames(portal), [InboxFrame::Ended { reason }]);
-        assert_eq!(
-            world.store.blocks_of_host(&alice()).unwrap().len(),
-            usize::from(blocks)
-        );
+        assert_eq!(world.store.blocks_of_host(&alice()).unwrap().len(), 1);
         let said: Vec<_> = world.said().into_iter().map(|words| words.plain).collect();
-        let expected: &[&str] = if blocks {
-            &[
-                "You banned Bob (number 1), so I blocked them. Write `unblock 1` if you want to invite them again one day.",
-            ]
-        } else {
-            &[]
-        };
-        assert_eq!(said, expected);
+        assert_eq!(
+            said,
+            [format!(
+                "You {did} Bob (number 1), so I blocked them. Write `unblock 1` if you want to invite them again one day."
+            )]
+        );
         // Taking the ban back in the room changes nothing: the chat is over.
         let later = world.member(&sealed(1), &alice(), &ghost, Membership::Leave);
         assert!(later.changes.is_empty());
+        assert!(block(&mut world, "invite bob").starts_with("You blocked Bob (number 1)."));
     }
-    // The host banned by somebody else, or the ghost by an administrator: only the end.
-    for sender in ["root", "alice"] {
+    // The host banned by somebody else, the ghost by an administrator, or the host left: only the end.
+    let (root, ghost) = (crate::testing::sample::user("root"), None);
+    for (sender, target, membership) in [
+        (root.clone(), ghost.clone(), Membership::Ban),
+        (root, ghost, Membership::Leave),
+        (alice(), Some(alice()), Membership::Ban),
+        (alice(), Some(alice()), Membership::Leave),
+    ] {
         let mut world = World::new();
         let portal = world.open(1);
-        let ghost = world.portal(portal).ghost;
-        let sender = crate::testing::sample::user(sender);
-        let target = if sender == alice() { alice() } else { ghost };
-        world.member(&sealed(1), &sender, &target, Membership::Ban);
+        let target = target.unwrap_or(world.portal(portal).ghost);
+        world.member(&sealed(1), &sender, &target, membership);
         assert!(world.portal(portal).is_closed());
         assert!(world.store.blocks_of_host(&alice()).unwrap().is_empty());
     }

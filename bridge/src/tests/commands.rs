@@ -82,7 +82,7 @@ fn the_list_shows_each_link_and_chat_with_its_number() {
     let said = world.write("list");
     assert_eq!(
         said.last().unwrap().plain,
-        "Blocked:\n1. Bob: since 24 hours ago"
+        "Blocked:\n1. Bob: blocked 24 hours ago"
     );
 }
 
@@ -144,7 +144,7 @@ fn everybody_sees_and_steers_their_own_alone() {
             "{said:?}"
         );
         assert!(
-            said[0].contains("I find no") || said[0].contains("blocked nobody"),
+            said[0].contains("I find no") || said[0].contains("not blocked anybody"),
             "{said:?}"
         );
     }
@@ -212,9 +212,9 @@ fn what_does_not_fit_says_what_to_write_instead() {
     let table = [
         (
             "end 9",
-            "I find no “9”, and nothing else to end either. Write `list` to see what there is.",
+            "I find no “9”, and there is nothing to end at the moment. Write `list` to see what there is.",
         ),
-        ("unblock 9", "You blocked nobody."),
+        ("unblock 9", "You have not blocked anybody."),
     ];
     for (body, expected) in table {
         assert_eq!(answer(&mut world, body), expected);
@@ -255,11 +255,11 @@ fn what_does_not_fit_says_what_to_write_instead() {
         ),
         (
             "end bob",
-            "“bob” fits 1 and 3. Please write the number, for example `end 1`.",
+            "Several are called “bob”: 1 and 3. Please write the number, for example `end 1`.",
         ),
         (
             "block Bob",
-            "“Bob” fits 1 and 3. Please write the number, for example `block 1`.",
+            "Several are called “Bob”: 1 and 3. Please write the number, for example `block 1`.",
         ),
     ];
     for (body, expected) in table {

@@ -167,4 +167,13 @@ fn of_what_nobody_waits_for_nothing_is_told() {
     transaction.apply(&gone).unwrap();
     transaction.commit().unwrap();
     assert!(delayed(&mut world, "invite_host", 100).is_empty());
+    // Labels are nobody's business in a room that became one for admins.
+    let mut world = World::new();
+    seal_up_to_invitation(&mut world);
+    let room = world.store.management_room(&management()).unwrap().unwrap();
+    world.put_room(ManagementRoom {
+        admin: true,
+        ..room
+    });
+    assert!(delayed(&mut world, "invite_host", 100).is_empty());
 }

@@ -262,11 +262,19 @@ impl Plain {
                 .keys()
                 .all(|number| self.lines.contains_key(number))
         );
-        let is_ban = |kind: &RoomEventKind| {
-            let by = Membership::Ban;
-            matches!(kind, RoomEventKind::Member { membership, .. } if *membership == by)
+        let puts_out = |kind: &RoomEventKind| {
+            use Membership::{Ban, Leave};
+            let RoomEventKind::Member {
+                target,
+                membership: Ban | Leave,
+            } = kind
+            else {
+                return false;
+            };
+            *target != alice()
         };
-        if !matches!(input, Input::Room(event) if is_ban(&event.kind)) {
+        if !matches!(input, Input::Room(event) if event.sender == alice() && puts_out(&event.kind))
+        {
             assert_eq!(self.blocked, after.blocked, "{input:?}");
         }
     }
@@ -298,7 +306,7 @@ impl Plain {
             return None;
         }
         let refusal = match line.tries? - 1 {
-            0 => Refusal::TooManyTries,
+            0 => Refusal::PasscodeSpent,
             left => Refusal::PasscodeWrong { left },
         };
         assert_eq!(*answer, Ok(Answer::Refused(refusal)));

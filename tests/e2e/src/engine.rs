@@ -60,19 +60,20 @@ impl Engine {
         let port = free_port()?;
         let argument = format!("--port={port}");
         let mut running = Vec::new();
-        let mut start = |name, program: &Path, environment: &[(&str, &str)]| -> Result<()> {
-            running.push(Process::start(
-                name,
-                program,
-                &[&argument],
-                environment,
-                log,
-            )?);
-            Ok(())
+        let mut start = |name, program: &Path, more: &[&str], environment: &[(&str, &str)]| {
+            let arguments = [&[argument.as_str()], more].concat();
+            running.push(Process::start(name, program, &arguments, environment, log)?);
+            anyhow::Ok(())
         };
         match self {
-            Self::Chromium => start("ChromeDriver", Path::new("chromedriver"), &[])?,
-            Self::Firefox => start("geckodriver", &geckodriver()?, &[])?,
+            Self::Chromium => start("ChromeDriver", Path::new("chromedriver"), &[], &[])?,
+            // The argument lets a test take the network away.
+            Self::Firefox => start(
+                "geckodriver",
+                &geckodriver()?,
+                &["--allow-system-access"],
+                &[],
+            )?,
             Self::WebKit => {
                 // It has no way to run without a display.
                 let (name, display) = display(log)?;
@@ -84,6 +85,7 @@ impl Engine {
                 start(
                     "WebKitWebDriver",
                     Path::new("WebKitWebDriver"),
+                    &[],
                     &environment,
                 )?;
                 running.push(display);
@@ -124,8 +126,7 @@ impl Engine {
             Self::Firefox => json!({
                 "browserName": "firefox",
                 "moz:firefoxOptions": {
-                    // The second lets a test take the network away.
-                    "args": ["-headless", "-remote-allow-system-access", "-profile", profile],
+                    "args": ["-headless", "-profile", profile],
                     "prefs": {
                         "intl.accept_languages": "en-US",
                         // Else what runs on this machine would be there without a network too.

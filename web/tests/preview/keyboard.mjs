@@ -25,6 +25,7 @@ const FOCUS = `(() => {
     id: element.id,
     tag: element.localName,
     text: (element.getAttribute("aria-label") ?? element.textContent ?? "").trim().slice(0, 60),
+    from: element.closest("[data-from]")?.dataset.from ?? null,
     inDialog: element.closest("dialog") !== null,
     outline: getComputedStyle(element).outlineStyle !== "none" && parseFloat(getComputedStyle(element).outlineWidth) >= 2,
     inside: width > 0 && height > 0 && right > 0 && bottom > 0 && left < innerWidth && top < innerHeight,
@@ -110,7 +111,7 @@ for (const [shape, size] of Object.entries({ phone: { width: 390, height: 844 },
     assert.equal(await tab.evaluate("document.activeElement.id"), "message");
 
     // Back to a message of one's own, and taken back.
-    await tabTo(tab, ({ text }) => text === "Options for this message", { shift: true });
+    await tabTo(tab, ({ text, from }) => text === "Options for this message" && from === "me", { shift: true });
     await tab.press("Enter");
     await tabTo(tab, ({ text }) => text === "Remove for both");
     await tab.press("Enter");

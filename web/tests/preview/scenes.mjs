@@ -185,7 +185,7 @@ export const SCENES = {
   removed: screen("chat", async (scene) => {
     await talk(scene);
     await scene.tab.evaluate(`document.querySelectorAll(".more")[1].click()`);
-    await scene.tab.evaluate(`document.querySelector(".choices:not([hidden]) button").click()`);
+    await scene.tab.evaluate(`document.querySelector(".choices:not([hidden]) button:last-of-type").click()`);
     await scene.tab.until(`document.querySelector("[data-from=me][data-says=removed]")`);
   }),
   menu: screen("chat", async (scene) => {

@@ -248,7 +248,7 @@ function answer(response, name, body, portalOf) {
   if (body.token.at(-1) === REFUSED) return json(400, { error: { code: "bad_keys", message: "" } });
   if (portal.passcode !== null && body.passcode !== portal.passcode) {
     portal.tries -= 1;
-    if (portal.tries === 0) return json(429, { error: { code: "too_many_tries", message: "" } });
+    if (portal.tries === 0) return json(410, { error: { code: "passcode_spent", message: "" } });
     return json(403, { error: { code: "passcode_wrong", message: "", tries_left: portal.tries } });
   }
   portal.joined ??= { device: body.device_id, name: `${body.name} (Guest)` };

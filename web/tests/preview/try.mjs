@@ -237,7 +237,7 @@ test("a message is taken back with two presses, and stays gone", async () => {
   await tab.evaluate(`document.querySelector(".more").focus()`);
   await tab.press("Enter");
   assert.ok(await tab.has("button", "Remove for both"));
-  await tab.evaluate(`document.querySelector(".choices:not([hidden]) button").focus()`);
+  await tab.evaluate(`document.querySelector(".choices:not([hidden]) button:last-of-type").focus()`);
   await tab.press("Enter");
   await tab.until(`document.querySelector("[data-says=removed]")?.innerText.includes("This message was removed")`);
   assert.equal(portal.removed.length, 1);
@@ -440,6 +440,7 @@ test("end and erase leaves nothing behind", async () => {
   }))()`);
   assert.doesNotMatch(left.words, /forget this|Alice|[0-9a-f]{64}/);
   assert.deepEqual({ ...left, words: "" }, { databases: [], caches: [], workers: 0, cookies: "", words: "" });
+  assert.equal(await tab.evaluate("localStorage.length"), 0);
   assert.equal(portal.inbox.at(-1)?.reason ?? "guest", "guest");
   await tab.goto(`${bridge.base}?`);
   await tab.screen("no-link");

@@ -54,7 +54,7 @@ pub(in crate::command) fn pause(
     let mut steering = draft.facts.steering()?;
     if let (Some(paused), false) = (&steering.paused, revoke) {
         return Err(Stop::Because(format!(
-            "It is paused already, since {} ago. Write {} to go on.",
+            "It is paused already: that was {} ago. Write {} to go on.",
             roughly(draft.now.since(paused.at)),
             scene.command("resume", "")
         )));
