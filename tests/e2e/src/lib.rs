@@ -7,8 +7,10 @@
 
 mod browser;
 mod guest;
+mod joining;
 mod kills;
 mod meeting;
+mod neighbours;
 mod oracle;
 pub mod plan;
 mod proxy;
@@ -17,6 +19,7 @@ mod round;
 mod sdk;
 mod stage;
 mod thief;
+mod trier;
 mod webdriver;
 mod witness;
 
@@ -27,8 +30,10 @@ use vestibule_lab::{Lab, Options, Venv};
 
 pub use browser::Browser;
 pub use guest::{Bubble, Guest};
+pub use joining::join_body;
 pub use kills::{browser_kills, key_kills};
 pub use meeting::{Meeting, link, numbered, told};
+pub use neighbours::{neighbours, told_by};
 pub use oracle::{Finding, Record, Side};
 pub use plan::{Plan, Trouble};
 pub use proxy::{Call, Fault, Proxy, Way};
@@ -37,6 +42,7 @@ pub use round::{Chat, Outcome, Rounds};
 pub use sdk::{Insecure, SdkHost, Withheld};
 pub use stage::Stage;
 pub use thief::{ENOUGH_KEYS, Thief};
+pub use trier::Trier;
 pub use witness::{Upload, Witness};
 
 /// The bridge to test: `VESTIBULE_BIN`, which `cargo xtask test` sets.
