@@ -13,6 +13,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     if dist.is_dir() {
         for entry in fs::read_dir(&dist)? {
             let path = entry?.path();
+            if path.is_dir() {
+                return Err(
+                    format!("{}: the page's files lie in one folder", path.display()).into(),
+                );
+            }
             let name = path
                 .file_name()
                 .and_then(|name| name.to_str())

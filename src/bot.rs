@@ -91,14 +91,14 @@ pub struct Bot {
     tasks: Tasks,
     /// Empty until it is needed, and after a commit that failed.
     machine: Arc<Mutex<Option<Machine>>>,
-    /// Held from a question to the machine until the homeserver's answer is in it.
-    turn: Mutex<()>,
     /// Held while the device is put up at the homeserver.
     setting_up: Mutex<()>,
     /// Held while the inbox is read.
     reading: Mutex<()>,
     /// Held while new keys are made and uploaded.
     filling: Mutex<()>,
+    /// Held while new sessions are begun with devices that can't be read.
+    healing: Mutex<()>,
     /// What the homeserver keeps of how far the device is.
     told: Mutex<Option<BotState>>,
     /// Whether the device stands at the homeserver, and is no older than it was there.
@@ -128,6 +128,17 @@ impl<T> Work<T> {
             inputs: Vec::new(),
             transaction: None,
             output,
+        }
+    }
+
+    /// The same work, of which something else comes out.
+    fn map<U>(self, other: impl FnOnce(T) -> U) -> Work<U> {
+        Work {
+            records: self.records,
+            also: self.also,
+            inputs: self.inputs,
+            transaction: self.transaction,
+            output: other(self.output),
         }
     }
 }
@@ -160,10 +171,10 @@ impl Bot {
             clock,
             tasks,
             machine: Arc::default(),
-            turn: Mutex::default(),
             setting_up: Mutex::default(),
             reading: Mutex::default(),
             filling: Mutex::default(),
+            healing: Mutex::default(),
             told: Mutex::default(),
             ready: AtomicBool::new(false),
             has_inbox: AtomicBool::new(true),

@@ -41,6 +41,16 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Compare the page that a site serves with the one in this program, file by file: bytes, headers,
+    /// and what there is too much. Ends with 0 when all of it is the same, and with 1 otherwise.
+    VerifyPage {
+        /// The address at which guests find the page, as `guests.public_url` names it.
+        #[arg(value_name = "URL")]
+        url: String,
+        /// Trust the certificates in this file (PEM) instead of those that browsers trust.
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+    },
     /// Look at the configuration.
     Config {
         /// What about it.

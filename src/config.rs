@@ -2,6 +2,7 @@
 //! `VESTIBULE__SECTION__KEY`, and secrets also from files (`…_file`).
 
 mod guests;
+mod organisation;
 mod permissions;
 mod secret;
 
@@ -15,6 +16,7 @@ use vestibule_bridge::id::UserId;
 use vestibule_bridge::policy::{Permissions, Policy, Times};
 
 pub use guests::Guests;
+pub use organisation::Organisation;
 pub use permissions::PermissionsSection;
 pub use secret::Secret;
 

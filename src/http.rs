@@ -7,7 +7,7 @@ mod closing;
 pub mod crowd;
 mod error;
 mod greet;
-mod headers;
+pub mod headers;
 mod join;
 mod link;
 mod relay;
@@ -17,6 +17,7 @@ pub mod visitor;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -45,7 +46,8 @@ pub fn router(app: &Arc<App>) -> Router {
                         StatusCode::PERMANENT_REDIRECT,
                         [(header::LOCATION, with_slash)],
                     )
-                }),
+                })
+                .fallback(async || ApiError::not_found()),
             )
             .nest(&format!("{prefix}/"), routes());
     }
@@ -72,10 +74,14 @@ async fn index(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
 
 async fn file(
     State(app): State<Arc<App>>,
-    Path(file): Path<String>,
+    file: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
-    app.assets.serve(&file, &headers)
+    // A path that is no text names no file.
+    match file {
+        Ok(Path(file)) => app.assets.serve(&file, &headers),
+        Err(_) => ApiError::not_found().into_response(),
+    }
 }
 
 /// Puts the security headers on every answer, errors included.

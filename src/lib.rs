@@ -31,4 +31,5 @@ pub mod store;
 pub mod sweep;
 pub mod tasks;
 pub mod telemetry;
+pub mod verify_page;
 pub mod watch;

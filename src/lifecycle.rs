@@ -24,7 +24,7 @@ use crate::drive::Driver;
 use crate::homeserver::{Homeserver, SetupError};
 use crate::http::GuestSide;
 use crate::http::asked::{self, Asked};
-use crate::http::assets::Assets;
+use crate::http::assets::{Assets, ORGANISATION};
 use crate::http::crowd::Crowd;
 use crate::http::visitor::{Peer, Proxies};
 use crate::hub::Hub;
@@ -259,9 +259,12 @@ fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError>
         Arc::clone(&store),
         tasks.clone(),
     );
+    let organisation = config.guests.organisation.json();
+    let assets = Assets::load().and_then(|page| page.with(ORGANISATION, organisation));
+    let assets = assets.map_err(system("to unpack the page"))?;
     let app = Arc::new(App {
         guests: GuestSide::new(&policy.public_url)?,
-        assets: Assets::load().map_err(system("to unpack the page"))?,
+        assets,
         asked: Asked::new(asked::QUESTIONS),
         greetings: Asked::new(asked::GREETINGS),
         crowd: Arc::new(Crowd::new(config.guests.allowance())),

@@ -10,6 +10,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use vestibule::cli::{Cli, Command, ConfigAction};
 use vestibule::clock::SystemClock;
 use vestibule::config::Config;
+use vestibule::http::assets::Assets;
+use vestibule::verify_page::{self, Limits, Site};
 use vestibule::{doctor, lifecycle, limits, telemetry};
 use vestibule_appservice::registration::Registration;
 
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         } => serve(&config, registration.as_deref()),
         Command::Registration { config, out } => write_registration(&config, out.as_deref()),
         Command::Doctor { config } => examine(&config),
+        Command::VerifyPage { url, ca } => compare_page(&url, ca.as_deref()),
         Command::Config {
             action: ConfigAction::Check { config },
         } => check(&config),
@@ -89,6 +92,21 @@ fn examine(path: &Path) -> Result<(), Box<dyn Error>> {
         Ok(())
     } else {
         Err("something has to be put right".into())
+    }
+}
+
+fn compare_page(url: &str, ca: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    let page = Assets::load()?;
+    let site = Site::new(url, ca, Limits::default())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let verdict = runtime.block_on(verify_page::verify(&site, &page))?;
+    println!("{verdict}");
+    if verdict.is_same() {
+        Ok(())
+    } else {
+        Err("this is not the page of this program".into())
     }
 }
 

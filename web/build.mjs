@@ -1,8 +1,9 @@
-// Builds web/dist: one script, one style sheet, the WebAssembly and the entry page. Each file but the
-// entry carries a hash of its content in its name, so that browsers may keep it for ever.
+// Builds web/dist: one script, one file of words for each language (of which a guest loads one), one style
+// sheet, the WebAssembly, the entry page, and what an installed page needs. Each file but the entry carries a
+// hash of its content in its name, so that browsers may keep it for ever.
 
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -29,33 +30,42 @@ async function emit(name, content) {
 
 const files = { "vestibule_bg.wasm": await emit("vestibule_bg.wasm", await readFile(wasm)) };
 
+// The oldest browsers with all that the page needs; IndexedDB, locks and keys are asked for at run time.
+const common = { bundle: true, minify: true, charset: "utf8", format: "esm", target: ["chrome94", "edge94", "firefox96", "safari15.4"], legalComments: "none", logLevel: "warning", write: false };
+
+const texts = {};
+for (const file of (await readdir(here("src/text"))).sort()) {
+  const language = /^([a-z]{2})\.ts$/.exec(file)?.[1];
+  if (language === undefined) continue;
+  const { outputFiles } = await build({ ...common, entryPoints: [here(`src/text/${language}.ts`)] });
+  texts[language] = await emit(`text-${language}.js`, outputFiles[0].contents);
+}
+
 const bundle = await build({
+  ...common,
   entryPoints: { main: here("src/main.ts"), style: here("src/styles/main.css") },
   outdir: dist,
-  bundle: true,
-  minify: true,
-  charset: "utf8",
-  format: "esm",
-  // The oldest browsers with all that the page needs; IndexedDB, locks and keys are asked for at run time.
-  target: ["chrome94", "edge94", "firefox96", "safari15.4"],
   define: {
     WASM_FILE: JSON.stringify(files["vestibule_bg.wasm"]),
+    TEXT_FILES: JSON.stringify(texts),
     // The glue's own default for where the WebAssembly lies, never used: it is always told.
     "import.meta.url": '"https://invalid.invalid/"',
   },
-  legalComments: "none",
-  logLevel: "warning",
-  write: false,
 });
 for (const { path, contents } of bundle.outputFiles) {
   const name = path.endsWith(".css") ? "main.css" : "main.js";
   files[name] = await emit(name, contents);
 }
-files["favicon.svg"] = await emit("favicon.svg", await readFile(here("src/favicon.svg")));
-
-let html = await readFile(here("index.html"), "utf8");
-for (const name of ["main.js", "main.css", "favicon.svg"]) {
-  if (!html.includes(`"./${name}"`)) throw new Error(`index.html does not name ${name}`);
-  html = html.replace(`"./${name}"`, `"./${files[name]}"`);
+for (const icon of ["favicon.svg", "favicon-unread.svg", "icon-180.png", "icon-192.png", "icon-512.png", "icon-mask.png"]) {
+  files[icon] = await emit(icon, await readFile(here(`src/icons/${icon}`)));
 }
-await writeFile(`${dist}/index.html`, html);
+files["app.webmanifest"] = await emit("app.webmanifest", named(await readFile(here("src/app.webmanifest"), "utf8")));
+await writeFile(`${dist}/index.html`, named(await readFile(here("index.html"), "utf8")));
+
+/** With every `"./name"` replaced by the name that the file has got; a name that no file has is an error. */
+function named(text) {
+  return text.replace(/"\.\/([^"]+)"/g, (_, name) => {
+    if (files[name] === undefined) throw new Error(`there is no ${name}`);
+    return `"./${files[name]}"`;
+  });
+}

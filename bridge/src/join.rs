@@ -111,7 +111,7 @@ fn wrong_passcode(mut link: Link, mut draft: Draft<'_>) -> Result<Decision, Unde
         draft.counts()?.link_over();
         draft.audit(Act::PasscodeSpent, Actor::Guest, Target::link(&link))?;
         notice::passcode_spent(&link, &mut draft)?;
-        Refusal::TooManyTries
+        Refusal::PasscodeSpent
     } else {
         Refusal::PasscodeWrong { left }
     };
@@ -142,7 +142,7 @@ fn check_open_chats(host: &UserId, draft: &mut Draft<'_>) -> Result<(), Undecide
     {
         Ok(())
     } else {
-        Err(Refusal::TooManyChats.into())
+        Err(Refusal::HostBusy.into())
     }
 }
 

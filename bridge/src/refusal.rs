@@ -17,9 +17,9 @@ pub enum Refusal {
     /// The host took the link back.
     #[error("This link was withdrawn. Please ask for a new one.")]
     LinkRevoked,
-    /// The host has as many open chats as the policy allows.
+    /// The host, or the whole bridge, has as many open chats as the policy allows.
     #[error("Your host has too many open chats at the moment. Please try again later.")]
-    TooManyChats,
+    HostBusy,
     /// An admin lets nobody in at the moment.
     #[error("Chats can't be started here at the moment. Please try again later.")]
     Paused,
@@ -34,7 +34,7 @@ pub enum Refusal {
     },
     /// It was the wrong one, and the last that could be tried.
     #[error("Too many wrong passcodes were tried. Please ask for a new link.")]
-    TooManyTries,
+    PasscodeSpent,
     /// The name is empty, too long, or shows nothing.
     #[error("Please type a name of 1 to 40 visible characters.")]
     BadName,
@@ -88,10 +88,11 @@ impl Refusal {
             Self::LinkUsed => "link_used",
             Self::LinkExpired => "link_expired",
             Self::LinkRevoked => "link_revoked",
-            Self::TooManyChats | Self::Paused => "paused",
+            Self::HostBusy => "host_busy",
+            Self::Paused => "paused",
             Self::PasscodeNeeded => "passcode_needed",
             Self::PasscodeWrong { .. } => "passcode_wrong",
-            Self::TooManyTries => "too_many_tries",
+            Self::PasscodeSpent => "passcode_spent",
             Self::BadName | Self::NameOfHost => "bad_name",
             Self::BadKeys => "bad_keys",
             Self::UnknownChat => "unknown_chat",

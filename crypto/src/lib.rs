@@ -35,7 +35,7 @@ pub use encoding::{decode_base64, encode_base64};
 pub use error::{CryptoError, KeyError, OpenError, Refused};
 pub use identity::PublicKeys;
 #[cfg(feature = "bot")]
-pub use machine::AnewError;
+pub use machine::{AnewError, Asked};
 pub use machine::{
     Blocked, HostIdentity, KeysReceived, Machine, PeerKeys, Prepare, Received, Upload,
 };

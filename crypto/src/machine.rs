@@ -25,6 +25,8 @@ pub use anew::AnewError;
 mod heal;
 mod own_keys;
 mod peer_keys;
+#[cfg(feature = "bot")]
+pub use peer_keys::Asked;
 mod peers;
 mod receive;
 mod send;
@@ -43,8 +45,8 @@ pub struct Machine {
     healing: Healing,
     /// Devices that the last [`Prepare::KeysClaim`] named.
     claiming: Vec<Place>,
-    /// Users that the last [`Prepare::KeysQuery`] named.
-    querying: Vec<String>,
+    /// Users that the last [`Prepare::KeysQuery`] named, and what stood for their device lists then.
+    querying: Vec<(String, u64)>,
     steps: u64,
     changes: Changes,
 }

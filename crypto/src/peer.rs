@@ -58,6 +58,9 @@ pub(crate) struct Peer {
     /// When a query brought no keys of this peer although it brought those of others. Not stored:
     /// after a restart it is tried again.
     absent_since: Option<u64>,
+    /// How often something was said of the device list, by a notice or an answer. Not stored: at
+    /// worst a list is asked for once more.
+    news: u64,
 }
 
 impl Peers {
@@ -101,6 +104,7 @@ impl Peer {
             outdated: true,
             failed_claims: Vec::new(),
             absent_since: None,
+            news: 0,
         }
     }
 
@@ -152,6 +156,7 @@ impl Peer {
                 outdated: flag(object, "outdated")?,
                 failed_claims: list(object, "failed_claims", FailedClaims::from_object)?,
                 absent_since: None,
+                news: 0,
             })
         })
     }
@@ -184,6 +189,7 @@ impl Peer {
         self.queried_at = now;
         self.outdated = false;
         self.absent_since = None;
+        self.news = self.news.wrapping_add(1);
         Some(seen)
     }
 
@@ -222,6 +228,18 @@ impl Peer {
 
     pub(crate) fn mark_outdated(&mut self) {
         self.outdated = true;
+        self.news = self.news.wrapping_add(1);
+    }
+
+    /// Stands for what is known of the device list, until something else is said of it.
+    pub(crate) fn news(&self) -> u64 {
+        self.news
+    }
+
+    /// The answer to a question that was asked when `news` was what it was then. If more was said
+    /// meanwhile, the answer may be older than that.
+    pub(crate) fn answered(&mut self, news: u64) {
+        self.outdated |= self.news != news.wrapping_add(1);
     }
 
     pub(crate) fn is_outdated(&self) -> bool {

@@ -231,7 +231,6 @@ impl Bot {
         }
         tracing::warn!("room keys for the bot were lost: it gets another device");
         let _alone = self.setting_up.lock().await;
-        let _turn = self.turn.lock().await;
         let device = self.state().await?.device;
         self.replace(&device).await?;
         self.put_up().await?;
@@ -284,10 +283,25 @@ impl Bot {
             stands.get("keys") == device_keys.get("keys")
                 && signatures(stands) == signatures(&device_keys)
         });
-        if signed
+        let stands = signed
             && same(at("master_keys", "keys"), &master)
-            && same(at("self_signing_keys", "keys"), &self_signing)
-        {
+            && same(at("self_signing_keys", "keys"), &self_signing);
+        // Keys that don't count as uploaded, though the device stands: an answer was lost. If they
+        // waited for the next refill, some could be handed out twice.
+        if !stands || !keys.one_time_keys.is_empty() || !keys.fallback_keys.is_empty() {
+            let device_keys = (!stands).then_some(&device_keys);
+            self.homeserver
+                .upload_bot_keys(
+                    device,
+                    device_keys,
+                    &keys.one_time_keys,
+                    &keys.fallback_keys,
+                )
+                .await?;
+            self.work(|machine, _| Ok(machine.mark_published()?.into()))
+                .await?;
+        }
+        if stands {
             return Ok(());
         }
         if at("master_keys", "keys").is_some_and(|known| Some(&known) != master.get("keys")) {
@@ -296,22 +310,13 @@ impl Bot {
             );
         }
         self.homeserver
-            .upload_bot_keys(
-                device,
-                Some(&device_keys),
-                &keys.one_time_keys,
-                &keys.fallback_keys,
-            )
-            .await?;
-        self.homeserver
             .sign_bot_device(
                 device,
                 [&master, &self_signing, &user_signing],
                 &device_keys,
             )
             .await?;
-        self.work(|machine, _| Ok(machine.mark_published()?.into()))
-            .await
+        Ok(())
     }
 
     /// Has the homeserver keep how far the device is. Before anything that it encrypted leaves, so

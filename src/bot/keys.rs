@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use vestibule_bridge::id::{EventId, RoomId, UserId};
 use vestibule_bridge::input::{self, Came, Input, RoomEvent, RoomEventKind};
-use vestibule_crypto::{HostIdentity, Prepare};
+use vestibule_crypto::{Asked, HostIdentity, Prepare};
 
 use super::{Bot, BotError, Unread, Work};
 use crate::catchup::Counts;
@@ -13,32 +13,33 @@ use crate::catchup::Counts;
 impl Bot {
     /// Asks for the keys of whoever's room keys wait for that, and carries out what can be read then.
     pub async fn refresh(&self) -> Result<(), BotError> {
-        let turn = self.turn.lock().await;
         let asked = self
             .work(|machine, _| {
                 let device = machine.device_id().to_owned();
-                Ok(Work::of((device, machine.wants_keys())))
+                let users = machine.wants_keys();
+                let asked = machine.asked(&users);
+                Ok(Work::of((device, users, asked)))
             })
             .await;
-        let (device, users) = asked?;
+        let (device, users, asked) = asked?;
         if users.is_empty() {
             return Ok(());
         }
         let answer = self.homeserver.query_as_bot(&device, &users).await?;
-        self.receive_keys(&answer, true).await?;
-        drop(turn);
+        self.receive_keys(asked, &answer, true).await?;
         self.tell_unsigned(&users).await
     }
 
-    /// Takes in the answer to a query. Gives whose identity is another one than before: it was
+    /// Takes in the answer to a question. Gives whose identity is another one than before: it was
     /// accepted, and if `tell` is set they are told of it in the rooms where they wrote.
     pub(super) async fn receive_keys(
         &self,
+        asked: Asked,
         answer: &serde_json::Value,
         tell: bool,
     ) -> Result<Vec<String>, BotError> {
         self.work(|machine, now| {
-            let step = machine.receive_keys(answer, now)?;
+            let step = machine.receive_keys_of(asked, answer, now)?;
             let mut records = step.changes;
             let mut items = step.output.items;
             let mut changed = Vec::new();
@@ -151,31 +152,38 @@ impl Bot {
         if !self.is_ready() {
             return Ok(());
         }
+        let _alone = self.healing.lock().await;
         loop {
-            let _turn = self.turn.lock().await;
-            let next = self
-                .work(|machine, now| Ok(machine.heal(now)?.into()))
+            let (device, next) = self
+                .work(|machine, now| {
+                    let device = machine.device_id().to_owned();
+                    let step = machine.heal(now)?;
+                    Ok(Work::from(step).map(|next| (device, next)))
+                })
                 .await?;
             match next {
                 Prepare::KeysClaim { .. } | Prepare::ToDevice { .. } => {
-                    self.carry_out(next).await?
+                    self.carry_out(&device, next).await?;
                 }
                 _ => return Ok(()),
             }
         }
     }
 
-    /// Does what the machine asked for, of what needs nothing but a call. The turn must be held.
-    pub(super) async fn carry_out(&self, wanted: Prepare) -> Result<(), BotError> {
+    /// Does what that device's machine asked for, of what needs nothing but a call. Others may be
+    /// asking meanwhile: a server that doesn't answer one question holds up no other. Of a device
+    /// that was given up meanwhile nothing is done any more.
+    pub(super) async fn carry_out(&self, device: &str, wanted: Prepare) -> Result<(), BotError> {
         match wanted {
             Prepare::KeysClaim { devices } => {
-                let state = self.state().await?;
-                let answer = self
-                    .homeserver
-                    .claim_as_bot(&state.device, &devices)
-                    .await?;
-                self.work(|machine, now| Ok(machine.receive_claim(&answer, now)?.into()))
-                    .await
+                let answer = self.homeserver.claim_as_bot(device, &devices).await?;
+                self.work(|machine, now| {
+                    if machine.device_id() != device {
+                        return Ok(Work::of(()));
+                    }
+                    Ok(machine.receive_claim_of(&devices, &answer, now)?.into())
+                })
+                .await
             }
             Prepare::ToDevice {
                 id,
@@ -183,10 +191,13 @@ impl Bot {
                 messages,
             } => {
                 let state = self.tell().await?;
+                if state.device != device {
+                    return Ok(());
+                }
                 // The id is the machine's own, and another device's machine gives it again.
-                let transaction = format!("{}-{id}", state.device);
+                let transaction = format!("{device}-{id}");
                 self.homeserver
-                    .send_as_bot_device(&state.device, &event_type, &transaction, messages)
+                    .send_as_bot_device(device, &event_type, &transaction, messages)
                     .await?;
                 self.work(|machine, _| Ok(machine.to_device_stored(&id)?.into()))
                     .await

@@ -12,7 +12,7 @@ use vestibule_bridge::id::{EffectId, RoomId};
 use vestibule_bridge::input::Input;
 use vestibule_bridge::reset_words;
 use vestibule_bridge::store::{Facts as _, Store as _};
-use vestibule_crypto::{Blocked, CryptoError, Prepare};
+use vestibule_crypto::{Asked, Blocked, CryptoError, Prepare};
 
 use super::attachment::encrypted;
 use super::{Bot, BotError, Work, sealed};
@@ -58,6 +58,7 @@ impl From<CallFailed> for Unsaid {
 /// What comes after a question to the machine.
 enum Next {
     Sealed(Vec<Value>, Option<Effect>),
+    Ask(Vec<String>, Asked),
     Do(Prepare),
 }
 
@@ -146,13 +147,12 @@ impl Bot {
             effect,
         };
         for _ in 0..ROUNDS {
-            let turn = self.turn.lock().await;
-            match self.ask(&letter).await? {
+            let (device, next) = self.ask(&letter).await?;
+            match next {
                 Next::Sealed(contents, effect) => return Ok((contents, effect)),
-                Next::Do(Prepare::KeysQuery { users }) => {
-                    let device = self.state().await?.device;
+                Next::Ask(users, asked) => {
                     let answer = self.homeserver.query_as_bot(&device, &users).await?;
-                    for user in self.receive_keys(&answer, false).await? {
+                    for user in self.receive_keys(asked, &answer, false).await? {
                         letter.tell_reset(&user, direct);
                     }
                 }
@@ -169,18 +169,19 @@ impl Bot {
                     reason: Blocked::NoDevices,
                     ..
                 }) => return Err(Unsaid::NobodyReads),
-                Next::Do(wanted) => self.carry_out(wanted).await?,
+                Next::Do(wanted) => self.carry_out(&device, wanted).await?,
             }
-            drop(turn);
         }
         Err(Unsaid::Restless)
     }
 
-    /// Asks the machine what is to be done, and when it is nothing, has it encrypt.
-    async fn ask(&self, letter: &Letter<'_>) -> Result<Next, BotError> {
+    /// Asks the machine what is to be done, and when it is nothing, has it encrypt. Gives the device
+    /// that the machine is, too.
+    async fn ask(&self, letter: &Letter<'_>) -> Result<(String, Next), BotError> {
         let members: Vec<&str> = letter.members.iter().map(String::as_str).collect();
         let room = letter.room.as_str();
         self.work(|machine, now| {
+            let device = machine.device_id().to_owned();
             let mut records = vestibule_crypto::Changes::default();
             for user in &members {
                 records.merge(machine.meet(user)?.changes);
@@ -188,9 +189,16 @@ impl Bot {
             let step = machine.prepare(room, &members, now)?;
             records.merge(step.changes);
             if step.output != Prepare::Ready {
+                let next = match step.output {
+                    Prepare::KeysQuery { users } => {
+                        let asked = machine.asked(&users);
+                        Next::Ask(users, asked)
+                    }
+                    wanted => Next::Do(wanted),
+                };
                 return Ok(Work {
                     records,
-                    ..Work::of(Next::Do(step.output))
+                    ..Work::of((device, next))
                 });
             }
             let mut contents = Vec::new();
@@ -210,7 +218,7 @@ impl Bot {
             Ok(Work {
                 records,
                 also,
-                ..Work::of(Next::Sealed(contents, effect))
+                ..Work::of((device, Next::Sealed(contents, effect)))
             })
         })
         .await

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use vestibule_bridge::policy::{GuestRate, Limits, Moments, Times};
 
-use super::{ConfigError, invalid, is_http_url};
+use super::{ConfigError, Organisation, invalid, is_http_url};
 use crate::http::crowd::Allowance;
 use crate::http::visitor::ForwardedHeader;
 
@@ -104,6 +104,9 @@ pub struct Guests {
     /// Whether hosts see, where their homeserver has presence, that a guest's page is open.
     #[serde(default = "Defaults::presence")]
     pub presence: bool,
+    /// Who runs this, as guests read it.
+    #[serde(default)]
+    pub organisation: Organisation,
 }
 
 /// The values of keys that aren't given.
@@ -236,7 +239,7 @@ impl Guests {
         if !(1024..=60_000).contains(&self.message_bytes) {
             return invalid("guests.message_bytes", "must be from 1024 to 60000");
         }
-        Ok(())
+        self.organisation.validate()
     }
 
     pub(super) fn link_lifetime(&self) -> Result<Duration, ConfigError> {

@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::io::Write;
 use std::time::Duration;
@@ -76,6 +81,32 @@ fn the_sample_names_every_default() {
         load(GOOD).unwrap().policy().unwrap(),
     );
     assert_eq!(format!("{named:?}"), format!("{plain:?}"));
+}
+
+/// The organisation of the sample is one that is accepted, and its texts are there to be replaced.
+#[test]
+fn the_samples_organisation_is_valid() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/default.yaml");
+    let sample = std::fs::read_to_string(sample).unwrap();
+    let (before, rest) = sample.split_once("  # organisation:\n").unwrap();
+    let (section, after) = rest.split_once("\n\n").unwrap();
+    let section: String = section
+        .lines()
+        .map(|line| format!("  {}\n", line.strip_prefix("  # ").unwrap()))
+        .collect();
+    let named = load(&format!("{before}  organisation:\n{section}\n{after}")).unwrap();
+    let organisation = named.guests.organisation;
+    assert_eq!(organisation.name.as_deref(), Some("Example Hospital"));
+    assert_eq!(
+        organisation.terms_url.as_deref(),
+        Some("https://example.org/terms")
+    );
+    assert_eq!(organisation.texts["en"].len(), 1);
+    let none = load(GOOD).unwrap().guests.organisation;
+    assert_eq!(
+        (none.name, none.terms_url, none.texts.len()),
+        (None, None, 0)
+    );
 }
 
 #[test]
@@ -209,6 +240,21 @@ fn each_mistake_names_its_key() {
             "listen: \"127.0.0.1:9001\"",
             "listen: \"127.0.0.1:9001\", links_a_day: 0",
             "guests.links_a_day",
+        ),
+        (
+            "listen: \"127.0.0.1:9001\"",
+            "listen: \"127.0.0.1:9001\", organisation: { name: \" \" }",
+            "guests.organisation.name",
+        ),
+        (
+            "listen: \"127.0.0.1:9001\"",
+            "listen: \"127.0.0.1:9001\", organisation: { terms_url: example.org }",
+            "guests.organisation.terms_url",
+        ),
+        (
+            "listen: \"127.0.0.1:9001\"",
+            "listen: \"127.0.0.1:9001\", organisation: { texts: { en: { no.such.key: x } } }",
+            "guests.organisation.texts",
         ),
     ] {
         let error = load(&GOOD.replace(from, to))

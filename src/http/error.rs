@@ -108,14 +108,16 @@ impl From<Refusal> for ApiError {
         let status = match refusal {
             Refusal::LinkUnknown | Refusal::UnknownChat => StatusCode::NOT_FOUND,
             Refusal::LinkUsed => StatusCode::CONFLICT,
-            Refusal::LinkExpired | Refusal::LinkRevoked | Refusal::Ended | Refusal::Damaged => {
-                StatusCode::GONE
-            }
-            Refusal::TooManyChats | Refusal::Paused => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::LinkExpired
+            | Refusal::LinkRevoked
+            | Refusal::PasscodeSpent
+            | Refusal::Ended
+            | Refusal::Damaged => StatusCode::GONE,
+            Refusal::HostBusy | Refusal::Paused => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::PasscodeNeeded => StatusCode::UNAUTHORIZED,
             Refusal::PasscodeWrong { .. } => StatusCode::FORBIDDEN,
-            Refusal::TooManyTries | Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::BadName
             | Refusal::NameOfHost
             | Refusal::BadKeys

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::bridge::Setup;
 use crate::guest::Guest;
 use crate::world::World;
 
@@ -94,6 +95,33 @@ async fn links_that_dont_work_say_why() {
     let join = guest.join(&world.bridge, &token, "Maya").await;
     assert_eq!((join.status, join.code()), (410, "link_expired".to_owned()));
     assert_eq!(world.homeserver.count("register"), 0);
+}
+
+/// The guest reads that the host is busy, and not that somebody has paused the service; the link stays good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_with_as_many_chats_as_allowed_is_busy() {
+    let world = World::with(&Setup {
+        guests: "burst: 1000, open_chats: 1",
+        ..Setup::default()
+    })
+    .await;
+    let mut host = world.host("Alice").await;
+    let (mut first, _) = world.joined(&mut host).await;
+    let token = world.link(&mut host).await;
+    let mut second = Guest::of_link(&world.bridge, &token, "GUESTDEVICE").await;
+    for _ in 0..2 {
+        let refused = second.join(&world.bridge, &token, "Ben").await;
+        assert_eq!(
+            (refused.status, refused.code()),
+            (503, "host_busy".to_owned())
+        );
+        assert_eq!(world.bridge.look(&token).await.status, 200);
+    }
+    first.open(&world.bridge).await;
+    first.socket().send(&json!({ "type": "leave" })).await;
+    first.until_ended().await;
+    let joined = second.join(&world.bridge, &token, "Ben").await;
+    assert_eq!(joined.status, 200, "{}", joined.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

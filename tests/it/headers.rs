@@ -1,27 +1,47 @@
-//! What every answer to a guest carries, and the page's files.
-
-use std::io::Read as _;
+//! What every answer to a guest carries.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::bridge::Setup;
 use crate::guest::Guest;
 use crate::guest::socket::Socket;
+use crate::homeserver::PATIENCE;
+use crate::routes::GUESTS;
 use crate::web::Answer;
 use crate::world::World;
 
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-    img-src 'self'; connect-src 'self' wss://chat.example.org; manifest-src 'self'; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+    img-src 'self'; connect-src 'self' wss://chat.example.org; manifest-src 'self'; worker-src 'none'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-fn assert_secured(answer: &Answer, what: &str) {
+/// What a page that was changed could want.
+const PERMISSIONS: [&str; 12] = [
+    "bluetooth",
+    "camera",
+    "clipboard-read",
+    "display-capture",
+    "geolocation",
+    "hid",
+    "idle-detection",
+    "microphone",
+    "payment",
+    "serial",
+    "storage-access",
+    "usb",
+];
+
+pub fn assert_secured(answer: &Answer, what: &str) {
     let expected = [
         ("content-security-policy", POLICY),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-embedder-policy", "require-corp"),
         ("cross-origin-resource-policy", "same-origin"),
+        ("origin-agent-cluster", "?1"),
         ("referrer-policy", "no-referrer"),
         ("x-content-type-options", "nosniff"),
+        ("x-dns-prefetch-control", "off"),
         ("x-frame-options", "DENY"),
         ("x-robots-tag", "noindex, nofollow"),
         ("strict-transport-security", "max-age=31536000"),
@@ -35,11 +55,16 @@ fn assert_secured(answer: &Answer, what: &str) {
         );
     }
     let permissions = answer.header("permissions-policy").unwrap();
-    assert!(
-        permissions.contains("camera=()") && permissions.contains("microphone=()"),
-        "{what}"
-    );
+    for name in PERMISSIONS {
+        let denied = format!("{name}=()");
+        assert!(permissions.split(", ").any(|part| part == denied), "{name}");
+    }
     for name in [
+        "link",
+        "refresh",
+        "content-security-policy-report-only",
+        "report-to",
+        "service-worker-allowed",
         "set-cookie",
         "server",
         "x-powered-by",
@@ -59,7 +84,7 @@ async fn every_answer_carries_the_security_headers() {
     let origin = ("origin", "https://evil.example");
     let large = "x".repeat(200 * 1024);
     type Case<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, &'a str, u16);
-    let requests: [Case<'_>; 14] = [
+    let requests: [Case<'_>; 18] = [
         (
             "GET",
             "/",
@@ -90,6 +115,10 @@ async fn every_answer_carries_the_security_headers() {
         ("GET", "/a/b/../c", vec![], "", 404),
         ("GET", "/%2e%2e%2fetc%2fpasswd", vec![], "", 404),
         ("GET", "/metrics", vec![], "", 404),
+        ("GET", "/%ff", vec![], "", 404),
+        ("GET", "/index.html%00", vec![], "", 404),
+        ("GET", "/manifest.sha256/x", vec![], "", 404),
+        ("GET", "/organisation.json", vec![], "", 200),
     ];
     for (method, path, headers, body, status) in requests {
         let answer = world
@@ -102,7 +131,7 @@ async fn every_answer_carries_the_security_headers() {
         let kept = answer.header("cache-control").unwrap();
         assert_eq!(
             kept,
-            if path == "/" && method == "GET" && status == 200 {
+            if ["/", "/organisation.json"].contains(&path) && method == "GET" && status == 200 {
                 "no-cache"
             } else {
                 "no-store"
@@ -126,6 +155,130 @@ async fn every_answer_carries_the_security_headers() {
         (403, "wrong_origin".to_owned())
     );
     assert_secured(&refused, "a socket for another site");
+}
+
+/// Also for methods that a route doesn't have, and whatever the request says whom it is for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_route_and_no_method_is_left_out() {
+    let setup = Setup {
+        public_url: "https://chat.example.org/guest",
+        ..Setup::default()
+    };
+    let world = World::with(&setup).await;
+    let methods = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY",
+    ];
+    let strange = [
+        ("host", "evil.example"),
+        ("content-type", "application/json"),
+    ];
+    let mut routes = GUESTS.map(|route| {
+        let (method, path) = route.split_once(' ').unwrap();
+        (method, path.replace("{file}", "nothing.js"))
+    });
+    routes.sort();
+    for prefix in ["", "/guest"] {
+        for (own, path) in &routes {
+            for method in methods {
+                let url = world.bridge.url(&format!("{prefix}{path}"));
+                let answer = world.bridge.web.ask(method, &url, &strange, "{}").await;
+                let what = format!("{method} {prefix}{path}");
+                assert_secured(&answer, &what);
+                let is_own = method == *own || (method, *own) == ("HEAD", "GET");
+                if !is_own {
+                    assert_eq!(answer.status, 404, "{what}");
+                }
+                assert!(
+                    answer.status != 405 && !answer.text().contains("evil"),
+                    "{what}"
+                );
+            }
+        }
+    }
+    for method in methods {
+        let url = world.bridge.url("/guest");
+        let answer = world.bridge.web.ask(method, &url, &strange, "").await;
+        assert_secured(&answer, method);
+        let moved = matches!(method, "GET" | "HEAD");
+        assert_eq!(answer.status, if moved { 308 } else { 404 }, "{method}");
+        assert_eq!(
+            answer.header("location"),
+            moved.then_some("/guest/"),
+            "{method}"
+        );
+    }
+}
+
+/// What isn't HTTP never reaches a route. Nothing can be shown of such an answer, since it has no body.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_request_is_answered_with_nothing() {
+    let world = World::start().await;
+    let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(100_000));
+    let many: String = (0..200)
+        .map(|number| format!("x-{number}: y\r\n"))
+        .collect();
+    let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n");
+    let wide = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nx: {}\r\n\r\n",
+        "y".repeat(1_000_000)
+    );
+    for request in [
+        "no request\r\n\r\n",
+        "GET / HTTP/3.0\r\nHost: x\r\n\r\n",
+        "GET /\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nno header\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nx: \0\r\n\r\n",
+        "POST /api/v1/join HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        "POST /api/v1/join HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        &long,
+        &many,
+        &wide,
+    ] {
+        let said = raw(&world, request).await;
+        let shown: String = request.chars().take(60).collect();
+        let (head, body) = said.split_once("\r\n\r\n").unwrap_or((&said, ""));
+        assert!(body.is_empty(), "{shown}: {said}");
+        let status = head.split(' ').nth(1).unwrap_or("closed");
+        assert!(
+            ["400", "414", "431", "closed"].contains(&status),
+            "{shown}: {said}"
+        );
+        let head = head.to_lowercase();
+        assert!(
+            !head.contains("server:") && !head.contains("set-cookie"),
+            "{head}"
+        );
+    }
+    // What is HTTP does, in any of its forms.
+    for request in [
+        "GET http://evil.example/nothing HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "CONNECT evil.example:443 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /nothing HTTP/1.0\r\n\r\n",
+    ] {
+        let said = raw(&world, request).await.to_lowercase();
+        assert!(said.split(' ').nth(1) == Some("404"), "{request}: {said}");
+        let policy = format!("content-security-policy: {}", POLICY.to_lowercase());
+        assert!(said.contains(&policy), "{request}: {said}");
+    }
+}
+
+/// Sends these bytes, and reads until the bridge closes the connection.
+async fn raw(world: &World, request: &str) -> String {
+    let mut stream = TcpStream::connect(world.bridge.guests()).await.unwrap();
+    let said = async {
+        let (mut reading, mut writing) = stream.split();
+        let mut said = Vec::new();
+        // Whoever is answered in the middle of what they say may not be able to say the rest.
+        let (_sent, _read) = tokio::join!(
+            writing.write_all(request.as_bytes()),
+            reading.read_to_end(&mut said)
+        );
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    tokio::time::timeout(PATIENCE, said)
+        .await
+        .expect("it is closed")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -227,76 +380,5 @@ async fn all_of_it_works_below_a_path() {
             404,
             "{strange}"
         );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pages_files_come_packed_or_plain() {
-    let world = World::start().await;
-    if !world.bridge.app().assets.built() {
-        let page = world.bridge.web.get(&world.bridge.url("/")).await;
-        assert_eq!(page.status, 503);
-        assert!(page.text().contains("cargo xtask page"), "{}", page.text());
-        return;
-    }
-    let page = world.bridge.web.get(&world.bridge.url("/")).await;
-    assert_eq!(
-        page.header("content-type"),
-        Some("text/html; charset=utf-8")
-    );
-    let html = page.text();
-    let parts = html
-        .split(['"', '\''])
-        .map(|part| part.trim_start_matches("./"));
-    let files: Vec<String> = parts
-        .filter(|part| part.ends_with(".js") || part.ends_with(".css") || part.ends_with(".svg"))
-        .map(str::to_owned)
-        .collect();
-    assert!(files.iter().any(|file| file.ends_with(".js")), "{html}");
-    assert!(
-        !html.contains("<script>") && !html.contains("style="),
-        "nothing inline, which the policy forbids"
-    );
-    for file in files.iter().map(String::as_str).chain([""]) {
-        let url = world.bridge.url(&format!("/{file}"));
-        let plain = world.bridge.web.get(&url).await;
-        assert_eq!(
-            (plain.status, plain.header("content-encoding")),
-            (200, None),
-            "{file}"
-        );
-        let packed = world
-            .bridge
-            .web
-            .ask("GET", &url, &[("accept-encoding", "gzip, br;q=0.9")], "")
-            .await;
-        assert_eq!(
-            (packed.status, packed.header("content-encoding")),
-            (200, Some("br")),
-            "{file}"
-        );
-        let mut unpacked = Vec::new();
-        brotli::Decompressor::new(packed.body.as_slice(), 4096)
-            .read_to_end(&mut unpacked)
-            .unwrap();
-        assert_eq!(unpacked, plain.body, "{file}");
-        for refused in ["br;q=0", "gzip", "brotli", "identity"] {
-            let answer = world
-                .bridge
-                .web
-                .ask("GET", &url, &[("accept-encoding", refused)], "")
-                .await;
-            assert_eq!(answer.header("content-encoding"), None, "{file} {refused}");
-        }
-        for answer in [&plain, &packed] {
-            assert_eq!(answer.header("vary"), Some("accept-encoding"), "{file}");
-            let kept = answer.header("cache-control").unwrap();
-            assert_eq!(
-                kept.contains("immutable"),
-                !file.is_empty(),
-                "{file}: {kept}"
-            );
-            assert_secured(answer, file);
-        }
     }
 }

@@ -38,6 +38,28 @@ async fn other_sites_dont_get_a_socket() {
     assert_all_is_well(&world, &mut chat).await;
 }
 
+/// A page of another version learns it before it says anything, and loses nothing by leaving.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_frame_names_the_version() {
+    let world = World::start().await;
+    let mut chat = world.open_chat("Alice").await;
+    let mut socket = Socket::of_page(&world.bridge).await;
+    let challenge = socket.next().await.unwrap();
+    assert_eq!(challenge["type"], "challenge");
+    assert_eq!(
+        challenge["protocol"],
+        json!(vestibule_bridge::frame::PROTOCOL)
+    );
+    // The page and the documentation name the same.
+    let page = include_str!("../../web/src/protocol.ts");
+    let number = vestibule_bridge::frame::PROTOCOL;
+    assert!(page.contains(&format!("export const PROTOCOL = {number};")));
+    let docs = include_str!("../../docs/protocol.md");
+    assert!(docs.contains(&format!("`protocol` is `{number}`")));
+    drop(socket);
+    assert_all_is_well(&world, &mut chat).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn before_the_hello_nothing_is_taken() {
     let world = World::start().await;

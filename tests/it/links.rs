@@ -126,7 +126,7 @@ async fn a_passcode_is_asked_for_and_its_tries_are_counted() {
         assert_eq!(answer.json()["error"]["tries_left"], left);
     }
     let answer = join(&guest, &link, Some(wrong)).await;
-    assert_eq!(refused(&answer), is(429, "too_many_tries"));
+    assert_eq!(refused(&answer), is(410, "passcode_spent"));
     let answer = join(&guest, &link, Some(&code)).await;
     assert_eq!(refused(&answer), is(410, "link_revoked"));
     until_told(

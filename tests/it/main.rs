@@ -9,6 +9,7 @@
 
 mod bridge;
 mod flood;
+mod front;
 mod guest;
 mod homeserver;
 mod host;
@@ -17,6 +18,7 @@ mod world;
 
 mod admin;
 mod bot;
+mod bot_calls;
 mod bot_device;
 mod canary;
 mod chat;
@@ -37,6 +39,7 @@ mod join;
 mod links;
 mod lost;
 mod moments;
+mod page;
 mod qr;
 mod questions;
 mod reaper;
@@ -49,3 +52,4 @@ mod stop;
 mod truth;
 mod upkeep;
 mod verify;
+mod verify_page;

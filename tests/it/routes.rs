@@ -32,7 +32,7 @@ const APPSERVICE: [(&str, &str); 7] = [
 ];
 
 /// For guests. The tests of `door.rs` and `refused.rs` have the refused cases of the API.
-const GUESTS: [&str; 5] = [
+pub const GUESTS: [&str; 5] = [
     "GET /",
     "GET /{file}",
     "POST /api/v1/link",

@@ -31,27 +31,26 @@ impl World {
     }
 
     pub async fn with(setup: &Setup) -> Self {
-        let homeserver = Homeserver::start().await;
-        let bridge = Bridge::new(&homeserver.address(), setup);
-        let mut world = Self {
-            homeserver,
-            bridge,
-            transactions: AtomicU64::new(0),
-        };
+        let mut world = Self::unstarted(setup).await;
         world.start_bridge().await;
         world
     }
 
-    /// A bridge that is a process of its own.
-    pub async fn apart(setup: &Setup) -> Self {
+    /// A bridge that wasn't started yet.
+    pub async fn unstarted(setup: &Setup) -> Self {
         let homeserver = Homeserver::start().await;
-        let mut bridge = Bridge::new(&homeserver.address(), setup);
-        bridge.start_apart().await;
-        let world = Self {
+        let bridge = Bridge::new(&homeserver.address(), setup);
+        Self {
             homeserver,
             bridge,
             transactions: AtomicU64::new(0),
-        };
+        }
+    }
+
+    /// A bridge that is a process of its own.
+    pub async fn apart(setup: &Setup) -> Self {
+        let mut world = Self::unstarted(setup).await;
+        world.bridge.start_apart().await;
         until("the bridge greets", || {
             (world.homeserver.count("set_name") > 0).then_some(())
         })

@@ -1,13 +1,14 @@
 /** Puts the parts together. */
 
 import { App } from "./domain/app.ts";
-import { Value } from "./domain/observe.ts";
 import type { Screen } from "./domain/app.ts";
+import { Value } from "./domain/observe.ts";
 import type { World } from "./domain/ports.ts";
 import { readFragment } from "./domain/token.ts";
 import { pageBase } from "./platform/address.ts";
 import { httpApi } from "./platform/api.ts";
-import { lack } from "./platform/capable.ts";
+import { browserAttention } from "./platform/attention.ts";
+import { isInstalled, lack, memoryOf } from "./platform/capable.ts";
 import { systemClock, systemRandom } from "./platform/clock.ts";
 import { webLocks } from "./platform/locks.ts";
 import { wasmMachines } from "./platform/machines.ts";
@@ -15,22 +16,54 @@ import { browserNetwork } from "./platform/network.ts";
 import { webSockets } from "./platform/socket.ts";
 import { indexedShelf } from "./platform/storage.ts";
 import { tabMemory } from "./platform/tab.ts";
+import { fetchBuildId, fetchOrganisation, fetchWords } from "./platform/texts.ts";
+import { fitViewport } from "./platform/viewport.ts";
 import { digest } from "./platform/wrapping.ts";
-import { catalogueFor, datesFor } from "./text/index.ts";
+import { choose, datesFor, numbersFor } from "./text/index.ts";
+import type { Catalogue } from "./text/index.ts";
+import { loadWords } from "./text/load.ts";
+import { NOBODY, inTheirWords } from "./text/organisation.ts";
+import type { Organisation } from "./text/organisation.ts";
 import { mount } from "./ui/app.ts";
 
-const words = catalogueFor(navigator.languages);
-document.documentElement.lang = words.language;
-document.title = words.title;
+/** An organisation that answers later than this, counted from when the page's own words are there, is shown without its texts. */
+const COURTESY_MS = 800;
 
 const root = document.getElementById("root") ?? document.body;
-const context = { words, dates: datesFor(words, navigator.language), clock: systemClock };
+const { language, locale } = choose(navigator.languages);
+const organisation = new Value<Organisation | null>(null);
+/** Filled before anything is shown, and before any stored chat is opened. */
+let spoken: Catalogue | null = null;
 
+fitViewport();
 const missing = lack();
-if (missing === null) begin();
-else mount(root, context, { screen: new Value<Screen>({ name: "problem", problem: missing, remedy: null }) });
+const asked = fetchOrganisation().then((answer) => organisation.set(answer));
+const ready = speak();
+const app: { readonly screen: Value<Screen> } =
+  missing === null ? begin() : { screen: new Value<Screen>({ name: "problem", problem: missing, remedy: null }) };
+void show();
 
-function begin(): void {
+async function speak(): Promise<Catalogue> {
+  const troubled = (): void => void root.classList.add("troubled");
+  const words = await loadWords((attempt) => fetchWords(language, attempt), systemClock, troubled);
+  await Promise.race([asked, new Promise<void>((resolve) => systemClock.after(COURTESY_MS, resolve))]);
+  spoken = inTheirWords(words, organisation.get() ?? NOBODY);
+  return spoken;
+}
+
+async function show(): Promise<void> {
+  const words = await ready;
+  document.documentElement.lang = words.language;
+  document.documentElement.dir = words.direction;
+  document.title = words.title;
+  const dates = datesFor(words, locale);
+  const numbers = numbersFor(locale);
+  const attention = browserAttention(words.title, words.chat.notification);
+  const memory = memoryOf(navigator, isInstalled());
+  mount(root, { words, dates, numbers, clock: systemClock, attention, organisation, address: pageBase().href, build: fetchBuildId, memory }, app);
+}
+
+function begin(): App {
   const prefix = pageBase().pathname;
   const tab = tabMemory(prefix);
   const machines = wasmMachines();
@@ -45,13 +78,13 @@ function begin(): void {
     tab,
     machines,
     origin: location.origin,
-    notice: words.notice,
+    ready: ready.then(() => undefined),
+    notice: (what, guest) => spoken?.notice(what, guest) ?? "",
     digest,
     reload: () => location.reload(),
   };
-  const app = new App(world);
-  mount(root, context, app);
-  void app.start(takeFragment());
+  const started = new App(world);
+  void started.start(takeFragment());
 
   // The same tab may be given another link: only the fragment changes, so nothing loads by itself.
   addEventListener("hashchange", () => {
@@ -63,6 +96,7 @@ function begin(): void {
   });
   // After the first paint, so that nothing waits for it.
   requestAnimationFrame(() => setTimeout(() => machines.warmUp()));
+  return started;
 }
 
 /** Reads the link's secret, and takes it out of the address bar, the history and screenshots. */

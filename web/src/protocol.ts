@@ -1,5 +1,6 @@
 /** What the page and the bridge say to each other: the mirror of `docs/protocol.md`. */
 
+import { LABELLED_LENGTH, shownName } from "./domain/text.ts";
 import { ShapeError, boolean, object, optional, parseObject, string, whole } from "./shape.ts";
 import type { Json } from "./shape.ts";
 
@@ -213,7 +214,7 @@ function welcome(frame: Json): WelcomeFrame {
   return {
     type: "welcome",
     roomId: string(frame["room_id"], "welcome.room_id"),
-    name: string(frame["name"], "welcome.name"),
+    name: guestName(frame["name"], "welcome.name"),
     host: hostView(frame["host"], "welcome.host"),
     hostJoined: boolean(frame["host_joined"], "welcome.host_joined"),
     lastN: whole(frame["last_n"], "welcome.last_n"),
@@ -252,9 +253,14 @@ function errorBody(value: unknown): ErrorBody {
   };
 }
 
+function guestName(value: unknown, place: string): string {
+  return shownName(string(value, place), "?", LABELLED_LENGTH);
+}
+
 function hostView(value: unknown, place: string): HostView {
   const host = object(value, place);
-  return { userId: string(host["user_id"], `${place}.user_id`), displayName: string(host["display_name"], `${place}.display_name`) };
+  const userId = string(host["user_id"], `${place}.user_id`);
+  return { userId, displayName: shownName(string(host["display_name"], `${place}.display_name`), shownName(userId, "?")) };
 }
 
 /** Reads the answer of `POST api/v1/link`. */
@@ -274,7 +280,7 @@ export function parseJoinAnswer(text: string): JoinAnswer {
   const answer = parseObject(text, "join");
   return {
     portal: string(answer["portal"], "join.portal"),
-    name: string(answer["name"], "join.name"),
+    name: guestName(answer["name"], "join.name"),
     host: hostView(answer["host"], "join.host"),
   };
 }

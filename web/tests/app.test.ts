@@ -100,17 +100,91 @@ test("a replaced connection says where the chat is", async () => {
   assert.equal(tab.shows, "elsewhere");
 });
 
-for (const [protocol, screen] of [[2, "page-older"], [0, "page-newer"]] as const) {
-  test(`protocol ${protocol} asks to load the page again`, async () => {
+test("a page that is older than the bridge is loaded again by itself, once", async () => {
+  const browser = new Browser();
+  browser.bridge.protocol = 2;
+  const tab = await browser.chatting();
+  assert.equal(tab.shows, "loading");
+  assert.equal(tab.reloads, 1);
+  await tab.reload();
+  assert.equal(tab.shows, "page-older", "a cache gave the same page once more");
+  assert.equal(tab.reloads, 1);
+  await tab.press();
+  assert.equal(tab.reloads, 2);
+  assert.equal(browser.bridge.heard.length, 0, "nothing is said to a bridge of another version");
+});
+
+test("a tab that can't remember that it was loaded again doesn't do so by itself", async () => {
+  const browser = new Browser();
+  browser.bridge.protocol = 2;
+  const tab = browser.tab();
+  tab.forgetful = true;
+  tab.app = tab.anew();
+  await tab.open(`#${TOKEN}`);
+  await tab.start("Maya");
+  assert.equal(tab.shows, "page-older");
+  assert.equal(tab.reloads, 0);
+});
+
+test("a page that is newer than the bridge asks for patience", async () => {
+  const browser = new Browser();
+  browser.bridge.protocol = 0;
+  const tab = await browser.chatting();
+  assert.equal(tab.shows, "page-newer");
+  await tab.press();
+  assert.equal(tab.reloads, 1);
+  assert.equal(browser.bridge.heard.length, 0, "nothing is said to a bridge of another version");
+});
+
+for (const [code, screen] of [
+  ["link_unknown", "link-unknown"], ["link_used", "link-used"], ["link_expired", "link-expired"], ["link_revoked", "link-revoked"],
+  ["damaged", "link-damaged"], ["paused", "paused"], ["host_busy", "host-busy"], ["too_many_tries", "too-many-tries"],
+] as const) {
+  test(`a link that is answered "${code}" has its own page, and only what passes can be tried again`, async () => {
     const browser = new Browser();
-    browser.bridge.protocol = protocol;
-    const tab = await browser.chatting();
+    browser.bridge.linkError = code;
+    const tab = browser.tab();
+    await tab.open(`#${TOKEN}`);
     assert.equal(tab.shows, screen);
+    const isForNow = tab.screen.name === "problem" && tab.screen.remedy !== null;
+    assert.equal(isForNow, ["paused", "host-busy", "too-many-tries"].includes(screen));
+    assert.equal(tab.memory.has("token"), isForNow);
+    browser.bridge.linkError = null;
+    if (!isForNow) return;
     await tab.press();
-    assert.equal(tab.reloads, 1);
-    assert.equal(browser.bridge.heard.length, 0, "nothing is said to a bridge of another version");
+    assert.equal(tab.shows, "join");
   });
 }
+
+test("without a network the page says so, and goes on by itself when it is back", async () => {
+  const browser = new Browser();
+  browser.bridge.linkError = "offline";
+  const tab = browser.tab();
+  tab.online = false;
+  await tab.open(`#${TOKEN}`);
+  assert.equal(tab.shows, "offline");
+  browser.bridge.linkError = null;
+  tab.online = true;
+  tab.tell("online");
+  await settle();
+  assert.equal(tab.shows, "join");
+});
+
+test("no stored chat is opened before there are words to show it with", async () => {
+  const browser = new Browser();
+  const tab = await browser.chatting();
+  let speak: () => void = () => undefined;
+  browser.ready = new Promise((resolve) => {
+    speak = resolve;
+  });
+  const { connections } = browser.bridge;
+  await tab.reload();
+  assert.equal(tab.shows, "loading");
+  assert.equal(browser.bridge.connections, connections);
+  speak();
+  await settle();
+  assert.equal(tab.shows, "chat");
+});
 
 test("stored keys that can't be opened are lost keys", async () => {
   const browser = new Browser();

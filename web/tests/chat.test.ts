@@ -130,7 +130,7 @@ test("what is written offline waits, is kept over a reload, and goes in order", 
   browser.bridge.drop();
   for (const text of ["one", "two", "three"]) await tab.say(text);
   await browser.clock.advance(5_000);
-  assert.equal(tab.chat.view.get().status, "offline");
+  assert.equal(tab.chat.view.get().status, "reconnecting");
   await tab.reload();
   assert.deepEqual(tab.reads(), ["one/waiting", "two/waiting", "three/waiting"]);
   browser.bridge.unreachable = false;

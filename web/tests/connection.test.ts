@@ -43,7 +43,7 @@ test("a short break is not worth a word, a long one is", async () => {
   browser.bridge.unreachable = true;
   browser.bridge.drop();
   await browser.clock.advance(2_000);
-  assert.equal(tab.chat.view.get().status, "offline");
+  assert.equal(tab.chat.view.get().status, "reconnecting");
 });
 
 test("the network's return and a look at the page end the wait", async () => {
@@ -83,7 +83,7 @@ test("a page that was left hangs up, so that nobody seems to be there, and comes
   tab.tell("away");
   await browser.clock.advance(300_000);
   assert.equal(browser.bridge.connections, connections);
-  assert.equal(tab.chat.view.get().status, "offline");
+  assert.equal(tab.chat.view.get().status, "reconnecting");
   tab.tell("online");
   await settle();
   assert.equal(browser.bridge.connections, connections + 1);

@@ -217,3 +217,41 @@ test("a wrapped value opens at its own place only, and not after a change", asyn
   new Uint8Array(wrapped.data)[0]! ^= 1;
   await assert.rejects(unwrap(key, "entry|a|1", wrapped));
 });
+
+test("with the last chat goes the database; what is not gone is named", async () => {
+  const factory = new IDBFactory();
+  const shelf = indexedShelf(factory, "test");
+  const a = await shelf.add("a", chat, records);
+  await shelf.add("b", chat, records);
+  await a.commit({ entries: [entry], staged, sent });
+  assert.deepEqual(await shelf.erase("a"), []);
+  assert.equal((await factory.databases()).length, 1, "another chat is still there");
+  assert.deepEqual(await shelf.erase("b"), []);
+  assert.deepEqual(await factory.databases(), []);
+  // And it begins anew when it is needed again.
+  const again = await shelf.add("a", chat, records);
+  await again.commit({ entries: [entry], staged, sent });
+  const prototype = FDBObjectStore.prototype as { delete: (key: unknown) => unknown };
+  const original = prototype.delete;
+  prototype.delete = function (this: IDBObjectStore) {
+    return this.count();
+  };
+  try {
+    assert.deepEqual(await shelf.erase("a"), ["keys", "messages", "queue"]);
+  } finally {
+    prototype.delete = original;
+  }
+  assert.deepEqual(await shelf.erase("a"), []);
+});
+
+test("another tab's open database doesn't keep it, and that tab goes on with a new one", async () => {
+  const factory = new IDBFactory();
+  const here = indexedShelf(factory, "test");
+  const there = indexedShelf(factory, "test");
+  await here.add("a", chat, records);
+  assert.equal((await there.list()).length, 1);
+  assert.deepEqual(await here.erase("a"), []);
+  assert.deepEqual(await there.list(), []);
+  await there.add("b", chat, records);
+  assert.equal((await here.list()).length, 1);
+});

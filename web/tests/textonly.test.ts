@@ -3,13 +3,16 @@ import { test } from "node:test";
 import { UNSUPPORTED } from "../src/domain/machine.ts";
 import type { Ring } from "../src/domain/machine.ts";
 import { splitReply, shorten } from "../src/domain/reply.ts";
-import { english } from "../src/text/en.ts";
+import { catalogue as english } from "../src/text/en.ts";
+import { numbersFor } from "../src/text/numbers.ts";
 import { settle } from "./support/clock.ts";
 import { FakeMachine } from "./support/machine.ts";
 import { Browser } from "./support/world.ts";
 import type { Tab } from "./support/world.ts";
 
 const MINUTE = 60_000;
+
+const { counted } = numbersFor("en");
 
 /** The host has sent this much under other ids before. */
 let events = 0;
@@ -217,7 +220,7 @@ test("a quotation is only taken out where clients put one", () => {
 test("every kind has its words, for the guest and for the host", () => {
   const lines = new Set<string>();
   for (const what of UNSUPPORTED) {
-    const [one, many] = [english.chat.unsupported("Alice", what, 1), english.chat.unsupported("Alice", what, 12)];
+    const [one, many] = [english.chat.unsupported("Alice", what, counted(1)), english.chat.unsupported("Alice", what, counted(12))];
     assert.match(one, /^Alice (?!.*#)[^.]+\. [A-Z][^.]+\.$/, what);
     assert.match(many, /^Alice (?!.*#).*12.*\. [A-Z][^.]+\.$/, what);
     lines.add(one);
@@ -225,7 +228,7 @@ test("every kind has its words, for the guest and for the host", () => {
     assert.match(notice, /^Guest chats .*Maya \(Guest\) .*\.$/, what);
   }
   assert.equal(lines.size, UNSUPPORTED.length);
-  assert.equal(english.chat.unsupported("Alice", "image", 1), "Alice sent a photo. Guest chats carry text only.");
+  assert.equal(english.chat.unsupported("Alice", "image", counted(1)), "Alice sent a photo. Guest chats carry text only.");
   assert.equal(english.notice("image", "Maya (Guest)"), "Guest chats carry text only, so Maya (Guest) could not see your photo.");
   assert.equal(english.notice(null, "Maya (Guest)"), "Guest chats carry text only, so Maya (Guest) could not see all of what you sent.");
 });

@@ -3,6 +3,7 @@
 mod demo;
 mod faults;
 mod page;
+mod reproduce;
 mod run;
 mod setup;
 mod test;
@@ -34,8 +35,13 @@ enum Task {
     /// Kill and cut everything at random moments, and see that no message is lost.
     Faults(faults::Faults),
     /// Build the guest's page into web/dist.
-    Page,
-    /// Print the page's compressed bytes by file.
+    Page {
+        /// Then build all of it once more, from a copy of the sources in another place, and see that the
+        /// bytes are the same. That takes some minutes.
+        #[arg(long)]
+        check_reproducible: bool,
+    },
+    /// Print the page's compressed bytes by file; fails above the aims.
     Weigh,
     /// See what this machine lacks, and install it where that is allowed.
     Setup,
@@ -47,7 +53,13 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(&workspace),
         Task::Test { fast } => test::run(&workspace, fast),
         Task::Faults(faults) => faults::run(&workspace, &faults),
-        Task::Page => page::build(&workspace),
+        Task::Page { check_reproducible } => {
+            page::build(&workspace)?;
+            if check_reproducible {
+                reproduce::everything(&workspace)?;
+            }
+            Ok(())
+        }
         Task::Weigh => weigh::run(&workspace),
         Task::Setup => setup::run(setup::Need::Everything),
     });

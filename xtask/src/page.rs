@@ -1,7 +1,8 @@
 //! The guest's page: Rust to WebAssembly, TypeScript to one file, all of it compressed.
 //!
 //! Two stages, each skipped while the digest of what goes in is the one of the last time:
-//! `crypto` and `web/wasm` become `web/wasm/pkg`; that and `web/src` become `web/dist`.
+//! `crypto` and `web/wasm` become `web/wasm/pkg`; that and `web/src` become `web/dist`, with a list of its
+//! files and their hashes.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,6 +17,10 @@ use crate::run::{Workspace, finish};
 
 /// What makes a stage's result: when this file changes, everything is built again.
 const RECIPE: &str = include_str!("page.rs");
+
+/// The list of the page's files, as `sha256sum --check` reads it. The first 12 digits of its own hash are
+/// the id of the build.
+pub const LIST: &str = "manifest.sha256";
 
 /// Builds `web/dist`, if anything that goes into it changed.
 pub fn build(workspace: &Workspace) -> Result<()> {
@@ -128,7 +133,8 @@ fn compile(workspace: &Workspace) -> Result<()> {
     )
 }
 
-fn bundle(workspace: &Workspace) -> Result<()> {
+/// The second stage alone.
+pub fn bundle(workspace: &Workspace) -> Result<()> {
     let web = workspace.web();
     let dist = workspace.dist();
     let mut sources = Vec::new();
@@ -149,6 +155,7 @@ fn bundle(workspace: &Workspace) -> Result<()> {
     install_packages(workspace)?;
     empty(&dist)?;
     finish(&mut workspace.npm(&["run", "--silent", "build"]))?;
+    list(&dist)?;
     for file in files(&dist)? {
         compress(&file)?;
     }
@@ -165,6 +172,21 @@ pub fn install_packages(workspace: &Workspace) -> Result<()> {
     }
     finish(&mut workspace.npm(&["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
     set_current(&modules, &digest)
+}
+
+/// Writes the list of the files in `dist`, sorted by their names.
+fn list(dist: &Path) -> Result<()> {
+    let mut lines = String::new();
+    for file in files(dist)? {
+        let name = file.strip_prefix(dist).unwrap_or(&file).display();
+        let hash = hex(&Sha256::digest(fs::read(&file)?));
+        lines.push_str(&format!("{hash}  {name}\n"));
+    }
+    Ok(fs::write(dist.join(LIST), lines)?)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Writes `file.br` beside `file`.
@@ -205,11 +227,7 @@ fn digest(base: &Path, sources: &[&str], extras: &[&str]) -> Result<String> {
             add(&fs::read(&file).with_context(|| format!("can't read {}", file.display()))?);
         }
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex(&hash.finalize()))
 }
 
 /// All files at or below a path, in one order.

@@ -43,6 +43,12 @@ impl Workspace {
         Ok(Self { root, target })
     }
 
+    /// A copy of the workspace, which has a target folder of its own.
+    pub fn copied_to(root: PathBuf) -> Self {
+        let target = root.join("target");
+        Self { root, target }
+    }
+
     pub fn root(&self) -> &Path {
         &self.root
     }

@@ -14,7 +14,7 @@ pub enum Need {
     Build,
     /// A homeserver and a host's client besides.
     Demo,
-    /// A browser besides.
+    /// The browsers besides.
     Everything,
 }
 
@@ -39,7 +39,7 @@ struct Item {
     what: &'static str,
 }
 
-const ITEMS: [Item; 7] = [
+const ITEMS: [Item; 10] = [
     Item {
         need: Need::Build,
         sign: Sign::Program("c++"),
@@ -81,6 +81,24 @@ const ITEMS: [Item; 7] = [
         sign: Sign::Program("chromedriver"),
         package: "chromium-driver",
         what: "ChromeDriver, which steers it",
+    },
+    Item {
+        need: Need::Everything,
+        sign: Sign::Program("firefox"),
+        package: "firefox-esr",
+        what: "Firefox, another browser of guests in the tests",
+    },
+    Item {
+        need: Need::Everything,
+        sign: Sign::Program("WebKitWebDriver"),
+        package: "webkit2gtk-driver",
+        what: "WebKitGTK with its driver, the nearest to Safari",
+    },
+    Item {
+        need: Need::Everything,
+        sign: Sign::Program("Xvfb"),
+        package: "xvfb",
+        what: "a display that nobody sees, which WebKitGTK needs",
     },
 ];
 

@@ -4,11 +4,13 @@ use std::io::IsTerminal as _;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use vestibule_lab::Venv;
+use vestibule_lab::{Venv, geckodriver};
 
 use crate::page;
+use crate::reproduce;
 use crate::run::{EVERYTHING, Progress, Workspace, finish, finish_seen, has};
 use crate::setup::{self, Need};
+use crate::weigh;
 
 /// What the runners said so far.
 #[derive(Default)]
@@ -61,7 +63,7 @@ fn number_before(line: &str, word: &str) -> u64 {
 
 /// Runs the checks and tests; with `fast` those that need neither a homeserver nor a browser.
 pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
-    let mut progress = Progress::of(if fast { 9 } else { 12 });
+    let mut progress = Progress::of(if fast { 11 } else { 16 });
     let mut tally = Tally::default();
     let cargo = |arguments: &[&str]| {
         let mut command = workspace.cargo(arguments);
@@ -121,15 +123,25 @@ pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
     tally.note(finish(&mut workspace.npm(&["run", "--silent", "check"])));
     tally.test(&mut workspace.npm(&["test", "--silent"]));
 
+    progress.next("Building the page a second time, in another place");
+    tally.note(reproduce::bundle(workspace));
+
+    progress.next("Weighing the page");
+    tally.note(weigh::run(workspace));
+
     progress.next("Testing the crypto machine against matrix-sdk-crypto");
     let differential = ["test", "--no-fail-fast", "-p", "vestibule-differential"];
     tally.test(&mut cargo(&differential));
 
     if !fast {
+        progress.next("Testing the page in a browser, over a bridge that is played");
+        tally.test(&mut workspace.npm(&["run", "--silent", "try"]));
         progress.next("Building the bridge");
         workspace.build_bridge()?;
         progress.next("Bringing Synapse and matrix-nio");
         Venv::shared()?;
+        progress.next("Bringing geckodriver, which steers Firefox");
+        geckodriver()?;
         progress.next("Testing all of it together, with a homeserver, hosts and browsers");
         // One after the other: each starts a homeserver, a bridge and a browser, and measures.
         tally.test(

@@ -8,23 +8,12 @@
     reason = "tests"
 )]
 
-use std::path::Path;
-
+#[path = "../../../fuzz/src/replay.rs"]
+mod corpora;
 #[path = "../../../fuzz/src/appservice.rs"]
 mod targets;
 
-/// Runs each committed input of that target.
-fn replay(target: &str, run: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/corpus")
-        .join(target);
-    let mut inputs = 0;
-    for input in std::fs::read_dir(corpus).unwrap() {
-        run(&std::fs::read(input.unwrap().path()).unwrap());
-        inputs += 1;
-    }
-    assert!(inputs > 10, "{target}: {inputs}");
-}
+use corpora::replay;
 
 #[test]
 fn transaction() {

@@ -1,20 +1,14 @@
 //! What the fuzzer kept, replayed.
 
-use std::path::Path;
-
+#[path = "../../../fuzz/src/replay.rs"]
+mod corpora;
 #[path = "../../../fuzz/src/bridge.rs"]
 mod targets;
 
 #[test]
 fn frame() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/frame");
-    let mut inputs = 0;
-    let mut taken = 0;
-    for input in std::fs::read_dir(corpus).unwrap() {
-        taken += usize::from(targets::frame(
-            &std::fs::read(input.unwrap().path()).unwrap(),
-        ));
-        inputs += 1;
-    }
-    assert!(inputs > 10 && taken > 3, "{taken} of {inputs}");
+    let taken = corpora::replay("frame", targets::frame);
+    let inputs = taken.len();
+    let taken = taken.into_iter().filter(|taken| *taken).count();
+    assert!(taken > 3, "{taken} of {inputs}");
 }

@@ -277,7 +277,7 @@ fn a_host_has_no_more_chats_than_allowed() {
     let tokens = [world.invite(), world.invite(), world.invite()];
     let first = world.join(&tokens[0]).unwrap();
     world.join(&tokens[1]).unwrap();
-    assert_eq!(world.join(&tokens[2]), Err(Refusal::TooManyChats));
+    assert_eq!(world.join(&tokens[2]), Err(Refusal::HostBusy));
     world
         .submit(crate::input::Input::Leave {
             portal: first.portal,

@@ -56,7 +56,7 @@ fn the_whole_bridge_has_its_limits() {
             .contains("as the server allows")
     );
     let portal = world.join(&first).unwrap().portal;
-    assert_eq!(world.join(&second), Err(Refusal::TooManyChats));
+    assert_eq!(world.join(&second), Err(Refusal::HostBusy));
     let counted = |world: &World| {
         let counts = world.store.counts().unwrap();
         (counts.open_links, counts.open_chats)

@@ -69,7 +69,7 @@ fn five_wrong_passcodes_take_the_link_back() {
         assert!(world.said().is_empty());
     }
     let spent = join(&mut world, &token, Some(&wrong));
-    assert_eq!(spent, Ok(Answer::Refused(Refusal::TooManyTries)));
+    assert_eq!(spent, Ok(Answer::Refused(Refusal::PasscodeSpent)));
     let said = world.said();
     assert_eq!(said.len(), 1);
     assert_eq!(

@@ -306,7 +306,7 @@ impl Plain {
             return None;
         }
         let refusal = match line.tries? - 1 {
-            0 => Refusal::TooManyTries,
+            0 => Refusal::PasscodeSpent,
             left => Refusal::PasscodeWrong { left },
         };
         assert_eq!(*answer, Ok(Answer::Refused(refusal)));

@@ -139,7 +139,7 @@ fn a_host_has_limits_of_their_own() {
     );
     world.join(&token).unwrap();
     let token = world.invite();
-    assert_eq!(world.join(&token), Err(Refusal::TooManyChats));
+    assert_eq!(world.join(&token), Err(Refusal::HostBusy));
     steer(&mut world, "quota @alice:example.org chats 2");
     assert!(world.join(&token).is_ok());
     assert!(

@@ -1,5 +1,8 @@
 //! The keys of peers: what a query says, and what a claim brings.
 
+#[cfg(feature = "bot")]
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{HostIdentity, KeysReceived, Machine, PeerKeys};
@@ -10,11 +13,17 @@ use crate::peer::Seen;
 use crate::place::Place;
 use crate::records::Step;
 
+/// A question for users' keys that is on its way.
+#[cfg(feature = "bot")]
+#[derive(Debug, Clone)]
+pub struct Asked(Vec<(String, u64)>);
+
 impl Machine {
     /// Takes in a `/keys/query` answer. Users that were never met, and devices whose signatures or
     /// ids are wrong, are left out as if they weren't there. A peer whom [`Prepare::KeysQuery`]
     /// named and of whom the answer holds nothing, while it has keys of others, gets no room key
-    /// for a minute and is then asked for again: a homeserver that is away stops no room.
+    /// for a minute and is then asked for again: a homeserver that is away stops no room. A peer
+    /// whose list changed while it was asked for stays outdated: the answer may be older.
     ///
     /// [`Prepare::KeysQuery`]: super::Prepare::KeysQuery
     ///
@@ -46,17 +55,52 @@ impl Machine {
         if peers.is_empty() {
             return Err(CryptoError::NoKeys);
         }
-        for user_id in std::mem::take(&mut self.querying) {
+        for (user_id, news) in std::mem::take(&mut self.querying) {
             let answered = peers.iter().any(|peer| peer.user_id == user_id);
-            if let Some(peer) = self.peers.get_mut(&user_id)
-                && !answered
-            {
-                peer.missed(now);
+            if let Some(peer) = self.peers.get_mut(&user_id) {
+                if answered {
+                    peer.answered(news);
+                } else {
+                    peer.missed(now);
+                }
                 peer.save(&mut self.changes);
             }
         }
         let items = self.release_held(now);
         self.step(KeysReceived { peers, items })
+    }
+
+    /// Those who are asked for, each with what stands for what is known of their devices now.
+    pub(super) fn asking(&self, users: &[String]) -> Vec<(String, u64)> {
+        let peers = users.iter().filter_map(|user_id| self.peers.get(user_id));
+        peers
+            .map(|peer| (peer.user_id.clone(), peer.news()))
+            .collect()
+    }
+
+    /// To be called when these users are asked for, where several questions are on their way at
+    /// once; for [`Machine::receive_keys_of`].
+    #[cfg(feature = "bot")]
+    #[must_use]
+    pub fn asked(&self, users: &[String]) -> Asked {
+        Asked(self.asking(users))
+    }
+
+    /// [`Machine::receive_keys`] of the answer to that question. What was said of a user's devices
+    /// after the question may be newer than the answer, so they are asked for again before anything is
+    /// sent.
+    ///
+    /// # Errors
+    /// As [`Machine::receive_keys`].
+    #[cfg(feature = "bot")]
+    pub fn receive_keys_of(
+        &mut self,
+        asked: Asked,
+        response: &Value,
+        now: u64,
+    ) -> Result<Step<KeysReceived>, CryptoError> {
+        self.querying = asked.0;
+        self.receive_keys(response, now)
     }
 
     /// The changed identity of that peer was accepted. Gives the events that can be read now.
@@ -130,6 +174,28 @@ impl Machine {
             }
         }
         self.step(())
+    }
+
+    /// [`Machine::receive_claim`] where several questions are on their way at once: `devices` are
+    /// those that the [`Prepare::KeysClaim`] named that this is the answer to.
+    ///
+    /// [`Prepare::KeysClaim`]: super::Prepare::KeysClaim
+    ///
+    /// # Errors
+    /// As [`Machine::receive_claim`].
+    #[cfg(feature = "bot")]
+    pub fn receive_claim_of(
+        &mut self,
+        devices: &BTreeMap<String, Vec<String>>,
+        response: &Value,
+        now: u64,
+    ) -> Result<Step<()>, CryptoError> {
+        let places = devices.iter().flat_map(|(user_id, ids)| {
+            let of_user = ids.iter();
+            of_user.map(|device_id| Place::new(user_id, device_id))
+        });
+        self.claiming = places.collect();
+        self.receive_claim(response, now)
     }
 
     fn make_session(&mut self, response: &Value, device: &Place, now: u64) -> bool {

@@ -53,7 +53,7 @@ impl Machine {
             match self.plan(room_id, members, now)? {
                 Plan::Blocked(reason, users) => break Prepare::Blocked { reason, users },
                 Plan::QueryKeys(users) => {
-                    self.querying.clone_from(&users);
+                    self.querying = self.asking(&users);
                     break Prepare::KeysQuery { users };
                 }
                 Plan::NewSession => self.outbound.begin(room_id, now, &mut self.changes),

@@ -146,3 +146,74 @@ fn anything_can_be_said_and_its_relation_is_seen_by_the_homeserver() {
         CryptoError::NotReady
     );
 }
+
+/// The answer to one question says nothing of those whom another one is about.
+#[test]
+fn questions_that_cross_are_answered_each_for_itself() {
+    let (mut server, mut bot, _, _) = three();
+    let ask = |bot: &mut Device, user: &str| {
+        let Prepare::KeysQuery { users } = bot.prepare_for(&[user], NOW) else {
+            panic!("no query");
+        };
+        (bot.machine.asked(&users), users)
+    };
+    let (about_alice, alice) = ask(&mut bot, HOST);
+    let (about_bob, bob) = ask(&mut bot, BOB);
+    for (asked, users) in [(about_alice, alice), (about_bob, bob)] {
+        let answer = server.query_all(&users);
+        let step = bot.machine.receive_keys_of(asked, &answer, NOW).unwrap();
+        assert_eq!(bot.step(step).peers.len(), 1);
+    }
+    let claim = |bot: &mut Device, user: &str| match bot.prepare_for(&[user], NOW) {
+        Prepare::KeysClaim { devices } => devices,
+        other => panic!("{other:?}"),
+    };
+    let for_alice = claim(&mut bot, HOST);
+    let for_bob = {
+        let step = bot.machine.prepare("!other:example.org", &[BOB], NOW);
+        match bot.step(step.unwrap()) {
+            Prepare::KeysClaim { devices } => devices,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        (for_alice.clone(), for_bob.clone()),
+        (just(HOST, "DEVICE"), just(BOB, "DEVICE"))
+    );
+    for devices in [for_alice, for_bob] {
+        let answer = server.claim_all(&devices);
+        let step = bot.machine.receive_claim_of(&devices, &answer, NOW);
+        bot.step(step.unwrap());
+    }
+    for (room, user) in [(ROOM, HOST), ("!other:example.org", BOB)] {
+        let step = bot.machine.prepare(room, &[user], NOW).unwrap();
+        let next = bot.step(step);
+        let Prepare::ToDevice { messages, .. } = next else {
+            panic!("{next:?}");
+        };
+        assert!(messages.contains_key(user));
+    }
+}
+
+/// Of two answers the one to the earlier question may be the older one.
+#[test]
+fn an_answer_that_others_overtook_is_asked_for_again() {
+    let (server, mut bot, _, _) = three();
+    let users = vec![HOST.to_owned()];
+    assert!(matches!(
+        bot.prepare_for(&[HOST], NOW),
+        Prepare::KeysQuery { .. }
+    ));
+    let (early, late) = (bot.machine.asked(&users), bot.machine.asked(&users));
+    let answer = server.query_all(&users);
+    for (asked, outdated) in [(late, false), (early, true)] {
+        let step = bot.machine.receive_keys_of(asked, &answer, NOW).unwrap();
+        bot.step(step);
+        let next = bot.prepare_for(&[HOST], NOW);
+        assert_eq!(
+            matches!(next, Prepare::KeysQuery { .. }),
+            outdated,
+            "{next:?}"
+        );
+    }
+}

@@ -1,7 +1,6 @@
 //! What the fuzzer kept, replayed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use vestibule_crypto::encode_base64;
@@ -11,21 +10,12 @@ use vodozemac::olm::Account;
 use crate::common::raw::*;
 use crate::common::*;
 
-#[path = "../../../fuzz/src/crypto.rs"]
+#[path = "../../../fuzz/src/replay.rs"]
+mod corpora;
+#[path = "../../../fuzz/src/crypto/mod.rs"]
 mod targets;
 
-/// Runs each committed input of that target.
-fn replay(target: &str, run: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/corpus")
-        .join(target);
-    let mut inputs = 0;
-    for input in std::fs::read_dir(corpus).unwrap() {
-        run(&std::fs::read(input.unwrap().path()).unwrap());
-        inputs += 1;
-    }
-    assert!(inputs > 10, "{target}: {inputs}");
-}
+use corpora::replay;
 
 #[test]
 fn to_device() {

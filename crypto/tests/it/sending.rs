@@ -55,6 +55,24 @@ fn a_device_added_later_gets_the_same_session_from_then_on() {
     assert_eq!(session_of(&guest.encrypt("after", NOW)), first);
 }
 
+/// The answer may have been given before the change.
+#[test]
+fn a_change_that_is_told_while_an_answer_is_on_its_way_is_not_forgotten() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    settle(&mut server, &mut guest, NOW);
+    guest.keys_changed(HOST);
+    let users = vec![HOST.to_owned()];
+    let asks = Prepare::KeysQuery { users };
+    assert_eq!(guest.prepare(NOW), asks);
+    let answer = server.query(HOST);
+    guest.keys_changed(HOST);
+    guest.receive_keys(&answer, NOW);
+    guest.restart();
+    assert_eq!(guest.prepare(NOW), asks);
+    guest.receive_keys(&answer, NOW);
+    assert_eq!(guest.prepare(NOW), Prepare::Ready);
+}
+
 #[test]
 fn an_unsigned_device_is_told_once_and_gets_no_key() {
     let (mut server, mut guest, _, _) = guest_and_raw();

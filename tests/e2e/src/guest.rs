@@ -10,6 +10,7 @@ use crate::webdriver::Element;
 
 mod messages;
 mod trust;
+mod windows;
 
 /// How long the page may take for what normally takes a moment.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +41,14 @@ impl Guest {
     /// # Errors
     /// When the browser can't be started or the page can't be loaded.
     pub fn open(link: &str) -> Result<Self> {
-        let browser = Browser::start()?;
+        Self::open_in(Browser::start()?, link)
+    }
+
+    /// Goes to a link in a browser that is there already.
+    ///
+    /// # Errors
+    /// When the page can't be loaded.
+    pub fn open_in(browser: Browser, link: &str) -> Result<Self> {
         browser.session().go(link)?;
         Ok(Self { browser })
     }
@@ -237,7 +245,7 @@ impl Guest {
     pub fn wait_open(&self) -> Result<()> {
         let script = "const banner = document.querySelector('.banner');
             return document.querySelector('[data-screen=chat]') !== null && banner !== null
-                && !['connecting', 'opening', 'offline'].includes(banner.dataset.banner)";
+                && !['connecting', 'opening', 'reconnecting', 'offline'].includes(banner.dataset.banner)";
         self.until("the open chat", || {
             Ok((self.browser.session().run(script)? == true).then_some(()))
         })
@@ -295,22 +303,6 @@ impl Guest {
                     window.__seen[body.textContent] ??= Date.now();
             }).observe(document.querySelector('[role=log]'), {childList: true, subtree: true});";
         self.browser.session().run(script).map(drop)
-    }
-
-    /// What the browser complained about: errors of scripts, refused by the security policy and
-    /// the like. Failed requests are left out: a bridge that is down is no fault of the page.
-    ///
-    /// # Errors
-    /// When the browser does not tell.
-    pub fn complaints(&self) -> Result<Vec<String>> {
-        let log = self.browser.session().console()?;
-        let severe = log
-            .iter()
-            .filter(|entry| entry.get("level").is_some_and(|l| l == "SEVERE"));
-        let ours = severe.filter(|entry| entry.get("source").is_none_or(|s| s != "network"));
-        let texts = ours.filter_map(|entry| entry.get("message")?.as_str());
-        let texts = texts.filter(|text| !text.contains("WebSocket connection to"));
-        Ok(texts.map(str::to_owned).collect())
     }
 
     /// The visible element with a role and a name, as a screen reader would find it.

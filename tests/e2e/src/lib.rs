@@ -6,6 +6,7 @@
 #![recursion_limit = "256"]
 
 mod browser;
+mod engine;
 mod guest;
 mod joining;
 mod kills;
@@ -13,6 +14,7 @@ mod meeting;
 mod neighbours;
 mod oracle;
 pub mod plan;
+mod played;
 mod proxy;
 mod rogue;
 mod round;
@@ -29,6 +31,7 @@ use anyhow::{Context as _, Result};
 use vestibule_lab::{Lab, Options, Venv};
 
 pub use browser::Browser;
+pub use engine::{Engine, Shape};
 pub use guest::{Bubble, Guest};
 pub use joining::join_body;
 pub use kills::{browser_kills, key_kills};
@@ -36,6 +39,7 @@ pub use meeting::{Meeting, link, numbered, told};
 pub use neighbours::{neighbours, told_by};
 pub use oracle::{Finding, Record, Side};
 pub use plan::{Plan, Trouble};
+pub use played::Played;
 pub use proxy::{Call, Fault, Proxy, Way};
 pub use rogue::Rogue;
 pub use round::{Chat, Outcome, Rounds};

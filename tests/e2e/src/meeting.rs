@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use vestibule_lab::{Host, Invite, Lab, Message};
 
-use crate::{Guest, told_by};
+use crate::{Browser, Guest, told_by};
 
 /// One chat, open on both sides.
 pub struct Meeting<H> {
@@ -32,9 +32,17 @@ impl<H: Host> Meeting<H> {
     ///
     /// # Errors
     /// When any of it does not happen.
-    pub fn arrange_with(mut host: H, bot: &str, name: &str) -> Result<Self> {
+    pub fn arrange_with(host: H, bot: &str, name: &str) -> Result<Self> {
+        Self::arrange_in(host, bot, name, Browser::start()?)
+    }
+
+    /// The same in a browser that is there already.
+    ///
+    /// # Errors
+    /// When any of it does not happen.
+    pub fn arrange_in(mut host: H, bot: &str, name: &str, browser: Browser) -> Result<Self> {
         let (management_room, link) = host.ask_for_link(bot, name)?;
-        let guest = Guest::open(&link)?;
+        let guest = Guest::open_in(browser, &link)?;
         guest.start_chat(name)?;
         let invite = host.next_invite()?;
         host.join(&invite.room_id)?;

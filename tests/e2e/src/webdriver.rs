@@ -1,6 +1,8 @@
 //! The few calls of the WebDriver protocol (W3C) that a guest needs.
 
-use anyhow::{Context as _, Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use vestibule_lab::Api;
 
@@ -105,6 +107,112 @@ impl Session {
             self.call("POST", "/goog/cdp/execute", Some(&body))?;
         }
         Ok(())
+    }
+
+    /// Gives the browser's window a size; what the page gets of it depends on the browser.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub fn set_size(&self, width: u32, height: u32) -> Result<()> {
+        let rect = json!({"x": 0, "y": 0, "width": width, "height": height});
+        self.call("POST", "/window/rect", Some(&rect)).map(drop)
+    }
+
+    /// The name of the window, or tab, that is steered.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn window(&self) -> Result<String> {
+        self.text("/window")
+    }
+
+    /// Opens one more tab, and gives its name.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub fn new_window(&self) -> Result<String> {
+        let opened = self.call("POST", "/window/new", Some(&json!({"type": "tab"})))?;
+        let name = opened.get("handle").and_then(Value::as_str);
+        Ok(name.context("no window")?.to_owned())
+    }
+
+    /// Steers another window from now on.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn switch_to(&self, window: &str) -> Result<()> {
+        self.call("POST", "/window", Some(&json!({"handle": window})))
+            .map(drop)
+    }
+
+    /// Closes the window that is steered; another must be switched to then.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn close_window(&self) -> Result<()> {
+        self.call("DELETE", "/window", None).map(drop)
+    }
+
+    /// Replaces the window by one without any bars. A browser opens one only for somebody who
+    /// clicks, so something is clicked.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub fn pop_up(&self) -> Result<()> {
+        let before = self.windows()?;
+        self.go("about:blank")?;
+        self.run(
+            "const button = document.createElement('button');
+            button.textContent = 'Open';
+            button.onclick = () => open('about:blank', '_blank', 'popup,width=390,height=844');
+            document.body.append(button);",
+        )?;
+        let button = self.find("button")?.pop().context("no button")?;
+        self.click(&button)?;
+        for _ in 0..100 {
+            let opened = self.windows()?;
+            if let Some(opened) = opened.iter().find(|window| !before.contains(window)) {
+                self.close_window()?;
+                return self.switch_to(opened);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("no window opened")
+    }
+
+    fn windows(&self) -> Result<Vec<String>> {
+        let names = self.call("GET", "/window/handles", None)?;
+        let names = names.as_array().context("no list of windows")?;
+        let names = names.iter().filter_map(Value::as_str);
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Takes the network away from Chromium's window, or gives it back.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub fn chromium_network(&self, offline: bool) -> Result<()> {
+        let body = json!({
+            "cmd": "Network.emulateNetworkConditions",
+            "params": {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
+        });
+        self.call("POST", "/goog/cdp/execute", Some(&body))
+            .map(drop)
+    }
+
+    /// Runs a script with all the rights of Firefox itself, beside the page.
+    ///
+    /// # Errors
+    /// When the script throws, or the browser was not started for it.
+    pub fn run_in_firefox(&self, script: &str) -> Result<Value> {
+        let enter = |context: &str| {
+            let body = json!({"context": context});
+            self.call("POST", "/moz/context", Some(&body))
+        };
+        enter("chrome")?;
+        let said = self.run(script);
+        enter("content")?;
+        said
     }
 
     /// All elements that a CSS selector finds.

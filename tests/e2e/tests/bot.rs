@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use vestibule_e2e::{Insecure, SdkHost, contains, lab, lab_with, link, told};
@@ -177,6 +178,72 @@ fn a_nio_host_has_every_command_in_an_encrypted_chat() {
         .filter(|event| event["sender"] == Lab::BOT && event["type"] == "m.room.message")
         .collect();
     assert!(in_the_clear.is_empty(), "{in_the_clear:?}");
+}
+
+/// The bot's devices, as the homeserver shows them to the host.
+fn bot_devices(host: &mut impl Host) -> Vec<String> {
+    let path = "/_matrix/client/v3/keys/query";
+    let body = json!({ "device_keys": { Lab::BOT: [] } });
+    let (status, keys) = host.request("POST", path, Some(&body)).unwrap();
+    assert_eq!(status, 200, "{keys}");
+    let devices = keys["device_keys"][Lab::BOT].as_object().unwrap();
+    devices.keys().cloned().collect()
+}
+
+/// The files of a folder that has no folders.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// A store that was set back to a backup holds ratchets that went on since.
+#[test]
+fn a_nio_host_goes_on_after_the_bots_device_was_replaced() {
+    let mut lab = lab().unwrap();
+    let mut host = lab.nio_host("alice", "Alice").unwrap();
+    let room = encrypted_room(&mut host, &[]);
+    ask(&mut host, &room, "help", "`invite");
+    let first = bot_devices(&mut host);
+    assert_eq!(first.len(), 1);
+    let (store, backup) = (lab.store(), lab.dir().join("backup"));
+    lab.bridge().unwrap().stop();
+    copy(&store, &backup);
+    lab.bridge().unwrap().start_again().unwrap();
+    ask(&mut host, &room, "invite Maya", "/#");
+    assert_eq!(bot_devices(&mut host), first, "a restart is no reason");
+    lab.bridge().unwrap().stop();
+    std::fs::remove_dir_all(&store).unwrap();
+    copy(&backup, &store);
+    lab.bridge().unwrap().start_again().unwrap();
+    let begun = Instant::now();
+    let second = loop {
+        let now = bot_devices(&mut host);
+        if now.len() == 1 && now != first {
+            break now;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{now:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    // Her client may write before it has heard of the new device; then the bot asks once more.
+    host.send(&room, "invite Ben").unwrap();
+    let answer = |event: &HostEvent| match event {
+        HostEvent::Message(message) if message.room_id == room && message.sender == Lab::BOT => {
+            let says = |part: &str| message.body.contains(part);
+            let answered = says("/#") || says("please write it again");
+            answered.then(|| message.body.clone())
+        }
+        _ => None,
+    };
+    let mut words = host.events().wait("an answer", PATIENCE, answer).unwrap();
+    if !words.contains("/#") {
+        words = ask(&mut host, &room, "invite Ben", "/#");
+    }
+    assert!(works(&lab, &link(&words)));
+    assert_all_encrypted(&mut host, &room);
+    assert_eq!(bot_devices(&mut host), second, "and that is all");
 }
 
 #[test]

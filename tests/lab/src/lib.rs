@@ -6,6 +6,7 @@
 //! is dropped, and dies with this process even when the process is killed.
 
 mod bridge;
+mod geckodriver;
 mod host;
 mod http;
 mod lab;
@@ -16,6 +17,7 @@ mod synapse;
 mod venv;
 
 pub use bridge::Bridge;
+pub use geckodriver::geckodriver;
 pub use host::{Events, Host, HostEvent, Invite, Message, PATIENCE};
 pub use http::{Answer, Api, get};
 pub use lab::{Lab, Options, Ports};

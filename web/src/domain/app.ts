@@ -11,14 +11,14 @@ import type { ChatModel } from "./model.ts";
 import { Value } from "./observe.ts";
 import type { Cancel } from "./observe.ts";
 import { ApiError, StoreError } from "./ports.ts";
-import type { ChatStore, ChatSummary, World } from "./ports.ts";
+import type { ChatStore, ChatSummary, Remnant, World } from "./ports.ts";
 import type { JoinedChat, Snapshot } from "./records.ts";
 import type { Fragment } from "./token.ts";
 
 export type Problem =
-  | "no-link" | "link-malformed" | "link-unknown" | "link-used" | "link-expired" | "link-revoked"
-  | "paused" | "too-many-tries" | "passcode-spent" | "unreachable" | "join-failed"
-  | "elsewhere" | "lost" | "page-older" | "page-newer" | "storage" | "erased"
+  | "no-link" | "link-malformed" | "link-unknown" | "link-used" | "link-expired" | "link-revoked" | "link-damaged"
+  | "paused" | "host-busy" | "too-many-tries" | "passcode-spent" | "offline" | "unreachable" | "join-failed"
+  | "elsewhere" | "lost" | "page-older" | "page-newer" | "storage" | "erased" | "not-erased"
   | "too-old" | "not-secure";
 
 /** What a person can do about a problem; the words belong to the view. */
@@ -32,7 +32,7 @@ export type Screen =
   | { readonly name: "join"; readonly join: Join }
   | { readonly name: "chat"; readonly chat: ChatModel; readonly erase: () => void }
   | { readonly name: "choice"; readonly chats: readonly ChatSummary[]; readonly choose: (id: string) => void }
-  | { readonly name: "problem"; readonly problem: Problem; readonly remedy: Remedy | null };
+  | { readonly name: "problem"; readonly problem: Problem; readonly remedy: Remedy | null; readonly remnants?: readonly Remnant[] };
 
 /** Refusals after which the keys that were made for the link serve nobody. */
 const FINAL: ReadonlyMap<string, Problem> = new Map([
@@ -40,6 +40,7 @@ const FINAL: ReadonlyMap<string, Problem> = new Map([
   ["link_used", "link-used"],
   ["link_expired", "link-expired"],
   ["link_revoked", "link-revoked"],
+  ["damaged", "link-damaged"],
   ["passcode_spent", "passcode-spent"],
   ["bad_keys", "join-failed"],
   ["bad_request", "join-failed"],
@@ -47,6 +48,7 @@ const FINAL: ReadonlyMap<string, Problem> = new Map([
 ]);
 const FOR_NOW: ReadonlyMap<string, Problem> = new Map([
   ["paused", "paused"],
+  ["host_busy", "host-busy"],
   ["too_many_tries", "too-many-tries"],
 ]);
 
@@ -55,7 +57,12 @@ export class App {
   private release: Cancel = () => undefined;
   private stopCurrent: () => void | Promise<void> = () => undefined;
 
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: World) {
+    world.network.subscribe((event) => {
+      const screen = this.screen.get();
+      if (event === "online" && screen.name === "problem" && screen.problem === "offline") screen.remedy?.run();
+    });
+  }
 
   /** With what stood in the address. */
   async start(fragment: Fragment): Promise<void> {
@@ -104,6 +111,7 @@ export class App {
   }
 
   private async openChat(id: string, steal: boolean): Promise<void> {
+    await this.world.ready;
     if (!(await this.claim(id, steal))) return;
     const taken = await this.world.shelf.take(id);
     if (taken === null) {
@@ -220,7 +228,20 @@ export class App {
         this.problem("lost", erase);
         return;
       case "other_protocol":
-        this.problem(exit.theirs > PROTOCOL ? "page-older" : "page-newer", this.reload());
+        this.otherProtocol(exit.theirs);
+    }
+  }
+
+  /** A page that is too old is loaded again by itself, once: what a cache still held must not ask for a press. */
+  private otherProtocol(theirs: number): void {
+    const { tab } = this.world;
+    const isOlder = theirs > PROTOCOL;
+    if (isOlder && tab.lasting && tab.get("reloaded") !== String(theirs)) {
+      tab.set("reloaded", String(theirs));
+      this.screen.set({ name: "loading" });
+      this.world.reload();
+    } else {
+      this.problem(isOlder ? "page-older" : "page-newer", this.reload());
     }
   }
 
@@ -232,10 +253,21 @@ export class App {
   private erase(id: string): void {
     void this.orTrouble(async () => {
       await this.leaveCurrent();
-      await this.world.shelf.erase(id);
       this.world.tab.set("chat", null);
-      this.problem("erased");
+      const remnants = await this.eraseAndLook(id);
+      if (remnants.length === 0) this.problem("erased");
+      else this.screen.set({ name: "problem", problem: "not-erased", remedy: { kind: "erase", run: () => this.erase(id) }, remnants });
     });
+  }
+
+  private async eraseAndLook(id: string): Promise<readonly Remnant[]> {
+    try {
+      return await this.world.shelf.erase(id);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      // A browser that can't say what is there may have all of it.
+      return ["keys", "messages"];
+    }
   }
 
   private refused(code: string, again: () => Promise<void>): void {
@@ -246,7 +278,12 @@ export class App {
       return;
     }
     const remedy: Remedy = { kind: "again", run: () => void this.orTrouble(again) };
-    this.problem(FOR_NOW.get(code) ?? "unreachable", remedy);
+    this.problem(FOR_NOW.get(code) ?? this.silence(), remedy);
+  }
+
+  /** Why nobody answers. */
+  private silence(): Problem {
+    return this.world.network.online() ? "unreachable" : "offline";
   }
 
   /** The lock is held until the machine is gone: nobody else's may begin before. */
@@ -279,6 +316,6 @@ export class App {
     console.error(error);
     void this.leaveCurrent();
     if (error instanceof StoreError) this.problem("storage", this.reload());
-    else this.problem("unreachable", this.reload());
+    else this.problem(this.silence(), this.reload());
   }
 }

@@ -10,19 +10,23 @@ import type { Draft } from "./journal.ts";
 import { KeySupply, noteSafety } from "./keys.ts";
 import { readItems } from "./machine.ts";
 import type { CryptoMachine } from "./machine.ts";
+import { Memo } from "./memo.ts";
+import type { Remembered } from "./memo.ts";
 import { compare, countsFor, takeOver } from "./meeting.ts";
 import type { ChatModel, ChatView, Halt, Status } from "./model.ts";
 import { Signal, Value } from "./observe.ts";
 import type { Cancel } from "./observe.ts";
 import { Outbox } from "./outbox.ts";
 import { StoreError } from "./ports.ts";
-import type { ChatStore, StoreFault, World } from "./ports.ts";
+import type { ChatStore, NetworkEvent, StoreFault, World } from "./ports.ts";
 import { Presence } from "./presence.ts";
+import { Reading } from "./reading.ts";
+import type { Unread } from "./reading.ts";
 import { applyRead } from "./receipts.ts";
 import { isShown } from "./records.ts";
-import type { Entry, JoinedChat, Mine, Snapshot, Theirs } from "./records.ts";
+import type { Alerts, Entry, JoinedChat, Mine, Snapshot, Theirs } from "./records.ts";
 import { Requests } from "./requests.ts";
-import { isTooLong } from "./text.ts";
+import { isTooLong, tidy } from "./text.ts";
 
 /** Why this tab can't go on with the chat. */
 export type ChatExit =
@@ -51,8 +55,11 @@ export class Chat implements ChatModel {
   private readonly outbox: Outbox;
   private readonly keys: KeySupply;
   private readonly presence: Presence;
+  private readonly reading: Reading;
+  private readonly memo: Memo;
   private status: Status = "connecting";
   private quiet: Cancel | null = null;
+  private unsubscribe: Cancel = () => undefined;
   private halt: Halt | null = null;
   /** The hello of this connection asked for everything that the bridge has. */
   private askedAnew = false;
@@ -82,11 +89,19 @@ export class Chat implements ChatModel {
     this.keys = new KeySupply(this.journal, this.requests, world.clock);
     const send = (frame: ClientFrame): boolean => this.connection.line.get() === "open" && this.connection.send(frame);
     this.presence = new Presence(world.clock, send, () => this.journal.newestOfHost());
+    this.memo = new Memo(world.clock, (changes) => void this.unlessBroken(this.remember(changes)));
+    // Without a mark, from before there were any, all that there is counts as read.
+    const seen = chat.seen ?? snapshot.entries.reduce((pos, entry) => Math.max(pos, entry.pos), 0);
+    this.reading = new Reading(seen, () => this.history(), (pos) => this.memo.keep({ seen: pos }));
     this.view = new Value<ChatView>({ chat, status: this.status, blocked: null, halt: null, typing: false });
-    this.journal.gone.subscribe((places) => this.gone.emit(places));
+    this.journal.gone.subscribe((places) => {
+      this.reading.changed();
+      this.gone.emit(places);
+    });
     this.journal.written.subscribe((entries) => {
       const shown = entries.filter(isShown);
       if (shown.some(({ kind }) => kind === "theirs")) this.presence.hear(false);
+      this.reading.changed();
       this.entries.emit(shown);
       // A message that was taken moved the deadline.
       this.show();
@@ -97,6 +112,10 @@ export class Chat implements ChatModel {
     this.connection.line.bind((line) => this.onLine(line));
     this.connection.frames.subscribe((frame) => this.onFrame(frame));
     this.connection.otherProtocol.subscribe((theirs) => this.leaveTab({ kind: "other_protocol", theirs }));
+  }
+
+  get unread(): Value<Unread> {
+    return this.reading.unread;
   }
 
   history(): readonly Entry[] {
@@ -111,27 +130,48 @@ export class Chat implements ChatModel {
     this.presence.compose(typing);
   }
 
+  keepDraft(draft: string): void {
+    if (draft !== (this.journal.chat.draft ?? "")) this.memo.keep({ draft });
+    else this.memo.drop("draft");
+  }
+
+  setAlerts(alerts: Alerts): void {
+    this.memo.keep({ alerts });
+    this.memo.flush();
+  }
+
   looking(isLooking: boolean): void {
     this.presence.looking(isLooking);
+    this.reading.looking(isLooking);
   }
 
   start(): void {
-    if (this.journal.chat.ending?.kind !== "ended") this.connection.start();
+    if (this.journal.chat.ending?.kind === "ended") return;
+    this.unsubscribe = this.world.network.subscribe((event) => this.onNetwork(event));
+    this.connection.start();
   }
 
   /** Nothing is sent or written after this. */
   async stop(): Promise<void> {
     this.over = true;
     this.quiet?.();
+    this.unsubscribe();
+    this.memo.flush();
     this.connection.stop();
     await this.journal.close();
   }
 
   async say(text: string): Promise<boolean> {
-    const body = text.replace(/\r\n?/g, "\n").trim();
+    const body = tidy(text);
     if (body === "" || isTooLong(body) || this.journal.chat.ending !== null) return false;
     const ts = this.world.clock.now();
-    await this.write((draft) => draft.add({ kind: "mine", body, state: "waiting", n: null, eventId: null, ts }));
+    await this.write((draft) => {
+      draft.add({ kind: "mine", body, state: "waiting", n: null, eventId: null, ts });
+      // Together, so that no reload finds in the field again what was sent.
+      const waiting = this.memo.take();
+      if (Object.keys(waiting).length > 0 || draft.chat.draft !== undefined) draft.update({ ...waiting, draft: "" });
+    });
+    this.reading.said();
     this.outbox.nudge();
     return true;
   }
@@ -168,12 +208,18 @@ export class Chat implements ChatModel {
 
   async leave(): Promise<void> {
     await this.write((draft) => {
-      draft.update({ ending: { kind: "leaving" } });
+      this.memo.take();
+      draft.update({ ending: { kind: "leaving" }, draft: "" });
       draft.stage(null);
       draft.settle(draft.chat.lastN);
       draft.dropEntries();
     });
     this.connection.send({ type: "leave" });
+  }
+
+  private async remember(changes: Remembered): Promise<void> {
+    // Nobody writes on in a chat that is over, and what is erased stays so.
+    await this.write((draft) => draft.chat.ending === null && draft.update(changes));
   }
 
   private async hello(nonce: string, storeId: string | null): Promise<ClientFrame> {
@@ -327,8 +373,24 @@ export class Chat implements ChatModel {
   }
 
   private lookOfflineSoon(): void {
-    if (this.quiet !== null || this.status === "offline") return;
-    this.quiet = this.world.clock.after(QUIET_MS, () => this.setStatus("offline"));
+    if (this.quiet !== null || this.isAway()) return;
+    this.quiet = this.world.clock.after(QUIET_MS, () => this.setStatus(this.away()));
+  }
+
+  private isAway(): boolean {
+    return this.status === "offline" || this.status === "reconnecting";
+  }
+
+  private away(): Status {
+    return this.world.network.online() ? "reconnecting" : "offline";
+  }
+
+  private onNetwork(event: NetworkEvent): void {
+    // The page may never come back.
+    if (event === "hidden" || event === "away") this.memo.flush();
+    // A socket notices only after a while that its network is gone.
+    if (event === "offline" && !this.isAway()) this.lookOfflineSoon();
+    else if ((event === "offline" || event === "online") && this.isAway()) this.setStatus(this.away());
   }
 
   private setStatus(status: Status): void {

@@ -155,7 +155,8 @@ function applyEvent(draft: Draft, frame: Extract<InboxFrame, { type: "event" }>,
     applyItems(draft, items, now, before);
   } else if (draft.theirsByEvent(event.event_id) === null) {
     // Never silently lost: something came, even though the machine could make nothing of it.
-    addTheirs(draft, event.event_id, event.origin_server_ts, { kind: "undecryptable", reason: "malformed" }, before);
+    const says = { kind: "undecryptable", reason: "malformed" } as const;
+    addTheirs(draft, { eventId: event.event_id, ts: event.origin_server_ts, says }, now, before);
   }
 }
 

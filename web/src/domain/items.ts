@@ -4,7 +4,7 @@ import { nameToHost, turnDown } from "./errands.ts";
 import type { Draft } from "./journal.ts";
 import type { Item } from "./machine.ts";
 import { applyRead } from "./receipts.ts";
-import type { Mine, Says } from "./records.ts";
+import type { Mine, Says, Theirs } from "./records.ts";
 import { splitReply } from "./reply.ts";
 
 type Shown = Exclude<Item, { kind: "redaction" }>;
@@ -28,17 +28,20 @@ function show(draft: Draft, item: Shown, now: number, before: number | undefined
   }
   // Its key came late.
   if (known !== null) draft.put({ ...known, says });
-  else addTheirs(draft, item.event_id, item.ts, says, before);
+  else addTheirs(draft, { eventId: item.event_id, ts: item.ts, says }, now, before);
   if (item.kind === "unsupported") {
     if (item.ring !== undefined) turnDown(draft, item.ring, item.event_id, now);
     nameToHost(draft, item.what, now);
   }
 }
 
-export function addTheirs(draft: Draft, eventId: string, ts: number, says: Says, before: number | undefined): void {
+/** The homeserver's clock may be so much ahead of ours; what claims more would stand at the end for ever, or be no date at all. */
+const AHEAD_MS = 86_400_000;
+
+export function addTheirs(draft: Draft, { eventId, ts, says }: Pick<Theirs, "eventId" | "ts" | "says">, now: number, before: number | undefined): void {
   // One that was found in the room's past came at a moment that nobody knows.
   const place = before === undefined ? { order: draft.tell() } : { before };
-  draft.add({ kind: "theirs", eventId, ts, says, ...place });
+  draft.add({ kind: "theirs", eventId, ts: Math.min(ts, now + AHEAD_MS), says, ...place });
   // The mark may have come first.
   if (draft.chat.hostRead === eventId) applyRead(draft, eventId);
 }

@@ -185,10 +185,6 @@ export class Join {
       case "passcode_wrong":
         this.again({ field: "passcode", left: error.triesLeft });
         return false;
-      case "too_many_tries":
-        // Without a time after which it could work, it is the link's passcode that was tried too often.
-        this.events.refused(this.offer.passcode && error.retryAfterMs === null ? "passcode_spent" : error.code);
-        return false;
       default:
         this.events.refused(error.code);
         return false;

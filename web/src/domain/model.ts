@@ -2,11 +2,15 @@
 
 import type { Blocked } from "./machine.ts";
 import { Signal, Value } from "./observe.ts";
+import type { Unread } from "./reading.ts";
 import { inOrder, isShown } from "./records.ts";
-import type { Entry, JoinedChat, Mine, Theirs } from "./records.ts";
+import type { Alerts, Entry, JoinedChat, Mine, Theirs } from "./records.ts";
 
-/** How the way to the other side stands. `opening`: the room is being made. */
-export type Status = "connecting" | "opening" | "open" | "offline";
+/**
+ * How the way to the other side stands. `opening`: the room is being made. `reconnecting`: the bridge doesn't
+ * answer. `offline`: nobody can, because this device has no network.
+ */
+export type Status = "connecting" | "opening" | "open" | "reconnecting" | "offline";
 
 /**
  * Why nothing can go on, though nobody ended the chat. None of it is stored, and the keys stay: when
@@ -33,7 +37,8 @@ export interface ChatModel {
   readonly entries: Signal<readonly Entry[]>;
   /** Places of entries that are gone. */
   readonly gone: Signal<readonly number[]>;
-  /** In their order, for the first rendering. */
+  readonly unread: Value<Unread>;
+  /** In their order. */
   history(): readonly Entry[];
   /** Keeps the text at once, and sends it when it can be. False: there is nothing to send, or too much. */
   say(text: string): Promise<boolean>;
@@ -45,6 +50,9 @@ export interface ChatModel {
   answered(eventId: string): Mine | Theirs | null;
   /** After each key stroke: whether something stands in the field. False too when it was sent or left. */
   compose(typing: boolean): void;
+  /** What stands in the field, to be there again after a reload. It is stored a moment later. */
+  keepDraft(text: string): void;
+  setAlerts(alerts: Alerts): void;
   /** Whether the guest sees the end of the messages. */
   looking(isLooking: boolean): void;
   /** The guest was told that the host's identity changed, and goes on. */
@@ -60,9 +68,12 @@ export function closedChat(chat: JoinedChat, entries: readonly Entry[]): ChatMod
     view: new Value<ChatView>({ chat, status: "offline", blocked: null, halt: null, typing: false }),
     entries: new Signal(),
     gone: new Signal(),
+    unread: new Value<Unread>({ count: 0, line: null }),
     history: () => inOrder(entries).filter(isShown),
     answered: (eventId) => entries.find((entry) => entry.kind !== "note" && entry.eventId === eventId) as Mine | Theirs | undefined ?? null,
     compose: () => undefined,
+    keepDraft: () => undefined,
+    setAlerts: () => undefined,
     looking: () => undefined,
     say: () => Promise.resolve(false),
     retry: nothing,

@@ -87,14 +87,25 @@ export interface ChatSummary {
   readonly chat: Chat;
 }
 
+/** What is still there of a chat that was erased. */
+export type Remnant = "keys" | "messages" | "queue" | "database";
+
 /** The chats of this browser. A chat's id is the hash of its link's token. */
 export interface Shelf {
   list(): Promise<readonly ChatSummary[]>;
   add(id: string, chat: Chat, records: Changes): Promise<ChatStore>;
   /** From here on every other `ChatStore` of this chat is superseded. `null`: no such chat. */
   take(id: string): Promise<{ readonly store: ChatStore; readonly snapshot: Snapshot } | null>;
-  erase(id: string): Promise<void>;
+  /** Deletes all of it, the whole database with the last chat, and looks whether it is gone: gives what is not. */
+  erase(id: string): Promise<readonly Remnant[]>;
 }
+
+/**
+ * How well a browser remembers. `app`: inside another app, which may forget everything when it is closed.
+ * `week`: after seven days without a visit (WebKit's Intelligent Tracking Prevention). `well`: as far as one
+ * can tell; a private window doesn't tell.
+ */
+export type Memory = "well" | "week" | "app";
 
 /** One tab owns a chat. */
 export interface Locks {
@@ -102,10 +113,18 @@ export interface Locks {
   take(id: string, steal: boolean, lost: () => void): Promise<Cancel | null>;
 }
 
-/** What one tab remembers over a reload: the token until the chat is joined, and which chat it shows. */
+/**
+ * `token`: until the chat is joined. `chat`: which one the tab shows. `reloaded`: for which version of the
+ * protocol the page was loaded once more by itself.
+ */
+export type TabKey = "token" | "chat" | "reloaded";
+
+/** What one tab remembers over a reload. */
 export interface TabMemory {
-  get(key: "token" | "chat"): string | null;
-  set(key: "token" | "chat", value: string | null): void;
+  /** False where the browser stores nothing: then all is forgotten with the page. */
+  readonly lasting: boolean;
+  get(key: TabKey): string | null;
+  set(key: TabKey, value: string | null): void;
 }
 
 export interface World {
@@ -118,7 +137,9 @@ export interface World {
   readonly locks: Locks;
   readonly tab: TabMemory;
   readonly machines: Machines;
-  /** What the host reads when something came that the guest can't see. */
+  /** Resolves when there are words to show a chat with; no stored chat is opened before. */
+  readonly ready: Promise<void>;
+  /** What the host reads when something came that the guest can't see. Not before `ready`. */
   readonly notice: NoticeWords;
   /** Of the page, as it stands in the hello's signature. */
   readonly origin: string;

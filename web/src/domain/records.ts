@@ -53,6 +53,12 @@ export interface JoinedChat extends ChatBase {
   readonly calls?: readonly string[];
   /** Missing until the host's keys came. */
   readonly safety?: Safety;
+  /** What stands in the field and is not sent yet. */
+  readonly draft?: string;
+  /** The place of the newest entry that the guest has had before their eyes. */
+  readonly seen?: number;
+  /** Off until the guest switches them on. */
+  readonly alerts?: Alerts;
   readonly ending: Ending | null;
 }
 
@@ -67,6 +73,12 @@ export interface Safety {
   readonly since?: number;
   /** The host's identity changed, and the guest has not accepted the new one: nothing is sent. */
   readonly doubted?: true;
+}
+
+/** What draws the guest's attention while they look elsewhere. */
+export interface Alerts {
+  readonly sound: boolean;
+  readonly notify: boolean;
 }
 
 /** `leaving`: the guest ended the chat and its history is gone, but the bridge doesn't know yet. */

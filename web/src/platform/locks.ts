@@ -1,3 +1,4 @@
+import { StoreError } from "../domain/ports.ts";
 import type { Locks } from "../domain/ports.ts";
 
 /** Web Locks under the page's own prefix, because several bridges may share one origin. */
@@ -22,7 +23,8 @@ export function webLocks(prefix: string): Locks {
         const options: LockOptions = steal ? { steal: true } : { ifAvailable: true };
         navigator.locks.request(`vestibule:${prefix}:${id}`, options, hold).catch((error: unknown) => {
           if (held) lost();
-          else reject(error instanceof Error ? error : new Error("lock"));
+          // Refused together with storage.
+          else reject(new StoreError("failed", { cause: error }));
         });
       }),
   };

@@ -34,7 +34,8 @@ export const STORES = ["chats", "records", "entries", "staged", "sent"] as const
 /** 2 added "sent". */
 const VERSION = 2;
 
-export function openDatabase(factory: IDBFactory, name: string): Promise<IDBDatabase> {
+/** `closed`: another tab needed it out of its way. */
+export function openDatabase(factory: IDBFactory, name: string, closed: () => void): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const request = factory.open(name, VERSION);
     request.onupgradeneeded = ({ oldVersion }) => {
@@ -49,12 +50,29 @@ export function openDatabase(factory: IDBFactory, name: string): Promise<IDBData
     };
     request.onsuccess = () => {
       // A newer page in another tab must not wait for this one to close.
-      request.result.onversionchange = () => request.result.close();
+      request.result.onversionchange = () => {
+        request.result.close();
+        closed();
+      };
       resolve(request.result);
     };
     request.onerror = () => reject(fault(request.error));
     request.onblocked = () => reject(fault(null));
   });
+}
+
+/** Whether it is gone, as far as the browser tells. */
+export async function dropDatabase(factory: IDBFactory, name: string): Promise<boolean> {
+  const isDeleted = await new Promise<boolean>((resolve) => {
+    const request = factory.deleteDatabase(name);
+    request.onsuccess = () => resolve(true);
+    request.onerror = () => resolve(false);
+    // A tab that hangs holds it open.
+    request.onblocked = () => resolve(false);
+  });
+  // Firefox has it since 126 only.
+  if (!isDeleted || !("databases" in factory)) return isDeleted;
+  return (await factory.databases()).every((database) => database.name !== name);
 }
 
 export function answer<T>(request: IDBRequest<T>): Promise<T> {

@@ -1,9 +1,9 @@
 /** The chats of this browser, in IndexedDB, each wrapped with its own key. */
 
 import { StoreError } from "../domain/ports.ts";
-import type { ChatStore, ChatSummary, Shelf } from "../domain/ports.ts";
+import type { ChatStore, ChatSummary, Remnant, Shelf } from "../domain/ports.ts";
 import type { Batch, Chat, Entry, Snapshot, Staged } from "../domain/records.ts";
-import { answer, finished, ofChat, openDatabase, strictly } from "./rows.ts";
+import { STORES, answer, dropDatabase, finished, ofChat, openDatabase, strictly } from "./rows.ts";
 import type { ChatRow, EntryRow, RecordRow, SentRow, StagedRow } from "./rows.ts";
 import { newWrappingKey, unwrap, wrap } from "./wrapping.ts";
 
@@ -20,7 +20,8 @@ const place = {
 export function indexedShelf(factory: IDBFactory, name: string): Shelf {
   let opening: Promise<IDBDatabase> | null = null;
   const db = (): Promise<IDBDatabase> => {
-    opening ??= openDatabase(factory, name);
+    // Another tab may delete the database with its last chat, or bring a newer one.
+    opening ??= openDatabase(factory, name, () => (opening = null));
     return opening;
   };
   return {
@@ -33,7 +34,16 @@ export function indexedShelf(factory: IDBFactory, name: string): Shelf {
         return store;
       }),
     take: (id) => orFailed(async () => take(await db(), id)),
-    erase: (id) => orFailed(async () => erase(await db(), id)),
+    erase: (id) =>
+      orFailed(async () => {
+        const open = await db();
+        await erase(open, id);
+        const left = await remnants(open, id);
+        if (left.length > 0 || !(await isEmpty(open))) return left;
+        open.close();
+        opening = null;
+        return (await dropDatabase(factory, name)) ? [] : ["database"];
+      }),
   };
 }
 
@@ -81,6 +91,26 @@ async function erase(db: IDBDatabase, id: string): Promise<void> {
   transaction.objectStore("entries").delete(ofChat(id));
   transaction.objectStore("sent").delete(ofChat(id));
   await finished(transaction);
+}
+
+const KINDS: readonly (readonly [(typeof STORES)[number], Remnant])[] = [
+  ["chats", "keys"], ["records", "keys"], ["entries", "messages"], ["staged", "queue"], ["sent", "queue"],
+];
+
+/** Which kinds of rows there are of this chat, in a transaction of its own. */
+async function remnants(db: IDBDatabase, id: string): Promise<readonly Remnant[]> {
+  const transaction = db.transaction(STORES);
+  const counts = await Promise.all(
+    KINDS.map(([store]) => {
+      const isSingle = store === "chats" || store === "staged";
+      return answer(transaction.objectStore(store).count(isSingle ? id : ofChat(id)));
+    }),
+  );
+  return [...new Set(KINDS.flatMap(([, kind], index) => (counts[index] === 0 ? [] : [kind])))];
+}
+
+async function isEmpty(db: IDBDatabase): Promise<boolean> {
+  return (await answer(db.transaction("chats").objectStore("chats").count())) === 0;
 }
 
 /** A batch's rows, encrypted. */

@@ -1,67 +1,66 @@
-/** English. Every other language is an object of the same shape. */
+/** English. Every other language is an object of the same shape, in a file of its own: only one is loaded. */
 
 import type { Problem, Remedy } from "../domain/app.ts";
 import type { UnsupportedKind } from "../domain/machine.ts";
 import type { Halt } from "../domain/model.ts";
+import type { Remnant } from "../domain/ports.ts";
 import type { SendState, Why } from "../domain/records.ts";
 import type { EndReason } from "../protocol.ts";
+import type { Counted } from "./numbers.ts";
 
 interface Words {
   readonly title: string;
   readonly text: string;
 }
 
-function plural(count: number, one: string, many: string): string {
-  return count === 1 ? `1 ${one}` : `${count} ${many}`;
-}
-
-/** "10 days", "6 hours", "5 minutes". */
-function span(ms: number): string {
-  const minutes = Math.max(1, Math.round(ms / 60_000));
-  if (minutes < 90) return plural(minutes, "minute", "minutes");
-  const hours = Math.round(minutes / 60);
-  return hours < 48 ? plural(hours, "hour", "hours") : plural(Math.round(hours / 24), "day", "days");
+interface Ending {
+  readonly title: string;
+  readonly text: (host: string) => string;
 }
 
 const problems: Record<Problem, Words> = {
-  "no-link": { title: "No chat here yet", text: "To start one, open the link that somebody sent you." },
+  "no-link": { title: "No chat here yet", text: "To start one, open the link that somebody sent you. If you had a chat before, open this page in the same browser as then." },
   "link-malformed": { title: "This link is not complete", text: "Part of it is missing or changed. Please open it again from the message it came in, or copy the whole of it." },
   "link-unknown": { title: "This link is not known", text: "Maybe a part of it is missing. Please check it against the message it came in, or ask for a new one." },
-  "link-used": { title: "This link was already used", text: "It works for one person in one browser. If that was you, open it in the browser where you started the chat. If not, ask for a new link." },
+  "link-used": { title: "This link was already used", text: "It works for one person in one browser. If that was you, open it in the browser where you started the chat. Should it be this one, it has forgotten the chat, as browsers do when a private window is closed or their data is cleared. Then please ask for a new link." },
   "link-expired": { title: "This link has expired", text: "Please ask the person who sent it for a new one." },
   "link-revoked": { title: "This link was withdrawn", text: "The person who sent it took it back. You can ask them for a new one." },
+  "link-damaged": { title: "This link can't be used any more", text: "The chat service lost part of it. Please ask the person who sent it for a new one." },
   paused: { title: "No new chats at the moment", text: "Your link stays good. Please try again a little later." },
+  "host-busy": { title: "No new chat at the moment", text: "There are as many chats as there can be at once. Your link stays good. Please try again later, or tell the person who sent it." },
   "too-many-tries": { title: "Too many tries", text: "Please wait a few minutes, then try again. Your link stays good." },
   "passcode-spent": { title: "Too many tries", text: "The passcode was wrong too often, so this link was withdrawn. Please ask the person who sent it for a new one." },
+  offline: { title: "You are offline", text: "This device has no connection to the internet. The page goes on by itself as soon as there is one." },
   unreachable: { title: "No connection", text: "The chat service can't be reached. Please check your connection and try again." },
   "join-failed": { title: "The chat could not be started", text: "Your link was not used up. Please open it once more." },
   elsewhere: { title: "This chat is open elsewhere", text: "It is open in another tab or window of this browser. One at a time can send and receive." },
-  lost: { title: "This browser lost its keys", text: "Without them nobody can read this chat here any more, and none can be made up. Please ask for a new link." },
+  lost: { title: "This browser lost its keys", text: "Without them nobody can read this chat here any more, and none can be made up. That happens when a browser deletes part of what it stored. Please ask for a new link." },
   "page-older": { title: "This page is out of date", text: "There is a newer one. Please load it again; your chat stays as it is." },
   "page-newer": { title: "Just a moment", text: "The chat service is being updated. Please load this page again in a few minutes; your chat stays as it is." },
-  storage: { title: "This browser can't store the chat", text: "Its storage is full, blocked or was cleared. Make some room, or leave private browsing, then load this page again." },
-  erased: { title: "Erased", text: "Nothing of this chat is left in this browser." },
+  storage: { title: "This browser can't store the chat", text: "Its storage is full, blocked or was cleared. Make some room, allow this site to store data, or leave private browsing, then load this page again." },
+  erased: { title: "Erased", text: "This browser has looked: no key and no message of this chat is left in it." },
+  "not-erased": { title: "Not everything is erased", text: "This browser kept a part of this chat. Please try again, or clear this site's data in the browser's settings. What is left:" },
   "too-old": { title: "This browser is too old", text: "It lacks what private chats need. Please update it, or open your link in a current Chrome, Edge, Firefox or Safari." },
   "not-secure": { title: "This page is not secure", text: "Private chats need an address that begins with https. Please check the link, or tell the person who sent it." },
 };
 
-const endings: Record<EndReason | Halt, (host: string) => Words> = {
-  host: (host) => ({ title: "This chat has ended", text: `${host} ended it. To talk again, ask for a new link.` }),
-  guest: () => ({ title: "You ended this chat", text: "To talk again, ask for a new link." }),
-  expired: () => ({ title: "This chat has ended", text: "Nobody had written for a while, so it closed by itself. To talk again, ask for a new link." }),
-  failed: () => ({ title: "This chat can't go on", text: "A safe room for it could not be made or kept. Please ask for a new link." }),
-  admin: () => ({ title: "This chat was closed", text: "An administrator of this service ended it." }),
-  third_party: () => ({ title: "This chat was closed", text: "Somebody else appeared in it, so it was closed to keep it private. Please ask for a new link." }),
-  unknown: () => ({ title: "This chat has ended", text: "The chat service doesn't have it any more. To talk again, ask for a new link." }),
-  damaged: () => ({ title: "This chat can't go on", text: "Part of it can't be read any more. Please ask for a new link." }),
-  set_back: () => ({ title: "This chat can't go on here", text: "What this browser has stored is older than the chat, as after a restored backup. To be safe, nothing more is sent. Please ask for a new link." }),
-  out_of_step: () => ({ title: "This chat can't go on", text: "The chat service lost part of it, perhaps in a repair. To be safe, nothing more is sent. Please ask for a new link." }),
+const endings: Record<EndReason | Halt, Ending> = {
+  host: { title: "This chat has ended", text: (host) => `${host} ended it. To talk again, ask for a new link.` },
+  guest: { title: "You ended this chat", text: () => "To talk again, ask for a new link." },
+  expired: { title: "This chat has ended", text: () => "Nobody had written for a while, so it closed by itself. To talk again, ask for a new link." },
+  failed: { title: "This chat can't go on", text: () => "A safe room for it could not be made or kept. Please ask for a new link." },
+  admin: { title: "This chat was closed", text: () => "An administrator of this service ended it." },
+  third_party: { title: "This chat was closed", text: () => "Somebody else appeared in it, so it was closed to keep it private. Please ask for a new link." },
+  unknown: { title: "This chat has ended", text: () => "The chat service doesn't have it any more. To talk again, ask for a new link." },
+  damaged: { title: "This chat can't go on", text: () => "Part of it can't be read any more. Please ask for a new link." },
+  set_back: { title: "This chat can't go on here", text: () => "What this browser has stored is older than the chat, as after a restored backup. To be safe, nothing more is sent. Please ask for a new link." },
+  out_of_step: { title: "This chat can't go on", text: () => "The chat service lost part of it, perhaps in a repair. To be safe, nothing more is sent. Please ask for a new link." },
 };
 
 const TEXT_ONLY = "Guest chats carry text only.";
 
 /** What the host did, once and several times (`#`), and what follows from it. */
-const unsupported: Record<UnsupportedKind, readonly [string, string, string?]> = {
+const unsupported: Record<UnsupportedKind, readonly [one: string, other: string, then?: string]> = {
   image: ["sent a photo", "sent # photos"],
   file: ["sent a file", "sent # files"],
   audio: ["sent an audio file", "sent # audio files"],
@@ -98,6 +97,13 @@ function notice(what: UnsupportedKind | null, guest: string): string {
   return `${TEXT_ONLY.slice(0, -1)}, so ${guest} could not ${(what === null ? null : missed[what]) ?? "see all of what you sent"}.`;
 }
 
+const remnants: Record<Remnant, string> = {
+  keys: "The keys, which open what is left",
+  messages: "Messages",
+  queue: "Messages that were on their way",
+  database: "The empty store; another tab of this page holds it",
+};
+
 const states: Record<SendState, string> = {
   waiting: "Waiting to be sent",
   sent: "Sent",
@@ -120,12 +126,15 @@ const remedies: Record<Remedy["kind"], string> = {
   erase: "Erase from this browser",
 };
 
-export const english = {
+export const catalogue = {
   language: "en",
+  direction: "ltr" as "ltr" | "rtl",
   title: "Private chat",
   loading: "Opening…",
+  slow: "This takes longer than it should. Please check your connection.",
   problems,
   remedies,
+  remnants,
   join: {
     invites: (host: string) => `${host} invites you to a chat`,
     promise: (host: string) => `Private chat. Only you and ${host} can read it.`,
@@ -135,12 +144,27 @@ export const english = {
     passcode: "Passcode",
     passcodeHelp: (host: string) => `Six digits that ${host} tells you.`,
     passcodeNeeded: "Please type the six digits of the passcode.",
-    passcodeWrong: (left: number) => `This passcode is wrong. You have ${plural(left, "try", "tries")} left.`,
+    passcodeWrong: (left: Counted) => `This passcode is wrong. You have ${left({ one: "# try", other: "# tries" })} left.`,
     start: "Start chat",
     starting: "Starting…",
     troubled: "No answer yet. Still trying…",
-    facts: (idle: number) => ["No account, nothing to install.", "Text messages only.", `Ends after ${span(idle)} without a message.`],
-    expires: (left: number) => `This link works for another ${span(left)}, for one person.`,
+    facts: {
+      free: "No account, nothing to install.",
+      textOnly: "Text messages only.",
+      idle: (time: string) => `Ends after ${time} without a message.`,
+      back: "You can come back to it in this browser.",
+      erase: "You can end it and erase it here at any time.",
+    },
+    expires: (time: string) => `This link works for another ${time}, for one person.`,
+    terms: "Terms of use",
+    termsOf: (organisation: string) => `Terms of use of ${organisation}`,
+    /** Where the browser is known to forget. */
+    forgets: {
+      app: "You opened this inside another app, which may forget the chat when you close it. Better copy the link and open it in your browser.",
+      week: "Please come back within 7 days: Safari deletes what is not visited for that long.",
+      copy: "Copy link",
+      copied: "Copied",
+    },
   },
   chat: {
     readers: {
@@ -158,15 +182,37 @@ export const english = {
       copied: "Copied",
     },
     you: (name: string) => `You are ${name}`,
-    idle: (idle: number) => `Ends after ${span(idle)} without a message`,
-    deadline: (date: string, idle: number) => `Ends on ${date} if nobody writes (${span(idle)} without a message).`,
+    idle: (time: string) => `Ends after ${time} without a message`,
+    deadline: (date: string, time: string) => `Ends on ${date} if nobody writes (${time} without a message).`,
     menu: "Menu",
+    build: (id: string) => `Version of this page: ${id}`,
     log: "Messages",
     field: "Message",
     send: "Send",
-    tooLong: "This message is too long.",
+    room: (left: Counted) => left({ one: "# character left", other: "# characters left" }),
+    tooLong: (over: Counted) => over({ one: "Too long by # character", other: "Too long by # characters" }),
     empty: (host: string) => `Say hello. ${host} gets it end-to-end encrypted.`,
     newer: "New messages",
+    newCount: (count: Counted) => count({ one: "# new message", other: "# new messages" }),
+    toEnd: "To the newest message",
+    copy: "Copy",
+    copied: "Copied",
+    options: {
+      sound: "Sound for new messages",
+      notify: "Notify me while this page is open",
+      denied: "This browser doesn't allow it. You can change that in its settings for this page.",
+      unable: "This browser can't show notifications from a page.",
+      save: "Save as a text file",
+      saveNote: "Not encrypted: whoever has the file can read it.",
+    },
+    notification: { title: "Private chat", body: "There is something new to read." },
+    transcript: {
+      title: "Transcript of a private chat",
+      saved: (time: string) => `Saved by the guest from their browser, ${time}`,
+      between: (host: string, guest: string) => `Between ${host}, marked <-, and ${guest}, marked ->`,
+      times: (zone: string) => `Times of ${zone}. Lines marked -- are the page's own.`,
+      open: "This file is not encrypted: whoever has it can read it.",
+    },
     today: "Today",
     yesterday: "Yesterday",
     from: { mine: "You", host: (host: string) => host },
@@ -177,13 +223,14 @@ export const english = {
     status: {
       connecting: "Connecting…",
       opening: "Waiting for the room. You can write already.",
-      offline: "No connection. What you write is sent as soon as there is one.",
+      reconnecting: "Connecting again… What you write is sent as soon as there is a connection.",
+      offline: "You are offline. What you write is sent as soon as there is a connection.",
     },
     invited: (host: string) => `${host} has not opened the chat yet. You can write already.`,
     endsSoon: (date: string) => `This chat ends on ${date} unless somebody writes.`,
     noDevices: (host: string) => `${host} has no device that can read this chat yet. Your messages wait here.`,
     identity: {
-      text: (host: string) => `${host}'s security identity has changed. That happens when an account is set up anew, or when somebody pretends to be ${host}. Until you go on, nothing is sent, and messages under the new identity are held back.`,
+      text: (host: string) => `${host}'s security identity has changed: the account was set up anew, or somebody pretends to be ${host}. Until you go on, nothing is sent, and new messages are held back.`,
       code: (host: string) => `If in doubt, ask ${host} in another way first. The new safety code:`,
       noCode: (host: string) => `If in doubt, ask ${host} in another way first. There is no safety code any more.`,
       accept: "Go on",
@@ -192,9 +239,9 @@ export const english = {
       host_joined: (host: string) => `${host} is here now`,
       identity_accepted: (host: string) => `You went on with ${host}'s new security identity`,
     },
-    unsupported: (host: string, what: UnsupportedKind, times: number) => {
-      const [once, often, then = TEXT_ONLY] = unsupported[what];
-      return `${host} ${times === 1 ? once : often.replace("#", String(times))}. ${then}`;
+    unsupported: (host: string, what: UnsupportedKind, times: Counted) => {
+      const [one, other, then = TEXT_ONLY] = unsupported[what];
+      return `${host} ${times({ one, other })}. ${then}`;
     },
     removed: "This message was removed",
     removing: "This message is being removed…",
@@ -222,4 +269,4 @@ export const english = {
   choice: { title: "Your chats in this browser", with: (host: string) => `Chat with ${host}`, over: "Ended", begun: "Not started yet", since: (date: string) => `Ends on ${date} if nobody writes` },
 };
 
-export type Catalogue = typeof english;
+export type Catalogue = typeof catalogue;

@@ -1,47 +1,37 @@
-/** The page's words in the reader's language, and dates in their way of writing them. */
-
-import { english } from "./en.ts";
-import type { Catalogue } from "./en.ts";
+/** Which of the page's languages somebody reads. */
 
 export type { Catalogue } from "./en.ts";
+export { datesFor } from "./dates.ts";
+export type { Dates } from "./dates.ts";
+export { numbersFor } from "./numbers.ts";
+export type { Counted, Numbers } from "./numbers.ts";
 
-/** By the language's first part: `de` serves `de-AT`. */
-const catalogues: ReadonlyMap<string, Catalogue> = new Map([[english.language, english]]);
+/** Each has a file of its name here. */
+export const LANGUAGES = ["en", "de", "fr", "es", "pt", "ar"] as const;
+export type Language = (typeof LANGUAGES)[number];
 
-/** The first wanted language that there is, or English. */
-export function catalogueFor(wanted: readonly string[]): Catalogue {
+export interface Choice {
+  readonly language: Language;
+  /** For dates and numbers: the reader's own region, where they name one. */
+  readonly locale: string;
+}
+
+/** The first wanted language that there is (`de` serves `de-AT`), or English as the first wanted region writes it. */
+export function choose(wanted: readonly string[]): Choice {
   for (const tag of wanted) {
-    const known = catalogues.get(tag.split("-")[0]?.toLowerCase() ?? "");
-    if (known !== undefined) return known;
+    const locale = localeOf(tag);
+    const language = LANGUAGES.find((known) => known === locale?.language);
+    if (locale !== null && language !== undefined) return { language, locale: locale.baseName };
   }
-  return english;
+  const region = localeOf(wanted[0] ?? "")?.region;
+  return { language: "en", locale: region === undefined ? "en" : `en-${region}` };
 }
 
-export interface Dates {
-  /** "14:05" */
-  time(ms: number): string;
-  /** "Today", "Yesterday", "Friday, 13 November" */
-  day(ms: number, now: number): string;
-  /** "13 November, 14:05" */
-  moment(ms: number): string;
-  /** Two times with the same key are on the same day. */
-  dayKey(ms: number): string;
-}
-
-export function datesFor(words: Catalogue, locale: string | undefined): Dates {
-  const time = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
-  const day = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
-  const moment = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", hour: "numeric", minute: "2-digit" });
-  const dayKey = (ms: number): string => new Date(ms).toDateString();
-  return {
-    time: (ms) => time.format(ms),
-    moment: (ms) => moment.format(ms),
-    dayKey,
-    day(ms, now) {
-      const yesterday = new Date(now);
-      yesterday.setDate(yesterday.getDate() - 1);
-      if (dayKey(ms) === dayKey(now)) return words.chat.today;
-      return dayKey(ms) === dayKey(yesterday.getTime()) ? words.chat.yesterday : day.format(ms);
-    },
-  };
+function localeOf(tag: string): Intl.Locale | null {
+  try {
+    return new Intl.Locale(tag);
+  } catch {
+    // Not a language tag: some browsers can be told to send anything.
+    return null;
+  }
 }

@@ -5,27 +5,43 @@ import { chatScreen } from "./chat.ts";
 import type { Context } from "./context.ts";
 import { joinScreen } from "./join.ts";
 import { choiceScreen, loadingScreen, problemScreen } from "./screens.ts";
+import { h } from "./dom.ts";
 import type { View } from "./dom.ts";
 
-/** `root` carries the name of what it shows in `data-screen`. */
+/**
+ * `root` carries the name of what it shows in `data-screen`. What it holds at first, the page as it came, is
+ * shown whenever something loads.
+ */
 export function mount(root: HTMLElement, context: Context, app: Pick<App, "screen">): void {
+  const skeleton = root.querySelector<HTMLElement>("main") ?? h("main");
   let current: View | null = null;
   app.screen.bind((screen) => {
     current?.close();
-    current = view(context, screen, (name) => {
+    current = view(context, screen, skeleton, (name) => {
       root.dataset["screen"] = name;
     });
-    root.replaceChildren(current.element);
-    current.element.querySelector<HTMLElement>("[data-focus]")?.focus({ preventScroll: true });
+    // Put in once more it would begin to move anew.
+    if (!root.contains(current.element)) root.replaceChildren(current.element);
+    if (screen.name !== "loading") attend(current.element);
   });
 }
 
+/** Where one goes on, by keyboard and by ear: what the screen names, or its heading. */
+function attend(element: HTMLElement): void {
+  const heading = element.querySelector<HTMLElement>("h1, h2");
+  heading?.setAttribute("tabindex", "-1");
+  const wanted = element.querySelector<HTMLElement>("[data-focus]");
+  wanted?.focus({ preventScroll: true });
+  // What is not shown, as the field of a chat that is over, doesn't take it.
+  if (wanted === null || document.activeElement !== wanted) heading?.focus({ preventScroll: true });
+}
+
 /** A screen that has several faces names them itself through `named`. */
-function view(context: Context, screen: Screen, named: (name: string) => void): View {
+function view(context: Context, screen: Screen, skeleton: HTMLElement, named: (name: string) => void): View {
   switch (screen.name) {
     case "loading":
       named("loading");
-      return loadingScreen(context);
+      return loadingScreen(context, skeleton);
     case "join":
       return joinScreen(context, screen.join, named);
     case "chat":
@@ -35,6 +51,6 @@ function view(context: Context, screen: Screen, named: (name: string) => void): 
       return choiceScreen(context, screen.chats, screen.choose);
     case "problem":
       named(screen.problem);
-      return problemScreen(context, screen.problem, screen.remedy);
+      return problemScreen(context, screen.problem, screen.remedy, screen.remnants);
   }
 }

@@ -6,7 +6,7 @@ import { h, sentence } from "./dom.ts";
 import type { View } from "./dom.ts";
 import { digits } from "./safety.ts";
 
-type Banner = "none" | "connecting" | "opening" | "offline" | "ends-soon" | "invited" | "no-devices" | "identity";
+type Banner = "none" | "connecting" | "opening" | "reconnecting" | "offline" | "ends-soon" | "invited" | "no-devices" | "identity";
 
 /** What matters most now: a changed identity, then the connection, then the end, then the other side. */
 function bannerOf({ chat, status, blocked, halt }: ChatView): Banner {
@@ -38,6 +38,7 @@ export function banners({ words, dates }: Context, chat: ChatModel): View {
         return [];
       case "connecting":
       case "opening":
+      case "reconnecting":
       case "offline":
         return [h("p", {}, words.chat.status[banner])];
       case "ends-soon":

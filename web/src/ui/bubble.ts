@@ -1,5 +1,7 @@
 /** One message, or one line of the page itself. */
 
+import type { Row } from "../domain/arrange.ts";
+import { isOnlyEmoji } from "../domain/emoji.ts";
 import type { ChatModel } from "../domain/model.ts";
 import type { Cancel } from "../domain/observe.ts";
 import type { Entry, Mine, Note, Says, Theirs } from "../domain/records.ts";
@@ -7,16 +9,22 @@ import { shorten } from "../domain/reply.ts";
 import type { Context } from "./context.ts";
 import { h, name, sentence, setAttribute } from "./dom.ts";
 import { icon } from "./icons.ts";
+import { linked } from "./linked.ts";
+import { instead } from "./wording.ts";
+import type { KeyWait } from "./wording.ts";
+
+export type Place = Pick<Extract<Row, { kind: "entry" }>, "first" | "times" | "folded">;
 
 export interface Bubble {
   readonly element: HTMLElement;
   /** The same entry, changed. */
   show(entry: Entry): void;
-  /** So many of the same kind, one after the other, are said in this one line. */
-  times(count: number): void;
+  /** How it lies among the others. */
+  place(place: Place): void;
+  readonly close: Cancel;
 }
 
-const once = (): void => undefined;
+const nothing = (): void => undefined;
 
 export function bubble(context: Context, chat: ChatModel, entry: Entry): Bubble {
   switch (entry.kind) {
@@ -30,17 +38,25 @@ export function bubble(context: Context, chat: ChatModel, entry: Entry): Bubble 
 }
 
 /** Who speaks is said aloud too: sides and colours are only for eyes. */
-function frame(context: Context, from: "me" | "host", speaker: string, ts: number, ...parts: readonly Node[]): HTMLElement {
+function frame(context: Context, from: "me" | "host", speaker: string, { pos, ts }: Entry, quote: HTMLElement | null, body: HTMLElement): HTMLElement {
   const side = from === "me" ? "mine" : "theirs";
   const clock = h("time", { datetime: new Date(ts).toISOString() }, context.dates.time(ts));
-  const meta = h("span", { class: "meta" }, clock);
-  return h("div", { class: `message ${side}`, "data-from": from }, h("span", { class: "spoken" }, name(speaker), ": "), ...parts, meta);
+  // The text's direction is its own; the time beside it keeps the page's.
+  const meta = h("span", { class: "meta", dir: document.dir || "ltr" }, clock);
+  const text = h("div", { class: "text", dir: "auto" }, body, meta);
+  const spoken = h("span", { class: "spoken" }, name(speaker), ": ");
+  return h("div", { class: `message ${side}`, "data-from": from, "data-pos": String(pos) }, spoken, quote, text);
+}
+
+function placed(element: HTMLElement, { first, folded }: Place): void {
+  element.classList.toggle("first", first);
+  element.hidden = folded;
 }
 
 function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
   const { words } = context;
-  const body = h("span", { class: "body", dir: "auto" }, first.body);
-  const element = frame(context, "me", words.chat.from.mine, first.ts, body);
+  const body = h("span", { class: "body" });
+  const element = frame(context, "me", words.chat.from.mine, first, null, body);
   const tick = h("span", { class: "tick", role: "img" });
   element.querySelector(".meta")?.append(tick);
   const button = (label: string, run: (pos: number) => Promise<void>): HTMLElement => {
@@ -52,7 +68,8 @@ function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
     });
     return made;
   };
-  const options = more(context, [button(words.chat.takeBack, (pos) => chat.remove(pos))]);
+  const takeBack = button(words.chat.takeBack, (pos) => chat.remove(pos));
+  const options = more(context, [takeBack, copier(context, body)]);
   const why = h("p", {});
   const remedies = [button(words.chat.again, (pos) => chat.retry(pos)), button(words.chat.remove, (pos) => chat.remove(pos))];
   const failure = h("div", { class: "failure" }, why, ...remedies);
@@ -66,7 +83,8 @@ function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
     const { removal } = entry;
     setAttribute(element, "data-says", removal === undefined ? false : "removed");
     element.classList.toggle("line", removal !== undefined);
-    body.replaceChildren(removal === undefined ? entry.body : gone(context, now.host.displayName, removal));
+    if (removal === undefined) write(element, body, entry.body);
+    else state(element, body, gone(context, now.host.displayName, removal));
     tick.setAttribute("aria-label", words.chat.states[entry.state]);
     tick.replaceChildren(icon(entry.state));
     tick.hidden = removal !== undefined;
@@ -75,16 +93,47 @@ function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
     remedies.forEach((remedy) => (remedy.hidden = isOver));
     if (entry.state === "failed") element.append(failure);
     else failure.remove();
-    if (isOver || entry.state === "failed" || removal !== undefined) options.remove();
+    takeBack.hidden = isOver;
+    if (entry.state === "failed" || removal !== undefined) options.remove();
     else element.append(options);
   };
   show(first);
-  return { element, show, times: once };
+  return { element, show, place: (place) => placed(element, place), close: nothing };
+}
+
+/** A person's words. Only when they are others than before: a tick must not undo what somebody selects. */
+function write(element: HTMLElement, body: HTMLElement, text: string): void {
+  if (body.textContent === text) return;
+  body.replaceChildren(...linked(text));
+  element.classList.toggle("big", isOnlyEmoji(text));
 }
 
 function gone({ words }: Context, host: string, removal: NonNullable<Mine["removal"]>): Node | string {
   if (removal === "failed") return sentence(words.chat.removedHere, host);
   return removal === "asked" ? words.chat.removing : words.chat.removed;
+}
+
+/** What is not only a person's words. */
+function state(element: HTMLElement, body: HTMLElement, text: Node | string): void {
+  body.replaceChildren(text);
+  element.classList.remove("big");
+}
+
+/** So long a button says that it has done its work. */
+const DONE_MS = 2_000;
+
+/** Copies the words alone, without the time and the name. */
+function copier({ words, clock }: Context, body: HTMLElement): HTMLElement {
+  const button = h("button", { type: "button", class: "again" }, words.chat.copy);
+  button.addEventListener("click", () => {
+    const done = (): void => {
+      button.textContent = words.chat.copied;
+      clock.after(DONE_MS, () => (button.textContent = words.chat.copy));
+    };
+    // Some browsers inside of apps refuse; then the words are selected, to be copied by hand.
+    navigator.clipboard.writeText(body.textContent ?? "").then(done, () => getSelection()?.selectAllChildren(body));
+  });
+  return button;
 }
 
 /** A button that shows what can be done with a message. */
@@ -103,11 +152,12 @@ const KEY_PATIENCE_MS = 60_000;
 
 function theirs(context: Context, chat: ChatModel, first: Theirs): Bubble {
   const host = chat.view.get().chat.host.displayName;
-  const body = h("span", { class: "body", dir: "auto" });
+  const body = h("span", { class: "body" });
   const quote = h("blockquote", { class: "quote", dir: "auto", hidden: true });
-  const element = frame(context, "host", context.words.chat.from.host(host), first.ts, quote, body);
+  const element = frame(context, "host", context.words.chat.from.host(host), first, quote, body);
   element.dataset["eventId"] = first.eventId;
-  let cancel: Cancel = () => undefined;
+  const options = more(context, [copier(context, body)]);
+  let cancel: Cancel = nothing;
   let count = 1;
   let shown: Entry = first;
   const show = (entry: Entry): void => {
@@ -124,17 +174,21 @@ function theirs(context: Context, chat: ChatModel, first: Theirs): Bubble {
     if (says.kind === "text" && answered !== undefined) quote.replaceChildren(...quoted(context, chat, answered, says.quote));
     body.classList.toggle("soft", says.kind === "text" && says.style !== "m.text");
     const left = entry.ts + KEY_PATIENCE_MS - context.clock.now();
-    body.replaceChildren(spoken(context, host, says, isHeld(chat) ? "held" : left > 0 ? "soon" : "late", count));
+    if (says.kind === "text" && says.style !== "m.emote") write(element, body, says.body);
+    else state(element, body, spoken(context, host, says, isHeld(chat) ? "held" : left > 0 ? "soon" : "late", count));
+    if (says.kind === "text") element.append(options);
+    else options.remove();
     // The host's clock may be ahead of ours.
     if (isKeyless(says) && left > 0) cancel = context.clock.after(Math.min(left, KEY_PATIENCE_MS), () => show(entry));
   };
   show(first);
-  const times = (now: number): void => {
-    if (now === count) return;
-    count = now;
+  const place = (now: Place): void => {
+    placed(element, now);
+    if (now.times === count) return;
+    count = now.times;
     show(shown);
   };
-  return { element, show, times };
+  return { element, show, place, close: () => cancel() };
 }
 
 /** Whom a message answers, and in which words. */
@@ -163,25 +217,14 @@ function isHeld(chat: ChatModel): boolean {
   return chat.view.get().blocked === "identity_changed";
 }
 
-/** `late`: a key that was to come would have come. */
-function spoken({ words }: Context, host: string, says: Says, key: "soon" | "late" | "held", times: number): Node {
-  const { chat } = words;
-  switch (says.kind) {
-    case "text":
-      return says.style === "m.emote" ? sentence((person) => `* ${person} ${says.body}`, host) : document.createTextNode(says.body);
-    case "removed":
-      return document.createTextNode(chat.removed);
-    case "undecryptable":
-      if (isKeyless(says) && key !== "soon") return sentence(key === "held" ? chat.held : chat.noKeyStill, host);
-      return document.createTextNode(isKeyless(says) ? chat.noKey : chat.unreadable);
-    case "unsupported": {
-      const { what } = says;
-      return sentence((person) => chat.unsupported(person, what, times), host);
-    }
-  }
+function spoken(context: Context, host: string, says: Says, key: KeyWait, times: number): Node {
+  if (says.kind !== "text") return sentence(instead(context, says, key, times), host);
+  const fragment = document.createDocumentFragment();
+  fragment.append("* ", name(host), " ", ...linked(says.body));
+  return fragment;
 }
 
 function note({ words }: Context, host: string, { what }: Note): Bubble {
   const element = h("div", { class: "note" }, sentence(words.chat.notes[what], host));
-  return { element, show: () => undefined, times: once };
+  return { element, show: nothing, place: nothing, close: nothing };
 }

@@ -12,6 +12,7 @@ import type { View } from "./dom.ts";
 import { icon } from "./icons.ts";
 import { messageLog } from "./log.ts";
 import { menu } from "./menu.ts";
+import { options, saveButton } from "./options.ts";
 import { safetyPanel } from "./safety.ts";
 
 export function chatScreen(context: Context, chat: ChatModel, erase: () => void, named: (name: string) => void): View {
@@ -20,7 +21,8 @@ export function chatScreen(context: Context, chat: ChatModel, erase: () => void,
   const field = composer(context, chat, () => log.toEnd());
   const banner = banners(context, chat);
   const dialog = endDialog(context, first.chat.host.displayName, () => chat.leave());
-  const head = header(context, first, () => dialog.open());
+  const choices = options(context, chat);
+  const head = header(context, first, choices.element, () => dialog.open());
   const caption = h("p", { class: "caption" });
   const ending = h("section", { class: "ending", "aria-live": "polite", hidden: true });
   const element = h(
@@ -41,6 +43,7 @@ export function chatScreen(context: Context, chat: ChatModel, erase: () => void,
     element.classList.toggle("over", over !== null);
     element.classList.toggle("empty", over !== null && chat.history().length === 0);
     head.show(view);
+    const isWriting = field.element.contains(document.activeElement);
     field.element.hidden = over !== null;
     caption.hidden = over !== null;
     caption.replaceChildren(...guest(context, view));
@@ -51,9 +54,13 @@ export function chatScreen(context: Context, chat: ChatModel, erase: () => void,
     log.refresh();
     if (over === shown) return;
     shown = over;
-    ending.replaceChildren(...endingWords(context, view, over, erase));
+    ending.replaceChildren(...endingWords(context, chat, over, erase));
+    // The field is gone; who was in it goes on at the words of the ending.
+    const heading = ending.querySelector<HTMLElement>("h1, h2");
+    heading?.setAttribute("tabindex", "-1");
+    if (isWriting) heading?.focus({ preventScroll: true });
   };
-  const cancels: Cancel[] = [chat.view.bind(show), log.close, field.close, banner.close, head.close];
+  const cancels: Cancel[] = [chat.view.bind(show), log.close, field.close, banner.close, head.close, choices.close];
   return { element, close: () => cancels.forEach((cancel) => cancel()) };
 }
 
@@ -65,16 +72,20 @@ function overOf({ chat, halt }: ChatView): Over {
   return ending === null ? halt : ending.kind === "leaving" ? "leaving" : ending.reason;
 }
 
-function endingWords({ words }: Context, { chat }: ChatView, over: Over, erase: () => void): Node[] {
+function endingWords(context: Context, model: ChatModel, over: Over, erase: () => void): Node[] {
   if (over === null) return [];
+  const { words } = context;
+  const { chat } = model.view.get();
   if (over === "leaving") {
     return [h("h1", {}, words.end.leaving.title), h("p", {}, words.end.leaving.text)];
   }
-  const title = words.endings[over](chat.host.displayName).title;
+  const { title, text } = words.endings[over];
   const button = h("button", { type: "button", class: "button plain" }, words.remedies.erase);
   button.addEventListener("click", erase);
-  const text = sentence((host) => words.endings[over](host).text, chat.host.displayName);
-  return [h("h1", {}, title), h("p", {}, text), button];
+  // With nothing to read the header is not shown either, and its heading is this one.
+  const isEmpty = model.history().length === 0;
+  const save = isEmpty ? null : saveButton(context, model, "button plain");
+  return [h(isEmpty ? "h1" : "h2", {}, title), h("p", {}, sentence(text, chat.host.displayName)), h("div", { class: "actions" }, save, button)];
 }
 
 /** Who can read, as it is now and not as it was promised. */
@@ -85,8 +96,8 @@ function readersOf({ chat, blocked }: ChatView): keyof Context["words"]["chat"][
 }
 
 /** Under whose name one writes, and how long that goes. */
-function guest({ words }: Context, { chat }: ChatView): (Node | string)[] {
-  return [h("span", {}, sentence(words.chat.you, chat.name)), " ", h("span", {}, words.chat.idle(chat.idleLimitMs))];
+function guest({ words, numbers }: Context, { chat }: ChatView): (Node | string)[] {
+  return [h("span", {}, sentence(words.chat.you, chat.name)), " ", h("span", {}, words.chat.idle(numbers.span(chat.idleLimitMs)))];
 }
 
 /** So long after it was said aloud that the host is typing it is not said again. */
@@ -96,23 +107,31 @@ interface Header extends View {
   show(view: ChatView): void;
 }
 
-function header(context: Context, first: ChatView, end: () => void): Header {
-  const { words, dates, clock } = context;
-  const who = h("h2", { class: "who" });
+function header(context: Context, first: ChatView, choices: HTMLElement, end: () => void): Header {
+  const { words, dates, numbers, clock } = context;
+  const who = h("h1", { class: "who" });
   const promise = h("p", { class: "promise" });
   const typing = h("p", { class: "typing", hidden: true });
   const said = h("p", { class: "spoken", role: "status" });
   const under = h("div", { class: "under" }, promise, typing);
   const terms = h("p", { class: "terms" });
   const safety = safetyPanel(context);
-  const options = menu(words.chat.menu, [terms, safety.element], { label: words.end.item, run: end });
+  const build = h("p", { class: "help build", hidden: true });
+  const panel = menu(words.chat.menu, [terms, safety.element, choices, build], { label: words.end.item, run: end });
+  // Asked for when somebody looks, since hardly anybody does.
+  const learnBuild = async (): Promise<void> => {
+    const id = await context.build();
+    build.hidden = id === null;
+    if (id !== null) build.replaceChildren(sentence(words.chat.build, id));
+  };
+  panel.element.addEventListener("click", () => void learnBuild(), { once: true });
   const initial = h("div", { class: "avatar", "aria-hidden": "true" });
   const element = h(
     "header",
     { class: "head" },
     initial,
     h("div", { class: "titles" }, who, under, said),
-    options.element,
+    panel.element,
   );
 
   let host = "";
@@ -146,11 +165,11 @@ function header(context: Context, first: ChatView, end: () => void): Header {
     setText(
       terms,
       chat.deadline === null
-        ? words.chat.idle(chat.idleLimitMs)
-        : words.chat.deadline(dates.moment(chat.deadline), chat.idleLimitMs),
+        ? words.chat.idle(numbers.span(chat.idleLimitMs))
+        : words.chat.deadline(dates.moment(chat.deadline), numbers.span(chat.idleLimitMs)),
     );
-    options.element.hidden = chat.ending !== null || halt !== null;
+    panel.element.hidden = chat.ending !== null || halt !== null;
   };
   show(first);
-  return { element, show, close: options.close };
+  return { element, show, close: panel.close };
 }

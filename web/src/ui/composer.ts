@@ -1,13 +1,16 @@
 /** The field in which one writes. */
 
 import type { ChatModel } from "../domain/model.ts";
-import { isTooLong } from "../domain/text.ts";
+import { room, tidy } from "../domain/text.ts";
 import type { Context } from "./context.ts";
 import { h, isTouch, setText } from "./dom.ts";
 import type { View } from "./dom.ts";
 import { icon } from "./icons.ts";
 
-export function composer({ words }: Context, chat: ChatModel, said: () => void): View {
+/** The limit is told when so few characters are left. */
+const NEAR_LIMIT = 200;
+
+export function composer({ words, numbers }: Context, chat: ChatModel, said: () => void): View {
   const touch = isTouch();
   const field = h("textarea", {
     id: "message",
@@ -20,16 +23,25 @@ export function composer({ words }: Context, chat: ChatModel, said: () => void):
     placeholder: words.chat.field,
     "data-focus": !touch,
   });
-  const help = h("p", { id: "message-help", class: "help wrong", role: "status" });
+  const help = h("p", { id: "message-help", class: "help" });
+  const spoken = h("p", { class: "spoken", role: "status" });
   const button = h("button", { type: "submit", class: "send", "aria-label": words.chat.send, disabled: true }, icon("send"));
-  const form = h("form", { class: "composer" }, help, h("div", { class: "bar" }, field, button));
+  const form = h("form", { class: "composer" }, help, spoken, h("div", { class: "bar" }, field, button));
 
+  let told = "";
   let keeping = false;
   let again = false;
   const check = (): void => {
-    const tooLong = isTooLong(field.value);
-    button.disabled = field.value.trim() === "" || tooLong;
-    setText(help, tooLong ? words.chat.tooLong : "");
+    const text = tidy(field.value);
+    const left = room(text);
+    button.disabled = text === "" || left < 0;
+    const limit = left < 0 ? words.chat.tooLong(numbers.counted(-left)) : left <= NEAR_LIMIT ? words.chat.room(numbers.counted(left)) : "";
+    setText(help, limit);
+    help.classList.toggle("wrong", left < 0);
+    // Aloud when it comes near and when it is reached, not at each letter.
+    const stage = left < 0 ? "over" : limit === "" ? "" : "near";
+    if (stage !== told) setText(spoken, limit);
+    told = stage;
     fit(field);
   };
   const send = async (): Promise<void> => {
@@ -47,6 +59,7 @@ export function composer({ words }: Context, chat: ChatModel, said: () => void):
       keeping = false;
       // Emptied only now: what is in the field is not lost. Meanwhile somebody may have typed on.
       if (kept) field.value = field.value.startsWith(text) ? field.value.slice(text.length) : field.value;
+      chat.keepDraft(field.value);
       if (field.value.trim() === "") chat.compose(false);
       check();
     }
@@ -59,11 +72,12 @@ export function composer({ words }: Context, chat: ChatModel, said: () => void):
   };
   field.addEventListener("input", () => {
     check();
+    chat.keepDraft(field.value);
     chat.compose(field.value.trim() !== "");
   });
   field.addEventListener("blur", () => chat.compose(false));
   field.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || touch) return;
+    if (event.key !== "Enter" || event.shiftKey || touch || isComposing(event)) return;
     event.preventDefault();
     void send();
   });
@@ -71,7 +85,14 @@ export function composer({ words }: Context, chat: ChatModel, said: () => void):
     event.preventDefault();
     void send();
   });
+  field.value = chat.view.get().chat.draft ?? "";
+  check();
   return { element: form, close: () => undefined };
+}
+
+/** Enter that picks a word of an input method. Safari tells it after the composition has ended, with the key code for "in process". */
+function isComposing({ isComposing: is, keyCode }: KeyboardEvent): boolean {
+  return is || keyCode === 229;
 }
 
 /** Browsers without `field-sizing` let the field grow this way. */

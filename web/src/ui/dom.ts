@@ -44,6 +44,23 @@ export function sentence(build: (name: string) => string, person: string): Docum
   return fragment;
 }
 
+/** A button that puts a text on the clipboard, and says so. */
+export function copyButton(label: string, done: string, text: () => string): HTMLElement {
+  const button = h("button", { type: "button", class: "button plain small" }, label);
+  const said = h("span", { class: "spoken", role: "status" });
+  button.addEventListener("click", () => {
+    navigator.clipboard.writeText(text()).then(
+      () => {
+        setText(button, done);
+        setText(said, done);
+      },
+      // Refused by the browser; the button still says what it would have done.
+      () => undefined,
+    );
+  });
+  return h("div", {}, button, said);
+}
+
 /** On a touch screen the keyboard covers half of the page, and its Enter is the only way to a new line. */
 export function isTouch(): boolean {
   return matchMedia("(pointer: coarse)").matches;

@@ -2,12 +2,14 @@
 
 import type { Join, JoinState } from "../domain/join.ts";
 import type { Context } from "./context.ts";
-import { h, isTouch, sentence, setAttribute, setText } from "./dom.ts";
+import { copyButton, h, isTouch, name, sentence, setAttribute, setText } from "./dom.ts";
 import type { View } from "./dom.ts";
+import { icon } from "./icons.ts";
 import { card } from "./screens.ts";
 
-export function joinScreen({ words, clock }: Context, join: Join, named: (name: string) => void): View {
-  const { host, idleLimitMs, expiresAt } = join.offer;
+export function joinScreen(context: Context, join: Join, named: (name: string) => void): View {
+  const { words } = context;
+  const { host, token } = join.offer;
   const text = words.join;
 
   const field = h("input", {
@@ -17,7 +19,7 @@ export function joinScreen({ words, clock }: Context, join: Join, named: (name: 
     autocomplete: "nickname",
     autocapitalize: "words",
     spellcheck: "false",
-    enterkeyhint: "go",
+    enterkeyhint: join.offer.passcode ? "next" : "go",
     dir: "auto",
     required: true,
     "aria-describedby": "name-help",
@@ -27,6 +29,7 @@ export function joinScreen({ words, clock }: Context, join: Join, named: (name: 
   const passcode = h("input", {
     id: "passcode",
     type: "text",
+    dir: "ltr",
     autocomplete: "one-time-code",
     inputmode: "numeric",
     enterkeyhint: "go",
@@ -51,22 +54,25 @@ export function joinScreen({ words, clock }: Context, join: Join, named: (name: 
   });
   field.addEventListener("focus", () => join.warmUp(), { once: true });
 
-  const left = expiresAt - clock.now();
+  const behind = organisation(context);
   const element = card(
     "lock",
-    h("h1", {}, sentence(text.invites, host.displayName)),
+    sentence(text.invites, host.displayName),
+    behind.name,
     h("p", { class: "lead" }, sentence(text.promise, host.displayName)),
+    context.memory === "app" ? outOfApp(context, token) : null,
     form,
-    h("ul", { class: "facts" }, ...text.facts(idleLimitMs).map((fact) => h("li", {}, fact))),
-    left > 0 ? h("p", { class: "help" }, text.expires(left)) : null,
+    facts(context, join),
+    behind.terms,
   );
 
   const show = (state: JoinState): void => {
     const working = state.kind === "working";
     named(working ? "starting" : "landing");
-    field.disabled = working;
-    passcode.disabled = working;
-    button.disabled = working;
+    // Not disabled: the keyboard's place would be lost, and with it where a screen reader reads.
+    field.readOnly = working;
+    passcode.readOnly = working;
+    setAttribute(button, "aria-disabled", working ? "true" : false);
     setText(button, working ? text.starting : text.start);
     const wrong = state.kind === "form" ? state.wrong : null;
     mark(field, help, wrong?.field === "name");
@@ -75,15 +81,53 @@ export function joinScreen({ words, clock }: Context, join: Join, named: (name: 
     else if (wrong?.field === "name") setText(help, text.nameRefused);
     else help.replaceChildren(sentence(text.nameHelp, host.displayName));
     if (wrong?.field !== "passcode") passcodeHelp.replaceChildren(sentence(text.passcodeHelp, host.displayName));
-    else setText(passcodeHelp, wrong.left === null ? text.passcodeNeeded : text.passcodeWrong(wrong.left));
+    else setText(passcodeHelp, wrong.left === null ? text.passcodeNeeded : text.passcodeWrong(context.numbers.counted(wrong.left)));
     if (state.kind === "form" && field.value === "") field.value = state.name;
     if (wrong?.field === "name") field.focus();
     if (wrong?.field === "passcode") passcode.focus();
   };
-  return { element, close: join.state.bind(show) };
+  const cancels = [join.state.bind(show), behind.close];
+  return { element, close: () => cancels.forEach((cancel) => cancel()) };
 }
 
 function mark(field: HTMLInputElement, help: HTMLElement, wrong: boolean): void {
   setAttribute(field, "aria-invalid", wrong ? "true" : false);
   help.classList.toggle("wrong", wrong);
+}
+
+/** What one should know before one begins. */
+function facts({ words, numbers, clock, memory }: Context, { offer }: Join): HTMLElement {
+  const { free, textOnly, idle, back, erase } = words.join.facts;
+  const left = offer.expiresAt - clock.now();
+  const lines = [
+    free,
+    textOnly,
+    idle(numbers.span(offer.idleLimitMs)),
+    memory === "week" ? words.join.forgets.week : back,
+    erase,
+    ...(left > 0 ? [words.join.expires(numbers.span(left))] : []),
+  ];
+  return h("ul", { class: "facts" }, ...lines.map((line) => h("li", {}, icon("sent"), h("span", {}, line))));
+}
+
+/** The address doesn't show the secret any more, so the app's own way to a real browser would lose it. */
+function outOfApp({ words, address }: Context, token: string): HTMLElement {
+  const { app, copy, copied } = words.join.forgets;
+  return h("div", { class: "hint" }, h("p", {}, app), copyButton(copy, copied, () => `${address}#${token}`));
+}
+
+/** Who runs the service, as soon as that is known. */
+function organisation({ words, organisation: known }: Context): { readonly name: HTMLElement; readonly terms: HTMLElement; readonly close: () => void } {
+  const who = h("p", { class: "organisation", hidden: true });
+  const terms = h("p", { class: "help", hidden: true });
+  const close = known.bind((value) => {
+    who.hidden = value === null || value.name === null;
+    who.replaceChildren(name(value?.name ?? ""));
+    const url = value?.termsUrl ?? null;
+    terms.hidden = url === null;
+    if (url === null) return;
+    const label = value === null || value.name === null ? words.join.terms : sentence(words.join.termsOf, value.name);
+    terms.replaceChildren(h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, label));
+  });
+  return { name: who, terms, close };
 }

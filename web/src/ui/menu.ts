@@ -1,4 +1,4 @@
-/** A button that opens a small panel with words and one action. */
+/** A button that opens a small panel with words, choices and one last action. */
 
 import { h } from "./dom.ts";
 import type { View } from "./dom.ts";
@@ -24,6 +24,8 @@ export function menu(label: string, words: readonly Node[], action: { readonly l
   button.addEventListener("click", () => toggle(panel.hidden));
   item.addEventListener("click", () => {
     toggle(false);
+    // The item is hidden by now; whoever comes back from what it opens comes back here.
+    button.focus();
     action.run();
   });
   element.addEventListener("keydown", (event) => {

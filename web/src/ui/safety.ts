@@ -2,7 +2,7 @@
 
 import type { JoinedChat } from "../domain/records.ts";
 import type { Context } from "./context.ts";
-import { h, sentence } from "./dom.ts";
+import { copyButton, h, sentence } from "./dom.ts";
 
 export interface SafetyPanel {
   readonly element: HTMLElement;
@@ -23,17 +23,9 @@ export function safetyPanel({ words, dates }: Context): SafetyPanel {
     shown = now;
     element.hidden = false;
     const isNew = since === undefined ? null : h("p", { class: "since" }, sentence((name) => text.since(name, dates.moment(since)), person));
-    const rest = code === null ? [h("p", {}, sentence(text.none, person))] : [digits(code), h("p", {}, sentence(text.how, person)), copier(code)];
-    element.replaceChildren(h("h3", {}, text.title), ...(isNew === null ? [] : [isNew]), ...rest);
+    const rest = code === null ? [h("p", {}, sentence(text.none, person))] : [digits(code), h("p", {}, sentence(text.how, person)), copyButton(text.copy, text.copied, () => code)];
+    element.replaceChildren(h("h2", {}, text.title), ...(isNew === null ? [] : [isNew]), ...rest);
   };
-
-  function copier(code: string): HTMLElement {
-    const button = h("button", { type: "button", class: "button plain small" }, text.copy);
-    button.addEventListener("click", () => {
-      void navigator.clipboard.writeText(code).then(() => (button.textContent = text.copied));
-    });
-    return button;
-  }
   return { element, show };
 }
 

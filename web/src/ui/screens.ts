@@ -1,34 +1,55 @@
 /** The screens that are mostly words. */
 
 import type { Problem, Remedy } from "../domain/app.ts";
-import type { ChatSummary } from "../domain/ports.ts";
+import type { ChatSummary, Remnant } from "../domain/ports.ts";
 import type { Context } from "./context.ts";
-import { h, name, sentence } from "./dom.ts";
+import { h, name, sentence, setText } from "./dom.ts";
 import type { View } from "./dom.ts";
 import { icon } from "./icons.ts";
 import type { IconName } from "./icons.ts";
 
 const nothing = (): void => undefined;
 
-/** A card in the middle of the page. */
-export function card(mark: IconName, ...children: readonly (Node | null)[]): HTMLElement {
+/** A card in the middle of the page, named by its heading. */
+export function card(mark: IconName, title: Node | string, ...children: readonly (Node | null)[]): HTMLElement {
   const badge = h("div", { class: "badge" }, icon(mark));
-  return h("main", { class: "stage" }, h("section", { class: "card" }, badge, ...children));
+  const heading = h("h1", { id: "title", tabindex: "-1" }, title);
+  return h("main", { class: "stage" }, h("section", { class: "card", "aria-labelledby": "title" }, badge, heading, ...children));
 }
 
-export function loadingScreen({ words }: Context): View {
-  return { element: h("main", { class: "stage" }, h("p", { class: "quiet", role: "status" }, words.loading)), close: nothing };
+/** The page as it came, in the reader's language. */
+export function loadingScreen({ words }: Context, skeleton: HTMLElement): View {
+  const said = skeleton.querySelector("[role=status]");
+  if (said !== null) setText(said, words.loading);
+  const late = skeleton.querySelector(".late");
+  if (late !== null) setText(late, words.slow);
+  return { element: skeleton, close: nothing };
 }
 
-export function problemScreen({ words }: Context, problem: Problem, remedy: Remedy | null): View {
+const MARKS: Partial<Record<Problem, IconName>> = {
+  "no-link": "door",
+  erased: "sent",
+  elsewhere: "windows",
+  offline: "offline",
+  unreachable: "offline",
+  paused: "waiting",
+  "host-busy": "waiting",
+  "too-many-tries": "waiting",
+  "page-older": "again",
+  "page-newer": "waiting",
+  "link-expired": "waiting",
+  lost: "failed",
+  "not-erased": "failed",
+  storage: "failed",
+  "too-old": "failed",
+  "not-secure": "failed",
+};
+
+export function problemScreen({ words }: Context, problem: Problem, remedy: Remedy | null, remnants: readonly Remnant[] = []): View {
   const { title, text } = words.problems[problem];
-  const element = card(
-    problem === "erased" ? "sent" : problem === "no-link" ? "door" : "ended",
-    h("h1", { tabindex: "-1", "data-focus": true }, title),
-    h("p", {}, text),
-    remedy === null ? null : remedyButton(words.remedies[remedy.kind], remedy),
-  );
-  return { element, close: nothing };
+  const left = remnants.length === 0 ? null : h("ul", { class: "remnants" }, ...remnants.map((remnant) => h("li", {}, words.remnants[remnant])));
+  const action = remedy === null ? null : remedyButton(words.remedies[remedy.kind], remedy);
+  return { element: card(MARKS[problem] ?? "ended", title, h("p", {}, text), left, action), close: nothing };
 }
 
 function remedyButton(label: string, remedy: Remedy): HTMLElement {
@@ -52,8 +73,7 @@ export function choiceScreen(context: Context, chats: readonly ChatSummary[], ch
     button.addEventListener("click", () => choose(summary.id));
     return h("li", {}, button);
   });
-  const title = h("h1", { tabindex: "-1", "data-focus": true }, words.choice.title);
-  return { element: card("lock", title, h("ul", { class: "rows" }, ...rows)), close: nothing };
+  return { element: card("lock", words.choice.title, h("ul", { class: "rows" }, ...rows)), close: nothing };
 }
 
 function standing({ words, dates }: Context, { chat }: ChatSummary): string {

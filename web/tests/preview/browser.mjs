@@ -32,6 +32,7 @@ export async function launch(own = undefined) {
   const connection = await connect(endpoint);
   return {
     tab: (options) => newTab(connection, options),
+    call: connection.call,
     async close() {
       // One that was killed answers nothing any more.
       if (isAlive()) await Promise.race([connection.call("Browser.close").catch(() => undefined), gone]);
@@ -72,11 +73,17 @@ async function connect(endpoint) {
   return { call, listen: (listener) => listeners.add(listener) };
 }
 
+/** How long the page may take for what normally takes a moment; a busy machine may want more. */
+const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 10_000);
+
+const CODES = { Backspace: 8, Tab: 9, Enter: 13, Escape: 27, " ": 32, ArrowUp: 38, ArrowDown: 40, End: 35, Home: 36 };
+const TEXTS = { Enter: "\r", " ": " " };
+
 /** What stays in the profile; every other context is forgotten with the browser. */
 export const PROFILE = "profile";
 
-/** `options`: width, height, dark, touch, context (a tab's `context`, or `PROFILE`). */
-async function newTab({ call, listen }, { width = 1280, height = 800, dark = false, touch = false, context = undefined } = {}) {
+/** `options`: width, height, dark, touch, language, context (a tab's `context`, or `PROFILE`). */
+async function newTab({ call, listen }, { width = 1280, height = 800, dark = false, touch = false, language = undefined, context = undefined } = {}) {
   const browserContextId = context ?? (await call("Target.createBrowserContext")).browserContextId;
   const inContext = browserContextId === PROFILE ? {} : { browserContextId };
   const { targetId } = await call("Target.createTarget", { url: "about:blank", ...inContext });
@@ -94,9 +101,14 @@ async function newTab({ call, listen }, { width = 1280, height = 800, dark = fal
   await send("Runtime.enable");
   await send("Log.enable");
   await send("Accessibility.enable");
-  await send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 2, mobile: touch });
+  // As if each tab were the one in front, so that its focus shows.
+  await send("Emulation.setFocusEmulationEnabled", { enabled: true });
   if (touch) await send("Emulation.setTouchEmulationEnabled", { enabled: true });
-  await send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }] });
+  if (language !== undefined) {
+    await send("Emulation.setLocaleOverride", { locale: language });
+    const { userAgent } = await call("Browser.getVersion");
+    await send("Emulation.setUserAgentOverride", { userAgent, acceptLanguage: language });
+  }
 
   const evaluate = async (expression) => {
     const { result, exceptionDetails } = await send("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true });
@@ -104,25 +116,50 @@ async function newTab({ call, listen }, { width = 1280, height = 800, dark = fal
     return result.value;
   };
   const until = async (expression, what = expression) => {
-    const end = Date.now() + 10_000;
+    const end = Date.now() + PATIENCE_MS;
     while (Date.now() < end) {
       const value = await evaluate(expression).catch(() => false);
       if (value) return value;
       await new Promise((resolve) => setTimeout(resolve, 25));
     }
-    throw new Error(`not within 10 s: ${what}\n${await evaluate("document.body.innerText")}\n${problems.join("\n")}`);
+    throw new Error(`not within ${PATIENCE_MS} ms: ${what}\n${await evaluate("document.body.innerText")}\n${problems.join("\n")}`);
   };
-  const press = async (key) => {
+  const press = async (key, { shift = false } = {}) => {
     for (const type of ["keyDown", "keyUp"]) {
-      await send("Input.dispatchKeyEvent", { type, key, code: key, windowsVirtualKeyCode: key === "Enter" ? 13 : 27, ...(key === "Enter" && type === "keyDown" ? { text: "\r" } : {}) });
+      const text = type === "keyDown" ? TEXTS[key] : undefined;
+      await send("Input.dispatchKeyEvent", { type, key, code: key === " " ? "Space" : key, windowsVirtualKeyCode: CODES[key], modifiers: shift ? 8 : 0, text });
     }
   };
+  const look = async ({ width: wide = width, height: high = height, dark: isDark = dark, still = false, mobile = touch }) => {
+    await send("Emulation.setDeviceMetricsOverride", { width: wide, height: high, deviceScaleFactor: 2, mobile });
+    const features = [
+      { name: "prefers-color-scheme", value: isDark ? "dark" : "light" },
+      { name: "prefers-reduced-motion", value: still ? "reduce" : "no-preference" },
+    ];
+    await send("Emulation.setEmulatedMedia", { features });
+  };
+  /** Runs in a world of its own: the page's scripts don't see it, and the page's policy doesn't bind it. */
+  const aside = async (expression, from = undefined) => {
+    const { executionContextId: contextId } = await send("Page.createIsolatedWorld", { frameId: targetId, worldName: "aside" });
+    if (from !== undefined) await send("Runtime.evaluate", { expression: from, contextId });
+    const { result, exceptionDetails } = await send("Runtime.evaluate", { expression, contextId, awaitPromise: true, returnByValue: true });
+    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    return result.value;
+  };
+  await look({});
   return {
     context: browserContextId,
     problems,
+    send,
+    listen: (wanted, hear) => listen(({ sessionId: from, method, params }) => from === sessionId && method === wanted && hear(params)),
     evaluate,
     until,
     press,
+    /** Another size or theme for what is shown: width, height, dark, still (less motion), mobile. */
+    look,
+    aside,
+    /** Runs before the page's own scripts, from the next page on. */
+    early: (source) => send("Page.addScriptToEvaluateOnNewDocument", { source }),
     goto: (url) => send("Page.navigate", { url }),
     reload: () => send("Page.reload"),
     type: (text) => send("Input.insertText", { text }),

@@ -3,8 +3,8 @@
 // message; some words make more happen (see REPLIES).
 
 import { createServer } from "node:http";
-import { readFile } from "node:fs/promises";
-import { randomBytes } from "node:crypto";
+import { readFile, readdir } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import init, { Machine } from "../../wasm/pkg/vestibule_web.js";
@@ -15,23 +15,32 @@ await init({ module_or_path: await readFile(new URL("../../wasm/pkg/vestibule_we
 
 const DIST = new URL("../../dist/", import.meta.url);
 const PREFIX = "/guests/";
-const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".wasm": "application/wasm", ".svg": "image/svg+xml" };
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".wasm": "application/wasm", ".svg": "image/svg+xml", ".png": "image/png", ".webmanifest": "application/manifest+json" };
 const HEADERS = {
   "content-security-policy":
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
   "cache-control": "no-store",
 };
 const HOST = { user_id: "@alice:example.org", display_name: "Alice Moreau" };
 const ROOM = "!room:example.org";
 const IDLE = 864_000_000;
+const PROTOCOL = 1;
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
 /** Tokens whose links don't work: the last of the 26 characters says how. */
-const BROKEN = { 1: ["link_unknown", 404], 2: ["link_used", 409], 3: ["link_expired", 410], 4: ["link_revoked", 410], 5: ["paused", 503], 6: ["too_many_tries", 429] };
+const BROKEN = { 1: ["link_unknown", 404], 2: ["link_used", 409], 3: ["link_expired", 410], 4: ["link_revoked", 410], 5: ["paused", 503], 6: ["too_many_tries", 429], 7: ["unavailable", 503], 9: ["damaged", 410], a: ["host_busy", 503] };
+/** One whose link is good, and whose keys are refused when it is to be used. */
+const REFUSED = "8";
 
-/** What the host does on a word of the guest, besides answering. */
+/** What happens on a word of the guest, besides an answer; the second word says which. */
 const REPLIES = {
   bye: (portal) => portal.put({ type: "ended", reason: "host" }),
+  end: (portal, reason) => portal.put({ type: "ended", reason }),
+  error: (portal, code) => portal.of("error", { code, message: "" }),
+  ahead: (portal) => portal.jumpsTo(portal.lastN + 5),
+  behind: (portal) => portal.jumpsTo(0),
+  older: (portal) => portal.speaks(2),
+  newer: (portal) => portal.speaks(0),
   plain: (portal) => portal.event({ type: "m.room.message", content: {}, unencrypted: true }),
   drop: (portal) => portal.line?.close(),
   typing: (portal) => portal.of("typing", { typing: true }),
@@ -43,8 +52,9 @@ export function newToken(last = "0") {
 }
 
 class Portal {
-  constructor(token) {
+  constructor(token, state) {
     this.token = token;
+    this.state = state;
     this.id = `portal${randomBytes(4).toString("hex")}`;
     this.ghost = `@_vestibule_${this.id}:example.org`;
     this.host = new Host(Machine, HOST.user_id, this.ghost, ROOM);
@@ -59,6 +69,10 @@ class Portal {
     this.passcode = null;
     this.tries = 5;
     this.deadline = Date.now() + IDLE;
+    /** Of both sides, instead of what they are called otherwise. */
+    this.names = { host: null, guest: null };
+    /** The room is still being made. */
+    this.isOpening = false;
     /** The error of the next numbered frame. */
     this.refuses = null;
     /** Told of each numbered frame before it is answered. */
@@ -93,6 +107,31 @@ class Portal {
     this.event({ content });
   }
 
+  /** It counts differently from now on, as a store does that was restored. */
+  jumpsTo(lastN) {
+    this.lastN = lastN;
+    this.line?.close();
+  }
+
+  /** The next connection is to another build. */
+  speaks(protocol) {
+    this.state.protocol = protocol;
+    this.line?.close();
+  }
+
+  /** As both sides are called from now on. */
+  hostView() {
+    return { ...HOST, ...(this.names.host === null ? {} : { display_name: this.names.host }) };
+  }
+
+  welcome() {
+    this.of("welcome", {
+      room_id: ROOM, ghost: this.ghost, name: this.names.guest ?? this.joined.name, host: this.hostView(), host_joined: this.hostJoined,
+      last_n: this.lastN, acked_seq: this.acked, last_seq: this.seq, deadline: this.deadline, idle_limit_ms: IDLE, keys: this.host.query(), one_time_keys: 49, fallback_unused: true,
+      host_read: null, typing: true, receipts: true,
+    });
+  }
+
   /** The host sets up their account anew. */
   resets() {
     const { device, keys, claimed } = this.host.guest;
@@ -105,6 +144,12 @@ class Portal {
   unsigned() {
     const query = this.host.query.bind(this.host);
     this.host.query = () => ({ ...query(), master_keys: {}, self_signing_keys: {} });
+  }
+
+  /** The host has no device. */
+  without() {
+    const query = this.host.query.bind(this.host);
+    this.host.query = () => ({ ...query(), device_keys: { [HOST.user_id]: {} } });
   }
 
   take(frame) {
@@ -121,8 +166,8 @@ class Portal {
     const text = this.host.reads(frame.content, `$guest${frame.n}`);
     this.texts.push(text);
     this.put({ type: "delivered", n: frame.n, event_id: `$guest${frame.n}` });
-    const word = text.trim().toLowerCase();
-    if (word in REPLIES) REPLIES[word](this);
+    const [word, argument] = text.trim().toLowerCase().split(" ");
+    if (Object.hasOwn(REPLIES, word)) REPLIES[word](this, argument);
     else if (this.answers) this.say(`You said: ${text}`);
   }
 }
@@ -131,11 +176,19 @@ class Portal {
 export async function serve(port = 0) {
   const portals = new Map();
   const portalOf = (token) => {
-    if (!portals.has(token)) portals.set(token, new Portal(token));
+    if (!portals.has(token)) portals.set(token, new Portal(token, state));
     return portals.get(token);
   };
   const state = {
     unreachable: false,
+    /** Sockets are taken and not spoken to. */
+    silent: false,
+    /** The version of the protocol that the next challenge names. */
+    protocol: PROTOCOL,
+    /** Who runs it: the body of `organisation.json`; `null`: none. */
+    organisation: { name: null, terms_url: null, texts: {} },
+    /** What answers to links and joins wait for. */
+    late: Promise.resolve(),
     /** What a request for "hold" waits for, and what is told that one came. */
     held: Promise.resolve(),
     holds: () => undefined,
@@ -150,17 +203,33 @@ export async function serve(port = 0) {
       await state.held;
       return void response.writeHead(204).end();
     }
-    if (request.method === "POST") return void answer(response, name, JSON.parse(await text(request)), portalOf);
+    if (name === "manifest.sha256") {
+      const files = (await readdir(DIST)).filter((file) => !file.endsWith(".br")).sort();
+      const lines = await Promise.all(files.map(async (file) => `${createHash("sha256").update(await readFile(new URL(file, DIST))).digest("hex")}  ${file}\n`));
+      return void response.writeHead(200, { ...HEADERS, "content-type": "text/plain; charset=utf-8" }).end(lines.join(""));
+    }
+    if (name === "organisation.json") {
+      if (state.organisation === null) return void response.writeHead(404, HEADERS).end();
+      return void response.writeHead(200, { ...HEADERS, "content-type": "application/json" }).end(JSON.stringify(state.organisation));
+    }
+    if (request.method === "POST") {
+      const body = JSON.parse(await text(request));
+      // Refused: the connection breaks.
+      if (await state.late.then(() => false, () => true)) return void request.socket.destroy();
+      return void answer(response, name, body, portalOf);
+    }
     try {
-      const body = await readFile(new URL(name, DIST));
-      response.writeHead(200, { ...HEADERS, "content-type": TYPES[extname(name)] ?? "application/octet-stream" }).end(body);
+      const packed = /\bbr\b/.test(request.headers["accept-encoding"]) ? await readFile(new URL(`${name}.br`, DIST)).catch(() => null) : null;
+      const body = packed ?? (await readFile(new URL(name, DIST)));
+      const encoding = packed === null ? {} : { "content-encoding": "br" };
+      response.writeHead(200, { ...HEADERS, ...encoding, "content-type": TYPES[extname(name)] ?? "application/octet-stream" }).end(body);
     } catch {
       response.writeHead(404, HEADERS).end();
     }
   });
   server.on("upgrade", (request, socket) => {
     if (state.unreachable) socket.destroy();
-    else converse(request, socket, portals);
+    else converse(request, socket, portals, state);
   });
   await new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));
   const base = `http://127.0.0.1:${server.address().port}${PREFIX}`;
@@ -174,25 +243,28 @@ function answer(response, name, body, portalOf) {
   const portal = portalOf(body.token);
   if (name === "api/v1/link") {
     if (portal.joined !== null) return json(409, { error: { code: "link_used", message: "" } });
-    return json(200, { host: HOST, ghost: portal.ghost, expires_at: Date.now() + 6.5 * 86_400_000, idle_limit_ms: IDLE, passcode: portal.passcode !== null });
+    return json(200, { host: portal.hostView(), ghost: portal.ghost, expires_at: Date.now() + 6.5 * 86_400_000, idle_limit_ms: IDLE, passcode: portal.passcode !== null });
   }
+  if (body.token.at(-1) === REFUSED) return json(400, { error: { code: "bad_keys", message: "" } });
   if (portal.passcode !== null && body.passcode !== portal.passcode) {
     portal.tries -= 1;
-    if (portal.tries === 0) return json(429, { error: { code: "too_many_tries", message: "" } });
+    if (portal.tries === 0) return json(410, { error: { code: "passcode_spent", message: "" } });
     return json(403, { error: { code: "passcode_wrong", message: "", tries_left: portal.tries } });
   }
   portal.joined ??= { device: body.device_id, name: `${body.name} (Guest)` };
   portal.host.meets(body.device_id, body.keys);
-  return json(200, { portal: portal.id, name: portal.joined.name, host: HOST });
+  return json(200, { portal: portal.id, name: portal.joined.name, host: portal.hostView() });
 }
 
-function converse(request, socket, portals) {
+function converse(request, socket, portals, state) {
   let portal = null;
   const line = accept(request, socket, (raw) => hear(JSON.parse(raw)), () => {
     if (portal?.line === line) portal.line = null;
   });
   const say = (frame) => line.send(JSON.stringify(frame));
-  say({ type: "challenge", nonce: randomBytes(16).toString("base64"), protocol: 1 });
+  if (state.silent) return;
+  say({ type: "challenge", nonce: randomBytes(16).toString("base64"), protocol: state.protocol });
+  state.protocol = PROTOCOL;
 
   function hear(frame) {
     switch (frame.type) {
@@ -200,11 +272,8 @@ function converse(request, socket, portals) {
         portal = [...portals.values()].find(({ id }) => id === frame.portal) ?? null;
         if (portal === null) return say({ type: "error", code: "unknown_chat", message: "" });
         portal.line = line;
-        say({
-          type: "welcome", room_id: ROOM, ghost: portal.ghost, name: portal.joined.name, host: HOST, host_joined: portal.hostJoined,
-          last_n: portal.lastN, acked_seq: portal.acked, last_seq: portal.seq, deadline: portal.deadline, idle_limit_ms: IDLE, keys: portal.host.query(), one_time_keys: 49, fallback_unused: true,
-          host_read: null, typing: true, receipts: true,
-        });
+        if (portal.isOpening) return say({ type: "opening" });
+        portal.welcome();
         for (const missed of portal.inbox) if (missed.seq > frame.last_seq) say(missed);
         return;
       case "ack":

@@ -237,7 +237,7 @@ test("a message is taken back with two presses, and stays gone", async () => {
   await tab.evaluate(`document.querySelector(".more").focus()`);
   await tab.press("Enter");
   assert.ok(await tab.has("button", "Remove for both"));
-  await tab.evaluate(`document.querySelector(".choices:not([hidden]) button").focus()`);
+  await tab.evaluate(`document.querySelector(".choices:not([hidden]) button:last-of-type").focus()`);
   await tab.press("Enter");
   await tab.until(`document.querySelector("[data-says=removed]")?.innerText.includes("This message was removed")`);
   assert.equal(portal.removed.length, 1);
@@ -378,6 +378,51 @@ test("hostile text is text", async () => {
   assert.deepEqual(tab.problems, []);
 });
 
+test("what stands in the field is there again after a reload, encrypted, and gone once it is sent", async () => {
+  const { tab } = await chatting();
+  await tab.focus("#message");
+  await tab.type("not yet said");
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  await tab.reload();
+  await tab.until(`document.querySelector("#message")?.value === "not yet said"`);
+  assert.equal(await tab.evaluate(`document.querySelector(".send").disabled`), false);
+  await tab.focus("#message");
+  await tab.press("Enter");
+  await settled(tab, 1);
+  await tab.reload();
+  await settled(tab, 1);
+  assert.equal(await tab.evaluate(`document.querySelector("#message").value`), "");
+  assert.deepEqual(tab.problems, []);
+});
+
+test("an address in a message opens in a tab of its own, without a word of where it was", async () => {
+  const { tab, portal } = await chatting();
+  portal.say("see https://example.org/a_(b), or https://\u0430pple.com");
+  await tab.until(`document.querySelectorAll(".body a").length === 2`);
+  const links = await tab.evaluate(`[...document.querySelectorAll(".body a")].map((a) => [a.href, a.rel, a.target, a.textContent, a.dataset.host ?? null])`);
+  assert.deepEqual(links, [
+    ["https://example.org/a_(b)", "noopener noreferrer", "_blank", "https://example.org/a_(b)", null],
+    ["https://xn--pple-43d.com/", "noopener noreferrer", "_blank", "https://\u0430pple.com", "xn--pple-43d.com"],
+  ]);
+});
+
+test("new messages are said aloud once, and what was there before is not", async () => {
+  const { tab, portal } = await chatting();
+  portal.answers = false;
+  portal.say("first");
+  await tab.until(`document.querySelectorAll("[data-from=host]").length === 1`);
+  const aloud = () => tab.evaluate(`[...document.querySelectorAll("[aria-live=polite][aria-relevant] p")].map((line) => line.textContent)`);
+  assert.deepEqual(await aloud(), ["Alice Moreau: first"]);
+  assert.equal(await tab.evaluate(`document.querySelector("[role=log]").getAttribute("aria-live")`), "off");
+  await tab.reload();
+  await tab.until(`document.querySelectorAll("[data-from=host]").length === 1`);
+  assert.deepEqual(await aloud(), []);
+  for (const text of ["2", "3", "4", "5"]) portal.say(text);
+  await tab.until(`document.querySelectorAll("[data-from=host]").length === 5`);
+  const said = await aloud();
+  assert.equal(said.reduce((sum, line) => sum + (/^(\d+) new/.test(line) ? parseInt(line, 10) : 1), 0), 4);
+});
+
 test("end and erase leaves nothing behind", async () => {
   const { tab, portal } = await chatting();
   await say(tab, "forget this");
@@ -386,13 +431,16 @@ test("end and erase leaves nothing behind", async () => {
   await tab.click(".panel .danger");
   await tab.click("dialog .danger");
   await tab.screen("erased");
-  const rows = await tab.evaluate(`(async () => {
-    const [{ name }] = await indexedDB.databases();
-    const db = await new Promise((resolve) => { indexedDB.open(name).onsuccess = (event) => resolve(event.target.result); });
-    const count = (store) => new Promise((resolve) => { db.transaction(store).objectStore(store).count().onsuccess = (event) => resolve(event.target.result); });
-    return Promise.all([...db.objectStoreNames].map(count));
-  })()`);
-  assert.deepEqual(rows, [0, 0, 0, 0, 0]);
+  const left = await tab.evaluate(`(async () => ({
+    databases: await indexedDB.databases(),
+    caches: await caches.keys(),
+    workers: (await navigator.serviceWorker?.getRegistrations())?.length ?? 0,
+    cookies: document.cookie,
+    words: JSON.stringify(sessionStorage) + JSON.stringify(localStorage) + document.body.innerHTML,
+  }))()`);
+  assert.doesNotMatch(left.words, /forget this|Alice|[0-9a-f]{64}/);
+  assert.deepEqual({ ...left, words: "" }, { databases: [], caches: [], workers: 0, cookies: "", words: "" });
+  assert.equal(await tab.evaluate("localStorage.length"), 0);
   assert.equal(portal.inbox.at(-1)?.reason ?? "guest", "guest");
   await tab.goto(`${bridge.base}?`);
   await tab.screen("no-link");

@@ -66,7 +66,7 @@ export class FakeBridge implements Sockets, Api {
     if (this.passcode === null || passcode === this.passcode) return null;
     if (passcode === undefined) return { code: "passcode_needed", retryAfterMs: null };
     this.tries -= 1;
-    return { code: this.tries === 0 ? "too_many_tries" : "passcode_wrong", retryAfterMs: null, triesLeft: this.tries };
+    return { code: this.tries === 0 ? "passcode_spent" : "passcode_wrong", retryAfterMs: null, triesLeft: this.tries };
   }
 
   open(events: SocketEvents): Socket {

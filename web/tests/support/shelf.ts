@@ -1,5 +1,5 @@
 import { StoreError } from "../../src/domain/ports.ts";
-import type { ChatStore, ChatSummary, Shelf } from "../../src/domain/ports.ts";
+import type { ChatStore, ChatSummary, Remnant, Shelf } from "../../src/domain/ports.ts";
 import type { Batch, Chat, Entry, Snapshot, Staged } from "../../src/domain/records.ts";
 import type { Changes } from "../../src/domain/machine.ts";
 
@@ -19,6 +19,8 @@ export class MemoryShelf implements Shelf {
   readonly commits: Batch[] = [];
   failing = false;
   failNext = false;
+  /** What this browser doesn't let go. */
+  remnants: readonly Remnant[] = [];
   private gate: Promise<void> = Promise.resolve();
 
   /** Commits wait until the returned function is called. */
@@ -51,9 +53,9 @@ export class MemoryShelf implements Shelf {
     return Promise.resolve({ store: this.store(id, kept.epoch), snapshot });
   }
 
-  erase(id: string): Promise<void> {
-    this.kept.delete(id);
-    return Promise.resolve();
+  erase(id: string): Promise<readonly Remnant[]> {
+    if (this.remnants.length === 0) this.kept.delete(id);
+    return Promise.resolve(this.remnants);
   }
 
   only(): Kept {

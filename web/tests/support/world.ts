@@ -59,6 +59,8 @@ export class Browser<M extends Machines = FakeMachines> {
   readonly clock = new FakeClock();
   readonly shelf = new MemoryShelf();
   readonly locks = new FakeLocks();
+  /** Until the page has words. */
+  ready: Promise<void> = Promise.resolve();
   /** How many device ids were made. */
   devices = 0;
   readonly machines: M;
@@ -89,7 +91,10 @@ export class Tab<M extends Machines = FakeMachines> {
   /** Another tab's theft of the lock goes unnoticed, as in a tab that the browser has frozen. */
   frozen = false;
   readonly memory = new Map<string, string>();
+  /** The browser stores nothing for the tab. */
+  forgetful = false;
   reloads = 0;
+  online = true;
   private readonly listeners = new Set<(event: NetworkEvent) => void>();
 
   constructor(readonly browser: Browser<M>) {
@@ -122,8 +127,13 @@ export class Tab<M extends Machines = FakeMachines> {
     this.life = new Life();
     this.listeners.clear();
     this.forgetLocks();
-    this.app = new App(this.world());
+    this.app = this.anew();
     await this.open();
+  }
+
+  /** The page as it is loaded, in the browser as it is now. */
+  anew(): App {
+    return new App(this.world());
   }
 
   tell(event: NetworkEvent): void {
@@ -202,7 +212,7 @@ export class Tab<M extends Machines = FakeMachines> {
         },
       },
       network: {
-        online: () => true,
+        online: () => this.online,
         subscribe: (listener) => {
           this.listeners.add(listener);
           return () => this.listeners.delete(listener);
@@ -236,10 +246,12 @@ export class Tab<M extends Machines = FakeMachines> {
         },
       },
       tab: {
+        lasting: !this.forgetful,
         get: (key) => this.memory.get(key) ?? null,
         set: (key, value) => void (value === null ? this.memory.delete(key) : this.memory.set(key, value)),
       },
       machines: browser.machines,
+      ready: browser.ready,
       notice: (what, guest) => `${guest} missed ${what ?? "several"}`,
       origin: "https://chat.example.org",
       digest: (text) => Promise.resolve(`hash(${text})`),

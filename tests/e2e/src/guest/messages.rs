@@ -107,7 +107,7 @@ impl Guest {
                 .find((message) => message.querySelector('.body').textContent === {text});
             if (own?.querySelector('.more') == null) return false;
             own.querySelector('.more').click();
-            own.querySelector('.again').click();
+            own.querySelector('.choices button:last-of-type').click();
             return true;"
         );
         self.until("the button that takes a message back", || {
