@@ -70,7 +70,27 @@ impl Guest {
     pub fn start_chat(&self, name: &str) -> Result<()> {
         let session = self.browser.session();
         session.type_text(&self.named("textbox", "Your name")?, name)?;
-        session.click(&self.named("button", "Start chat")?)
+        self.press_start()
+    }
+
+    /// Presses *Start chat*, with what stands in the fields.
+    ///
+    /// # Errors
+    /// When the page does not offer it.
+    pub fn press_start(&self) -> Result<()> {
+        let button = self.named("button", "Start chat")?;
+        self.browser.session().click(&button)
+    }
+
+    /// Types a passcode, in the place of what stood there.
+    ///
+    /// # Errors
+    /// When the page asks for none.
+    pub fn type_passcode(&self, digits: &str) -> Result<()> {
+        // Control and A, then the keys are let go.
+        let keys = format!("\u{e009}a\u{e000}{digits}");
+        let field = self.named("textbox", "Passcode")?;
+        self.browser.session().type_text(&field, &keys)
     }
 
     /// Types a message and presses *Send*.

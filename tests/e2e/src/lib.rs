@@ -8,8 +8,10 @@
 mod browser;
 mod engine;
 mod guest;
+mod joining;
 mod kills;
 mod meeting;
+mod neighbours;
 mod oracle;
 pub mod plan;
 mod played;
@@ -19,6 +21,7 @@ mod round;
 mod sdk;
 mod stage;
 mod thief;
+mod trier;
 mod webdriver;
 mod witness;
 
@@ -30,8 +33,10 @@ use vestibule_lab::{Lab, Options, Venv};
 pub use browser::Browser;
 pub use engine::{Engine, Shape};
 pub use guest::{Bubble, Guest};
+pub use joining::join_body;
 pub use kills::{browser_kills, key_kills};
 pub use meeting::{Meeting, link, numbered, told};
+pub use neighbours::{neighbours, told_by};
 pub use oracle::{Finding, Record, Side};
 pub use plan::{Plan, Trouble};
 pub use played::Played;
@@ -41,6 +46,7 @@ pub use round::{Chat, Outcome, Rounds};
 pub use sdk::{Insecure, SdkHost, Withheld};
 pub use stage::Stage;
 pub use thief::{ENOUGH_KEYS, Thief};
+pub use trier::Trier;
 pub use witness::{Upload, Witness};
 
 /// The bridge to test: `VESTIBULE_BIN`, which `cargo xtask test` sets.

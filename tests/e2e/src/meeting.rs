@@ -1,9 +1,9 @@
 //! A host and a guest who found each other.
 
 use anyhow::{Result, ensure};
-use vestibule_lab::{Host, HostEvent, Invite, Lab, Message, PATIENCE};
+use vestibule_lab::{Host, Invite, Lab, Message};
 
-use crate::{Browser, Guest};
+use crate::{Browser, Guest, told_by};
 
 /// One chat, open on both sides.
 pub struct Meeting<H> {
@@ -110,16 +110,8 @@ pub fn numbered(what: &str, count: usize) -> Vec<String> {
 ///
 /// # Panics
 /// When it doesn't come.
-#[expect(clippy::unwrap_used, reason = "for tests, where it is the failure")]
 pub fn told(host: &mut impl Host, room: &str, part: &str) -> String {
-    let said = |event: &HostEvent| match event {
-        HostEvent::Message(message) if message.room_id == room && message.sender == Lab::BOT => {
-            let body = &message.body;
-            body.contains(part).then(|| body.clone())
-        }
-        _ => None,
-    };
-    host.events().wait(part, PATIENCE, said).unwrap()
+    told_by(Lab::BOT, host, room, part)
 }
 
 /// The link in what the bot said.

@@ -1,5 +1,6 @@
 //! What an admin does from the admin room, over a real Synapse: each command once, and what hosts and
-//! guests make of it; and what the doctor says of a homeserver that is set up wrongly.
+//! guests make of it; whom a policy list keeps out; what the doctor says of a homeserver that is set up
+//! wrongly.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -7,7 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use vestibule_e2e::{Guest, Meeting, bridge_binary, lab, link, told};
-use vestibule_lab::{Host, Lab, NioHost};
+use vestibule_lab::{Host, Lab, NioHost, PATIENCE, wait_for};
 
 /// An admin in a room with the bot.
 struct Admin {
@@ -213,4 +214,57 @@ fn the_doctor_finds_what_is_wrong_with_a_homeserver() {
     lab.synapse().unwrap().stop();
     let (well, said) = doctor(&lab);
     assert!(!well && said.contains("doesn't answer at"), "{said}");
+}
+
+/// Waits until a look at a link is answered like this.
+fn until_looked(lab: &Lab, link: &str, status: u16) {
+    let (_, token) = link.split_once('#').unwrap();
+    let guests = lab.guests();
+    wait_for(&format!("{status} for the link"), PATIENCE, || {
+        let answer = guests.call("POST", "/api/v1/link", Some(&json!({ "token": token })))?;
+        Ok(answer.status == status)
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_policy_list_decides_who_may_have_links() {
+    let mut lab = lab().unwrap();
+    let mut admin = Admin::of(&mut lab);
+    admin.command("admin-room", "This is an admin room now");
+    let mut host = lab.nio_host("alice", "Alice").unwrap();
+    let (room, link) = host.ask_for_link(Lab::BOT, "Maya").unwrap();
+    until_looked(&lab, &link, 200);
+
+    // A list of the kind that moderation bots keep, known by its alias.
+    let body = json!({ "room_alias_name": "bans", "preset": "public_chat" });
+    let path = "/_matrix/client/v3/createRoom";
+    let (status, made) = admin.host.request("POST", path, Some(&body)).unwrap();
+    assert_eq!(status, 200, "{made}");
+    let list = made["room_id"].as_str().unwrap();
+    let rule = format!("/_matrix/client/v3/rooms/{list}/state/m.policy.rule.user/one");
+    let set = |admin: &mut Admin, content: Value| {
+        let (status, said) = admin.host.request("PUT", &rule, Some(&content)).unwrap();
+        assert_eq!(status, 200, "{said}");
+    };
+    let ban = json!({ "entity": "@al?ce:*", "recommendation": "m.ban", "reason": "spam" });
+    set(&mut admin, ban.clone());
+    lab.bridge().unwrap().stop();
+    let path = lab.dir().join("vestibule.yaml");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["permissions"]["deny_lists"] = json!(["#bans:vestibule.test"]);
+    std::fs::write(&path, config.to_string()).unwrap();
+    lab.bridge().unwrap().start_again().unwrap();
+    until_looked(&lab, &link, 410);
+    host.send(&room, "invite Ben").unwrap();
+    admin.command("status", &format!("Deny list {list}: 1 rule,"));
+
+    // What changes in it counts at once; what was asked for meanwhile was not answered.
+    set(&mut admin, json!({}));
+    until_looked(&lab, &link, 200);
+    host.send(&room, "invite Carl").unwrap();
+    let words = told(&mut host, &room, "/#");
+    assert!(words.contains("for Carl"), "{words}");
+    set(&mut admin, ban);
+    until_looked(&lab, &link, 410);
 }

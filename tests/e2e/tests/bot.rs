@@ -153,6 +153,8 @@ fn a_nio_host_has_every_command_in_an_encrypted_chat() {
     let room = encrypted_room(&mut host, &[]);
     let words = ask(&mut host, &room, "invite Maya", "/#");
     assert!(works(&lab, &link(&words)));
+    // What is told unasked comes there too.
+    told(&mut host, &room, "Your link for Maya (number 1) was opened");
     ask(&mut host, &room, "list", "Maya");
     ask(&mut host, &room, "invte", "Did you mean `invite`?");
     ask(&mut host, &room, "revoke 1", "Maya");

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use vestibule_e2e::{Guest, Meeting, lab};
-use vestibule_lab::{Host, HostEvent, Lab, NioHost};
+use vestibule_e2e::{Guest, Meeting, join_body, lab};
+use vestibule_lab::{Host, HostEvent, Lab, NioHost, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -49,10 +49,16 @@ fn meet_again(meeting: &mut Meeting<NioHost>, link: &str) -> (String, String) {
 fn picture(meeting: &mut Meeting<NioHost>) -> serde_json::Value {
     let room = meeting.management_room.clone();
     let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=20");
-    let (_, past) = meeting.host.request("GET", &path, None).unwrap();
-    let mut events = past["chunk"].as_array().unwrap().iter();
-    let image = events.find(|event| event["content"]["msgtype"] == "m.image");
-    let content = image.unwrap()["content"].clone();
+    let mut content = serde_json::Value::Null;
+    // It comes after the words.
+    wait_for("the picture", PATIENCE, || {
+        let (_, past) = meeting.host.request("GET", &path, None)?;
+        let mut events = past["chunk"].as_array().into_iter().flatten();
+        let image = events.find(|event| event["content"]["msgtype"] == "m.image");
+        content = image.map_or(content.take(), |image| image["content"].clone());
+        Ok(content.is_object())
+    })
+    .unwrap();
     let uri = content["url"]
         .as_str()
         .unwrap()
@@ -103,6 +109,10 @@ fn a_host_commands_and_the_page_follows() {
     let chat = meet_again(&mut meeting, &link(&renewed));
     put_out(&mut meeting.host, "kick", chat);
     meeting.guest.wait_screen("ended").unwrap();
+    let room = meeting.management_room.clone();
+    told(&mut meeting.host, &room, "You removed Maya (number 2)");
+    command(&mut meeting, "invite Maya", "You blocked Maya (number 2)");
+    command(&mut meeting, "unblock Maya", "is no longer blocked");
     let next = command(&mut meeting, "invite Maya", "Here is your link for Maya");
 
     let chat = meet_again(&mut meeting, &link(&next));
@@ -123,4 +133,58 @@ fn a_host_commands_and_the_page_follows() {
     meeting.guest.go(&link(&other)).unwrap();
     meeting.guest.wait_screen("link-revoked").unwrap();
     assert_eq!(meeting.guest.complaints().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_link_with_a_passcode_lets_in_who_knows_it_and_nobody_else() {
+    let mut lab = lab().unwrap();
+    let mut host = lab.nio_host("alice", "Alice").unwrap();
+    let room = host.open_chat_with(Lab::BOT).unwrap();
+    let ask = |host: &mut NioHost, label: &str| {
+        let text = format!("invite {label} --expires 2h --passcode");
+        host.send(&room, &text).unwrap();
+        let words = told(host, &room, "Passcode: ");
+        assert!(words.contains("Unused, it works for 2 hours."), "{words}");
+        let code = words
+            .lines()
+            .find_map(|line| line.strip_prefix("Passcode: "));
+        let code = code.unwrap().to_owned();
+        let wrong = if code == "000000" { "000001" } else { "000000" };
+        (link(&words), code, wrong)
+    };
+
+    let (first, code, wrong) = ask(&mut host, "Maya");
+    let guest = Guest::open(&first).unwrap();
+    guest.type_passcode(wrong).unwrap();
+    guest.start_chat("Maya").unwrap();
+    guest
+        .wait_text("This passcode is wrong. You have 4 tries left.", true)
+        .unwrap();
+    guest.type_passcode(&code).unwrap();
+    guest.press_start().unwrap();
+    let invite = host.next_invite().unwrap();
+    assert_eq!(invite.display_name, "Maya (Guest)");
+    guest.wait_screen("chat").unwrap();
+
+    // Five wrong ones, and the link is gone; its host is told once.
+    let (second, code, wrong) = ask(&mut host, "Ben");
+    let token = second.split_once('#').unwrap().1;
+    let guests = lab.guests();
+    let looked = guests.call("POST", "/api/v1/link", Some(&json!({ "token": token })));
+    let looked = looked.unwrap().json();
+    let mut body = join_body(token, looked["ghost"].as_str().unwrap(), "DEVICE", "Ben");
+    let mut join = |passcode: &str| {
+        body["passcode"] = json!(passcode);
+        let answer = guests.call("POST", "/api/v1/join", Some(&body)).unwrap();
+        answer.json()["error"]["code"].clone()
+    };
+    for _ in 0..4 {
+        assert_eq!(join(wrong), "passcode_wrong");
+    }
+    assert_eq!(join(wrong), "too_many_tries");
+    assert_eq!(join(&code), "link_revoked");
+    let words = told(&mut host, &room, "5 wrong passcodes on your link for Ben");
+    assert!(words.contains("`renew 2`"), "{words}");
+    guest.go(&second).unwrap();
+    guest.wait_screen("link-revoked").unwrap();
 }

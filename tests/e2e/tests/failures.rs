@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use vestibule_crypto::Machine;
-use vestibule_e2e::{Call, Fault, Meeting, Proxy, bridge_binary};
+use vestibule_e2e::{Call, Fault, Meeting, Proxy, bridge_binary, join_body};
 use vestibule_lab::{Host, HostEvent, Lab, NioHost, Options, PATIENCE, Venv, free_port, wait_for};
 
 #[test]
@@ -14,13 +13,15 @@ fn a_homeserver_that_is_down_at_the_start_is_waited_for() {
     let venv = Venv::shared().unwrap();
     let mut lab = Lab::new(venv, &bridge_binary().unwrap(), &Options::default()).unwrap();
     let bridge = lab.start_bridge().unwrap();
+    wait_for("the homeserver to be missed", PATIENCE, || {
+        let ready = bridge.ops("ready")?;
+        let said = ready.status == 503 && ready.text.contains("homeserver");
+        Ok(said && bridge.log()?.contains("homeserver"))
+    })
+    .unwrap();
     std::thread::sleep(Duration::from_secs(2));
     bridge.check().unwrap();
-    let ready = bridge.ops("ready").unwrap();
-    assert_eq!(ready.status, 503, "{}", ready.text);
-    assert!(ready.text.contains("homeserver"), "{}", ready.text);
-    let log = bridge.log().unwrap();
-    assert!(log.contains("homeserver"), "{log}");
+    assert_eq!(bridge.ops("ready").unwrap().status, 503);
 
     lab.start_synapse().unwrap();
     lab.bridge().unwrap().wait_ready(PATIENCE).unwrap();
@@ -128,18 +129,7 @@ fn join(lab: &Lab, token: &str) -> String {
         .and_then(Value::as_str)
         .unwrap()
         .to_owned();
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_millis();
-    let now = u64::try_from(now).unwrap();
-    let (machine, _) = Machine::create(&ghost, "DEVICE", now).unwrap();
-    let body = json!({
-        "token": token,
-        "name": "Maya",
-        "device_id": "DEVICE",
-        "keys": machine.public_keys().unwrap(),
-    });
+    let body = join_body(token, &ghost, "DEVICE", "Maya");
     let joined = guests.call("POST", "/api/v1/join", Some(&body)).unwrap();
     assert_eq!(joined.status, 200, "{}", joined.text);
     ghost

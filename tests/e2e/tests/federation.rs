@@ -3,49 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use serde_json::json;
-use vestibule_e2e::{Guest, Meeting, lab_with, numbered};
-use vestibule_lab::{
-    Api, Host, HostEvent, Lab, Neighbour, NioHost, Options, PATIENCE, Site, wait_for,
-};
-
-/// Two homeservers; users of the second may be hosts, except for one.
-fn labs(environment: &[(&'static str, &'static str)]) -> (Lab, Neighbour) {
-    let site = Site::federated().unwrap();
-    let options = Options {
-        federated: true,
-        permissions: vec![
-            (site.domain.clone(), "host"),
-            (format!("@mallory:{}", site.domain), "none"),
-        ],
-        environment: environment.to_vec(),
-        ..Options::default()
-    };
-    let lab = lab_with(&options).unwrap();
-    let neighbour = lab.neighbour(&site).unwrap();
-    (lab, neighbour)
-}
+use vestibule_e2e::{Guest, Meeting, neighbours, numbered, told_by};
+use vestibule_lab::{Api, Host, HostEvent, Lab, Neighbour, NioHost, PATIENCE, Site, wait_for};
 
 fn meet(lab: &Lab, host: NioHost) -> Meeting<NioHost> {
     Meeting::arrange_with(host, &lab.bot(), "Maya").unwrap()
-}
-
-/// Waits until the bot says something with this in it.
-fn told(host: &mut NioHost, bot: &str, room: &str, part: &str) -> String {
-    let said = |event: &HostEvent| match event {
-        HostEvent::Message(message) if message.room_id == room && message.sender == bot => {
-            let body = &message.body;
-            body.contains(part).then(|| body.clone())
-        }
-        _ => None,
-    };
-    host.events().wait(part, PATIENCE, said).unwrap()
 }
 
 /// Writes to the bot, and waits until it says something with this in it.
 fn command(meeting: &mut Meeting<NioHost>, bot: &str, text: &str, part: &str) -> String {
     let room = meeting.management_room.clone();
     meeting.host.send(&room, text).unwrap();
-    told(&mut meeting.host, bot, &room, part)
+    told_by(bot, &mut meeting.host, &room, part)
 }
 
 /// Both sides write, and read each other.
@@ -74,7 +43,7 @@ fn link(words: &str) -> &str {
 
 #[test]
 fn a_host_on_another_server_meets_bans_and_meets_again() {
-    let (mut lab, mut neighbour) = labs(&[]);
+    let (mut lab, mut neighbour) = neighbours(&[]).unwrap();
     let bot = lab.bot();
     let host = neighbour.nio_host("bob", "Bob").unwrap();
     let mut meeting = meet(&lab, host);
@@ -92,7 +61,7 @@ fn a_host_on_another_server_meets_bans_and_meets_again() {
     assert_eq!(status, 200, "{answer}");
     meeting.guest.wait_screen("ended").unwrap();
     let room = meeting.management_room.clone();
-    told(&mut meeting.host, &bot, &room, "You banned Maya");
+    told_by(&bot, &mut meeting.host, &room, "You banned Maya");
     command(&mut meeting, &bot, "unblock 1", "is no longer blocked");
 
     let renewed = command(&mut meeting, &bot, "renew 1", "Here is your link for Maya");
@@ -235,7 +204,7 @@ fn assert_closed_to_strangers(
 
 #[test]
 fn who_may_not_be_a_host_is_declined_on_their_server_too() {
-    let (lab, neighbour) = labs(&[]);
+    let (lab, neighbour) = neighbours(&[]).unwrap();
     let mut mallory = neighbour.nio_host("mallory", "Mallory").unwrap();
     let room = mallory.create_dm(&lab.bot()).unwrap();
     wait_member(&mut mallory, &room, &lab.bot(), "leave");
@@ -270,12 +239,12 @@ fn who_may_not_be_a_host_is_declined_on_their_server_too() {
 
 #[test]
 fn nothing_is_lost_while_the_hosts_server_is_away() {
-    let (mut lab, mut neighbour) = labs(&[]);
+    let (mut lab, mut neighbour) = neighbours(&[]).unwrap();
     let bot = lab.bot();
     let mut host = neighbour.nio_host("bob", "Bob").unwrap();
     let (management_room, link) = host.ask_for_link(&bot, "Maya").unwrap();
     let guest = Guest::open(&link).unwrap();
-    told(&mut host, &bot, &management_room, "was opened");
+    told_by(&bot, &mut host, &management_room, "was opened");
 
     // Nobody is there who could take the invitation.
     neighbour.synapse().stop();
@@ -322,17 +291,19 @@ fn wait_log(lab: &mut Lab, part: &str) {
 
 #[test]
 fn a_chat_with_another_server_expires_for_both() {
-    let (lab, neighbour) = labs(&[
-        ("VESTIBULE__GUESTS__IDLE_DAYS", "0.0002893519"),
+    let (lab, neighbour) = neighbours(&[
+        // 40 seconds: across servers a meeting takes a while.
+        ("VESTIBULE__GUESTS__IDLE_DAYS", "0.000463"),
         ("VESTIBULE__GUESTS__WARNING_HOURS", "0.0001"),
-    ]);
+    ])
+    .unwrap();
     let bot = lab.bot();
     let host = neighbour.nio_host("bob", "Bob").unwrap();
     let mut meeting = meet(&lab, host);
     talk(&mut meeting, "quickly");
     let (room, management) = (meeting.room().to_owned(), meeting.management_room.clone());
     meeting.guest.wait_screen("ended").unwrap();
-    told(&mut meeting.host, &bot, &management, "nobody wrote for");
+    told_by(&bot, &mut meeting.host, &management, "nobody wrote for");
     let ghost = meeting.invite.inviter.clone();
     wait_member(&mut meeting.host, &room, &ghost, "leave");
     let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/late");

@@ -4,11 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Barrier;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use vestibule_crypto::Machine;
-use vestibule_e2e::{Browser, Guest, lab, lab_with};
+use vestibule_e2e::{Browser, Guest, join_body, lab, lab_with};
 use vestibule_lab::{Answer, Api, Host as _, Lab, Options, get};
 
 #[test]
@@ -83,7 +82,10 @@ fn of_a_thousand_joins_at_once_one_wins() {
             let (token, ghost) = (&token, &ghost);
             scope.spawn(move || {
                 range
-                    .map(|n| join_body(token, ghost, n))
+                    .map(|n| {
+                        let (device, name) = (format!("DEVICE{n:04}"), format!("Guest number {n}"));
+                        join_body(token, ghost, &device, &name)
+                    })
                     .collect::<Vec<_>>()
             })
         };
@@ -183,20 +185,4 @@ fn join(api: &Api, body: &Value) -> Answer {
         std::thread::sleep(Duration::from_millis(100));
     }
     api.call("POST", "/api/v1/join", Some(body)).unwrap()
-}
-
-fn join_body(token: &str, ghost: &str, number: usize) -> Value {
-    let device = format!("DEVICE{number:04}");
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_millis();
-    let now = u64::try_from(now).unwrap();
-    let (machine, _) = Machine::create(ghost, &device, now).unwrap();
-    json!({
-        "token": token,
-        "name": format!("Guest number {number}"),
-        "device_id": device,
-        "keys": machine.public_keys().unwrap(),
-    })
 }

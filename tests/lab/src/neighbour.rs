@@ -34,6 +34,12 @@ impl Neighbour {
         &mut self.synapse
     }
 
+    /// Its address, without a trailing slash.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.synapse.address()
+    }
+
     /// Its name.
     #[must_use]
     pub fn domain(&self) -> &str {
@@ -55,8 +61,15 @@ impl Neighbour {
     /// # Errors
     /// When the homeserver refuses or the client can't be started.
     pub fn nio_host(&self, localpart: &str, display_name: &str) -> Result<NioHost> {
-        let account = self.account(localpart, display_name)?;
-        let store = self.dir.join(format!("nio-{localpart}"));
-        NioHost::login(&self.venv, self.synapse.address(), &account, &store)
+        self.nio_device(&self.account(localpart, display_name)?)
+    }
+
+    /// The client of an account.
+    ///
+    /// # Errors
+    /// When the client can't be started.
+    pub fn nio_device(&self, account: &Account) -> Result<NioHost> {
+        let store = self.dir.join(format!("nio-{}", account.localpart));
+        NioHost::login(&self.venv, self.address(), account, &store)
     }
 }
