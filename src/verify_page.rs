@@ -123,10 +123,14 @@ async fn look(
     } else {
         path
     };
+    let form = match packing {
+        Packing::Plain => "",
+        Packing::Brotli => " (as browsers ask for it, compressed)",
+    };
     let got = match site.get(path, packing, file.plain().len()).await {
         Ok(got) => got,
         Err(problem) => {
-            answers.note(format!("{name} {problem}"));
+            answers.note(format!("{name}{form} {problem}"));
             return !matches!(
                 problem,
                 Unread::Failed(_) | Unread::Slow(_) | Unread::TimeIsUp
@@ -141,10 +145,6 @@ async fn look(
     answers.expect(name, &got.headers, "content-type", file.content_type());
     answers.expect(name, &got.headers, "cache-control", file.kept());
     if got.body != *file.plain() {
-        let form = match packing {
-            Packing::Plain => "",
-            Packing::Brotli => " (as browsers ask for it, compressed)",
-        };
         answers.note(format!("{name}{form} has other bytes than ours"));
     }
     true

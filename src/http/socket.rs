@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
@@ -38,9 +39,16 @@ const LAST_WORD: Duration = Duration::from_millis(200);
 pub async fn open(
     State(app): State<Arc<App>>,
     Visitor(place): Visitor,
+    method: Method,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        // Of a connection there is no head alone.
+        Err(_) if method == Method::HEAD => return ApiError::not_found().into_response(),
+        Err(rejection) => return rejection.into_response(),
+    };
     let origin = headers
         .get(header::ORIGIN)
         .and_then(|origin| origin.to_str().ok());

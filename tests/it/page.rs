@@ -221,7 +221,7 @@ async fn the_list_of_files_is_served_and_true() {
     std::fs::write(html, "another page").unwrap();
     assert!(!check().0);
     assert!(
-        !text.contains("organisation.json") && !text.contains("manifest"),
+        !text.contains("organisation.json") && !text.contains("manifest.sha256"),
         "{text}"
     );
 }

@@ -278,7 +278,7 @@ async fn answers_without_an_end_are_not_read_to_it() {
             let mut packed = Vec::new();
             let zeros = vec![0u8; 64 * 1024 * 1024];
             let parameters = brotli::enc::BrotliEncoderParams {
-                quality: 1,
+                quality: 9,
                 ..Default::default()
             };
             brotli::BrotliCompress(&mut zeros.as_slice(), &mut packed, &parameters).unwrap();

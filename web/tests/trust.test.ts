@@ -51,7 +51,7 @@ test("a changed identity is known at once, without a message of anybody, and ove
   bridge.unreachable = true;
   await tab.reload();
   await clock.advance(5_000);
-  assert.equal(tab.chat.view.get().status, "offline");
+  assert.equal(tab.chat.view.get().status, "reconnecting");
   assert.equal(tab.chat.view.get().blocked, "identity_changed");
   assert.deepEqual(safety(tab), changed);
 });

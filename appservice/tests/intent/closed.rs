@@ -173,6 +173,9 @@ fn asked_without_token() -> BTreeSet<String> {
     let shell = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
     let mut paths = BTreeSet::new();
     for file in rust_files(&shell) {
+        if file.display().to_string().contains(OF_A_COMMAND) {
+            continue;
+        }
         let text = std::fs::read_to_string(file).unwrap();
         for rest in text.split("site.get(").skip(1) {
             let path = rest.strip_prefix('"').expect("a path that is written out");
@@ -187,6 +190,10 @@ fn asked_without_token() -> BTreeSet<String> {
     paths
 }
 
+/// The command that compares a page with the program's own has a client of its own for that page. It is
+/// no part of the bridge that runs.
+const OF_A_COMMAND: &str = "src/verify_page";
+
 /// Whoever else could speak with the homeserver would have to bring an HTTP client of their own.
 #[test]
 fn nobody_else_has_an_http_client() {
@@ -194,6 +201,14 @@ fn nobody_else_has_an_http_client() {
     for folder in ["src", "bridge/src", "crypto/src"] {
         for file in rust_files(&root.join(folder)) {
             let text = std::fs::read_to_string(&file).unwrap();
+            let name = file.display().to_string();
+            if name.contains(OF_A_COMMAND) {
+                continue;
+            }
+            let may_call_it = ["src/main.rs", "src/lib.rs"]
+                .iter()
+                .any(|end| name.ends_with(end));
+            assert!(may_call_it || !text.contains("verify_page::"), "{name}");
             for client in [
                 "client::legacy",
                 "hyper::client",
