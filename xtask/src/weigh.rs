@@ -23,15 +23,18 @@ enum Load {
     Always,
     /// One of several languages, of which a guest loads one before one can type.
     Language,
-    /// When the page is put on a home screen.
-    Installing,
+    /// When the page is put on a home screen, when something unread waits, or when its menu is opened.
+    Later,
 }
 
 impl Load {
     fn of(name: &str) -> Self {
+        if name == page::LIST || name.starts_with("favicon-unread") {
+            return Self::Later;
+        }
         match Path::new(name).extension().and_then(|e| e.to_str()) {
             Some("wasm") => Self::Machine,
-            Some("png" | "webmanifest") => Self::Installing,
+            Some("png" | "webmanifest") => Self::Later,
             _ if name.starts_with("text-") => Self::Language,
             _ => Self::Always,
         }
@@ -58,7 +61,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         let load = Load::of(&name);
         let remark = match load {
             Load::Machine => verdict(compressed, MACHINE_AIM),
-            Load::Installing => "   not before one can type".to_owned(),
+            Load::Later => "   not before one can type".to_owned(),
             Load::Language => "   the heaviest language counts".to_owned(),
             Load::Always => String::new(),
         };
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_language_counts_and_no_icon() {
+    fn one_language_counts_and_nothing_that_comes_later() {
         let names = [
             ("vestibule_bg-0123456789ab.wasm", 100),
             ("main-0123456789ab.js", 20),
@@ -114,6 +117,8 @@ mod tests {
             ("text-ar-0123456789ab.js", 7),
             ("icon-512-0123456789ab.png", 1000),
             ("app-0123456789ab.webmanifest", 50),
+            ("favicon-unread-0123456789ab.svg", 1000),
+            ("manifest.sha256", 1000),
         ];
         let sizes = names.map(|(name, bytes)| (Load::of(name), bytes));
         assert_eq!(sum(&sizes), (100, 130));

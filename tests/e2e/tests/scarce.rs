@@ -97,10 +97,9 @@ impl Filler {
         let (until_gone, gone) = mpsc::channel();
         let mut sink = fs::File::create(&file).unwrap();
         let thread = thread::spawn(move || {
-            let block = vec![0; 1 << 20];
             while gone.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Timeout) {
                 for size in [1 << 20, 1 << 12] {
-                    while sink.write_all(&block[..size]).is_ok() {}
+                    while sink.write_all(&vec![0; size]).is_ok() {}
                 }
             }
         });
