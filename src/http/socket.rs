@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -39,7 +40,7 @@ pub async fn open(
     State(app): State<Arc<App>>,
     Visitor(place): Visitor,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let origin = headers
         .get(header::ORIGIN)
@@ -47,6 +48,9 @@ pub async fn open(
     if origin != Some(app.guests.origin.as_str()) {
         return ApiError::wrong_origin().into_response();
     }
+    let Ok(upgrade) = upgrade else {
+        return ApiError::bad_request("Only a WebSocket is accepted here.").into_response();
+    };
     let Some(sitting) = app.crowd.sit(place) else {
         return ApiError::too_many_tries(HEARTBEAT).into_response();
     };
