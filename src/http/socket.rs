@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
@@ -39,22 +39,18 @@ const LAST_WORD: Duration = Duration::from_millis(200);
 pub async fn open(
     State(app): State<Arc<App>>,
     Visitor(place): Visitor,
-    method: Method,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        // Of a connection there is no head alone.
-        Err(_) if method == Method::HEAD => return ApiError::not_found().into_response(),
-        Err(rejection) => return rejection.into_response(),
-    };
     let origin = headers
         .get(header::ORIGIN)
         .and_then(|origin| origin.to_str().ok());
     if origin != Some(app.guests.origin.as_str()) {
         return ApiError::wrong_origin().into_response();
     }
+    let Ok(upgrade) = upgrade else {
+        return ApiError::bad_request("Only a WebSocket is accepted here.").into_response();
+    };
     let Some(sitting) = app.crowd.sit(place) else {
         return ApiError::too_many_tries(HEARTBEAT).into_response();
     };

@@ -155,6 +155,14 @@ async fn every_answer_carries_the_security_headers() {
         (403, "wrong_origin".to_owned())
     );
     assert_secured(&refused, "a socket for another site");
+    let own = [("origin", "https://chat.example.org")];
+    let url = world.bridge.url("/api/v1/socket");
+    let plain = world.bridge.web.ask("GET", &url, &own, "").await;
+    assert_eq!(
+        (plain.status, plain.code()),
+        (400, "bad_request".to_owned())
+    );
+    assert_secured(&plain, "no socket at all");
 }
 
 /// Also for methods that a route doesn't have, and whatever the request says whom it is for.
