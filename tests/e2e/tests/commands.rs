@@ -181,7 +181,7 @@ fn a_link_with_a_passcode_lets_in_who_knows_it_and_nobody_else() {
     for _ in 0..4 {
         assert_eq!(join(wrong), "passcode_wrong");
     }
-    assert_eq!(join(wrong), "too_many_tries");
+    assert_eq!(join(wrong), "passcode_spent");
     assert_eq!(join(&code), "link_revoked");
     let words = told(&mut host, &room, "5 wrong passcodes on your link for Ben");
     assert!(words.contains("`renew 2`"), "{words}");
