@@ -1,6 +1,6 @@
 //! A host and a guest who found each other.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use vestibule_lab::{Host, Invite, Lab, Message};
 
 use crate::{Browser, Guest, told_by};
@@ -85,7 +85,8 @@ impl<H: Host> Meeting<H> {
         let room = self.invite.room_id.clone();
         let mut heard = Vec::new();
         while heard.len() < count {
-            let message = self.host.next_message(&room)?;
+            let next = self.host.next_message(&room);
+            let message = next.with_context(|| format!("the page: {:?}", self.guest.bubbles()))?;
             ensure!(
                 message.sender == self.invite.inviter,
                 "{} wrote",

@@ -69,7 +69,7 @@ function mine(context: Context, chat: ChatModel, first: Mine): Bubble {
     return made;
   };
   const takeBack = button(words.chat.takeBack, (pos) => chat.remove(pos));
-  const options = more(context, [takeBack, copier(context, body)]);
+  const options = more(context, [copier(context, body), takeBack]);
   const why = h("p", {});
   const remedies = [button(words.chat.again, (pos) => chat.retry(pos)), button(words.chat.remove, (pos) => chat.remove(pos))];
   const failure = h("div", { class: "failure" }, why, ...remedies);

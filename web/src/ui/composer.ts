@@ -29,8 +29,8 @@ export function composer({ words, numbers }: Context, chat: ChatModel, said: () 
   const form = h("form", { class: "composer" }, help, spoken, h("div", { class: "bar" }, field, button));
 
   let told = "";
-  let keeping = false;
-  let again = false;
+  /** What was sent and is not kept yet. The field begins with it, so that nothing is lost if it can't be. */
+  const sent: string[] = [];
   const check = (): void => {
     const text = tidy(field.value);
     const left = room(text);
@@ -44,31 +44,33 @@ export function composer({ words, numbers }: Context, chat: ChatModel, said: () 
     told = stage;
     fit(field);
   };
+  /** What was typed since the last press; all of it, if what was pressed before is no longer there. */
+  const typed = (): string => {
+    const before = sent.join("");
+    return field.value.startsWith(before) ? field.value.slice(before.length) : field.value;
+  };
   const send = async (): Promise<void> => {
-    const text = field.value;
-    if (keeping || button.disabled) {
-      again = keeping;
-      return;
-    }
-    keeping = true;
+    const text = typed();
+    // Pressed twice with nothing typed in between means once.
+    if (tidy(text) === "" || room(tidy(text)) < 0) return;
+    sent.push(text);
+    // Each press is a message of its own, however long the one before takes.
+    if (sent.length > 1) return;
     field.focus();
-    let kept = false;
     try {
-      kept = await chat.say(text);
+      for (let next = sent[0]; next !== undefined; next = sent[0]) {
+        if (!(await chat.say(next))) return;
+        sent.shift();
+        // Emptied only now. Meanwhile somebody may have typed on.
+        if (field.value.startsWith(next)) field.value = field.value.slice(next.length);
+        said();
+      }
     } finally {
-      keeping = false;
-      // Emptied only now: what is in the field is not lost. Meanwhile somebody may have typed on.
-      if (kept) field.value = field.value.startsWith(text) ? field.value.slice(text.length) : field.value;
+      sent.length = 0;
       chat.keepDraft(field.value);
       if (field.value.trim() === "") chat.compose(false);
       check();
     }
-    const more = again;
-    again = false;
-    if (!kept) return;
-    said();
-    // Pressed twice with nothing typed in between means once.
-    if (more) void send();
   };
   field.addEventListener("input", () => {
     check();
