@@ -1,5 +1,6 @@
 //! The project's tasks: `cargo xtask help`.
 
+mod browsers;
 mod demo;
 mod faults;
 mod page;
@@ -32,6 +33,8 @@ enum Task {
         #[arg(long)]
         fast: bool,
     },
+    /// The page in real browsers: what `test` leaves out because it takes long.
+    Browsers,
     /// Kill and cut everything at random moments, and see that no message is lost.
     Faults(faults::Faults),
     /// Build the guest's page into web/dist.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let done = Workspace::find().and_then(|workspace| match cli.task {
         Task::Demo => demo::run(&workspace),
         Task::Test { fast } => test::run(&workspace, fast),
+        Task::Browsers => browsers::run(&workspace),
         Task::Faults(faults) => faults::run(&workspace, &faults),
         Task::Page { check_reproducible } => {
             page::build(&workspace)?;
@@ -61,7 +65,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Weigh => weigh::run(&workspace),
-        Task::Setup => setup::run(setup::Need::Everything),
+        Task::Setup => setup::run(setup::Need::Browsers),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

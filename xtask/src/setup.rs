@@ -14,8 +14,10 @@ pub enum Need {
     Build,
     /// A homeserver and a host's client besides.
     Demo,
-    /// The browsers besides.
+    /// A browser besides.
     Everything,
+    /// All browsers besides.
+    Browsers,
 }
 
 /// How a thing shows that it is there.
@@ -83,19 +85,19 @@ const ITEMS: [Item; 10] = [
         what: "ChromeDriver, which steers it",
     },
     Item {
-        need: Need::Everything,
+        need: Need::Browsers,
         sign: Sign::Program("firefox"),
         package: "firefox-esr",
         what: "Firefox, another browser of guests in the tests",
     },
     Item {
-        need: Need::Everything,
+        need: Need::Browsers,
         sign: Sign::Program("WebKitWebDriver"),
         package: "webkit2gtk-driver",
         what: "WebKitGTK with its driver, the nearest to Safari",
     },
     Item {
-        need: Need::Everything,
+        need: Need::Browsers,
         sign: Sign::Program("Xvfb"),
         package: "xvfb",
         what: "a display that nobody sees, which WebKitGTK needs",
