@@ -96,7 +96,7 @@ test("a dead connection: what was written waits and goes once", async () => {
   bridge.state.unreachable = true;
   portal.line.close();
   await say(tab, "second");
-  await tab.until(`document.querySelector("[data-banner=offline]")`);
+  await tab.until(`document.querySelector("[data-banner=reconnecting]")`);
   assert.deepEqual(await states(tab), ["delivered", "waiting"]);
   await tab.reload();
   await tab.until(`document.querySelectorAll("[data-from=me]").length === 2`);
