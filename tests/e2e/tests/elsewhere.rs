@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use vestibule_e2e::{Meeting, Trier, link, neighbours, told_by};
 use vestibule_lab::{Api, Host, HostEvent, NioHost, PATIENCE, wait_for};
@@ -122,10 +124,19 @@ fn a_chat_with_another_server_carries_text_only_and_is_sealed_there() {
     let other = neighbour.account("eve", "Eve").unwrap().user_id;
     let outsiders = [stranger.as_str(), &other, &bot];
     let (api, _) = Api::login(neighbour.address(), &account.localpart, &account.password).unwrap();
-    let from_there = Trier::with_token("the host", &account.user_id, api);
-    let from_here = Trier::masked("the ghost", &ghost, lab.as_appservice());
+    let from_there = Trier::with_token("the host", &account.user_id, api).from_elsewhere();
+    let from_here = Trier::masked("the ghost", &ghost, lab.as_appservice()).from_elsewhere();
+    let path = format!("/_matrix/client/v3/rooms/{room}/state");
+    let state = || {
+        let all = from_here.allowed("read the state", "GET", &path, &json!({}));
+        let events = all.as_array().unwrap().iter();
+        let ids: BTreeSet<String> = events.map(|event| event["event_id"].to_string()).collect();
+        ids
+    };
+    let before = state();
     from_there.assert_sealed(&room, &ghost, &outsiders);
     from_here.assert_sealed(&room, &account.user_id, &outsiders);
+    assert_eq!(state(), before);
     assert_eq!(meeting.guest.screen().unwrap(), "chat");
     meeting.guest.say("after").unwrap();
     assert_eq!(meeting.host_hears(1).unwrap().remove(0).body, "after");
