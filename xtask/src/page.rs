@@ -15,6 +15,9 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::run::{Workspace, finish};
 
+/// What Rust calls the machine of a browser.
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
 /// What makes a stage's result: when this file changes, everything is built again.
 const RECIPE: &str = include_str!("page.rs");
 
@@ -49,7 +52,8 @@ fn wasm(workspace: &Workspace) -> Result<()> {
     empty(&pkg)?;
     let compiled = workspace
         .target()
-        .join("wasm32-unknown-unknown/wasm/vestibule_web.wasm");
+        .join(TARGET)
+        .join("wasm/vestibule_web.wasm");
     Bindgen::new()
         .input_path(&compiled)
         .out_name("vestibule_web")
@@ -62,31 +66,42 @@ fn wasm(workspace: &Workspace) -> Result<()> {
     set_current(&pkg, &digest)
 }
 
-/// The source of the standard library, which `rust-toolchain.toml` names. Where rustup must not fetch
-/// by itself what a toolchain file names, it is told to.
-fn bring_library(workspace: &Workspace) -> Result<()> {
+/// Brings what `rust-toolchain.toml` names beside the compiler: where rustup must not fetch by itself
+/// (`RUSTUP_AUTO_INSTALL=0`), it is told to.
+pub fn bring_toolchain(workspace: &Workspace) -> Result<()> {
     let output = Command::new("rustc")
         .args(["--print", "sysroot"])
         .current_dir(workspace.root())
         .output()
         .context("rustc can't be started")?;
     let sysroot = String::from_utf8(output.stdout).context("the place of rustc is no text")?;
-    let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/Cargo.lock");
-    if library.exists() {
-        return Ok(());
+    let libraries = Path::new(sysroot.trim()).join("lib/rustlib");
+    for (place, arguments) in [
+        // The page is built with a standard library of its own, the checks with that of the target.
+        (
+            "src/rust/library/Cargo.lock",
+            ["component", "add", "rust-src"],
+        ),
+        (TARGET, ["target", "add", TARGET]),
+    ] {
+        if libraries.join(place).exists() {
+            continue;
+        }
+        finish(
+            Command::new("rustup")
+                .args(arguments)
+                .current_dir(workspace.root()),
+        )
+        .with_context(|| {
+            let command = arguments.join(" ");
+            format!("a part of Rust is missing, see `rustup {command}`")
+        })?;
     }
-    finish(
-        Command::new("rustup")
-            .args(["component", "add", "rust-src"])
-            .current_dir(workspace.root()),
-    )
-    .context(
-        "the source of Rust's standard library is missing, see `rustup component add rust-src`",
-    )
+    Ok(())
 }
 
 fn compile(workspace: &Workspace) -> Result<()> {
-    bring_library(workspace)?;
+    bring_toolchain(workspace)?;
     // Panic messages name source files; without this the bytes would depend on whose machine it is.
     let cargo_home = match std::env::var_os("CARGO_HOME") {
         Some(home) => PathBuf::from(home),
@@ -125,7 +140,7 @@ fn compile(workspace: &Workspace) -> Result<()> {
     finish(
         workspace
             .cargo(&["build", "--package", "vestibule-web", "--profile", "wasm"])
-            .args(["--target", "wasm32-unknown-unknown"])
+            .args(["--target", TARGET])
             .args(["-Zbuild-std=std", "-Zbuild-std-features=optimize_for_size"])
             .env("RUSTC_BOOTSTRAP", "1")
             // Unit separators, because a path may hold a space.

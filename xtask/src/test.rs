@@ -105,7 +105,9 @@ pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
         "-p",
         "vestibule-web",
     ];
-    let target = ["--target", "wasm32-unknown-unknown"];
+    // The page may be built already, and so nothing has looked for the target yet.
+    page::bring_toolchain(workspace)?;
+    let target = ["--target", page::TARGET];
     tally.note(finish(cargo(&["check", "--quiet"]).args(pure).args(target)));
 
     progress.next("Checking licences and sources of what we depend on");
