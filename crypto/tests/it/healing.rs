@@ -186,6 +186,26 @@ fn a_device_that_begins_a_session_gets_the_room_key_again() {
     assert!(server.take(HOST, "HOSTDEV").is_empty());
 }
 
+/// The same while the key was on its way: that it was stored says nothing of whether it can be read.
+#[test]
+fn a_room_key_on_its_way_to_a_device_that_begins_a_session_comes_again() {
+    let (mut server, mut guest, mut host) = pair();
+    let Prepare::KeysClaim { devices } = guest.prepare(NOW) else {
+        panic!("no claim");
+    };
+    guest.receive_claim(&server.claim_all(&devices), NOW);
+    let Prepare::ToDevice { id, .. } = guest.prepare(NOW) else {
+        panic!("no key");
+    };
+    send(&mut server, &mut host, "$1", "first", NOW);
+    deliver(&mut server, &mut guest, NOW);
+    guest.restart();
+    guest.stored(&id);
+    let second = send(&mut server, &mut guest, "$2", "second", NOW);
+    deliver(&mut server, &mut host, NOW);
+    assert_eq!(body(&host.event(&second)), "second");
+}
+
 /// The host has two devices, and the second one begins a session while a room key is on its way to
 /// it: it has the key all the same, so when it goes the session ends.
 #[test]

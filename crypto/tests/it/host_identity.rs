@@ -140,6 +140,32 @@ fn devices_whose_keys_are_wrong_do_not_count() {
     assert_eq!(guest.receive_keys(&server.query(HOST), NOW).devices, 1);
 }
 
+/// It couldn't read the key, nor a word about it.
+#[test]
+fn a_device_that_does_not_speak_both_algorithms_gets_nothing() {
+    let (olm, megolm) = ("m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2");
+    for algorithms in [
+        vec![],
+        vec![olm],
+        vec![megolm],
+        vec!["m.olm.v2", "m.megolm.v2"],
+    ] {
+        let (mut server, mut guest, identity, _) = guest_and_raw();
+        let mut mute = RawDevice::new("MUTE", None);
+        let keys = &mut mute.device_keys;
+        keys["algorithms"] = json!(algorithms);
+        keys["signatures"] = json!({});
+        sign(keys, HOST, "MUTE", |b| mute.account.sign(b));
+        let signer = &identity.self_signing;
+        let signer_id = signer.public_key().to_base64();
+        sign(keys, HOST, &signer_id, |b| signer.sign(b));
+        mute.publish(&mut server);
+        assert_eq!(guest.receive_keys(&server.query(HOST), NOW).devices, 2);
+        assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+        assert!(inbox(&server, "MUTE").is_empty(), "{algorithms:?}");
+    }
+}
+
 #[test]
 fn a_known_device_id_with_new_unsigned_keys_keeps_its_old_ones() {
     let mut server = Server::default();

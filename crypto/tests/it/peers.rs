@@ -350,6 +350,17 @@ fn steps_only_grow_and_an_older_state_has_fewer() {
 }
 
 #[test]
+fn what_changes_nothing_gives_nothing_to_store() {
+    let (mut server, mut guest, _) = pair();
+    settle(&mut server, &mut guest, NOW);
+    let step = guest.machine.prepare(ROOM, &[HOST], NOW).unwrap();
+    assert_eq!(step.output, Prepare::Ready);
+    assert!(step.changes.is_empty(), "{:?}", step.changes);
+    let step = guest.machine.keys_changed(HOST).unwrap();
+    assert!(!step.changes.is_empty());
+}
+
+#[test]
 fn both_sides_have_the_same_safety_code_until_one_changes() {
     let (mut server, mut guest, host) = pair();
     let code = guest.machine.safety_code(HOST).unwrap();

@@ -162,6 +162,22 @@ fn what_waits_is_bounded() {
     );
 }
 
+/// A store gives its records by their keys, in which `waiting:10` stands before `waiting:2`.
+#[test]
+fn what_waits_is_shown_in_the_order_it_came_in() {
+    let (_, mut guest, _, mut raw) = guest_and_raw();
+    let payload = raw.room_key(&guest);
+    let key = raw.olm(&guest, &payload);
+    let texts: Vec<String> = (0..12).map(|n| format!("text {n}")).collect();
+    for text in &texts {
+        let event = raw.text(&format!("${text}"), text);
+        assert_eq!(reason(&guest.event(&event)), Undecryptable::NoKey);
+    }
+    guest.restart();
+    let items = guest.receive_olm(&key, NOW).items;
+    assert_eq!(items.iter().map(body).collect::<Vec<_>>(), texts);
+}
+
 #[test]
 fn what_was_taken_back_before_it_came_is_a_removal() {
     let (_, mut guest, _, mut raw) = guest_and_raw();
