@@ -71,6 +71,24 @@ fn an_unencrypted_message_is_named_and_its_content_not_shown() {
     );
 }
 
+/// The bridge says that an event came without encryption; whatever its type, it is nobody's word.
+#[test]
+fn what_came_unencrypted_is_neither_read_nor_obeyed() {
+    let (_, mut guest, _, mut raw) = guest_and_raw();
+    raw.share(&mut guest);
+    let text = raw.text("$1", "hello");
+    let redaction = json!({"type": "m.room.redaction", "event_id": "$2", "sender": HOST,
+        "origin_server_ts": NOW, "redacts": "$1", "content": {}});
+    for mut event in [text, redaction] {
+        event["unencrypted"] = json!(true);
+        let item = serde_json::to_value(guest.event(&event)).unwrap();
+        assert_eq!(item["what"], "unencrypted", "{item}");
+        event["unencrypted"] = json!(false);
+        let item = serde_json::to_value(guest.event(&event)).unwrap();
+        assert_ne!(item["kind"], "unsupported", "{item}");
+    }
+}
+
 #[test]
 fn a_redaction_names_what_it_takes_back() {
     let (_, mut guest, _, _) = guest_and_raw();

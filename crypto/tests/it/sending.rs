@@ -287,6 +287,22 @@ fn claimed_keys_with_a_wrong_signature_are_not_used() {
     }
 }
 
+/// The device wrote while its key was claimed. It is answered by its own session.
+#[test]
+fn a_claimed_key_makes_no_session_beside_one_that_came_meanwhile() {
+    let (mut server, mut guest, _, mut raw) = guest_and_raw();
+    let Prepare::KeysClaim { devices } = guest.prepare(NOW) else {
+        panic!()
+    };
+    raw.share(&mut guest);
+    guest.receive_claim(&server.claim_all(&devices), NOW);
+    let sessions = guest.records.keys().filter(|key| key.starts_with("olm"));
+    assert_eq!(sessions.count(), 1);
+    assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+    let event = server.take(HOST, "RAW").remove(0);
+    assert!(raw.read(&event).is_some());
+}
+
 #[test]
 fn a_claim_that_was_not_asked_for_changes_nothing() {
     let (mut server, mut guest, _, _) = guest_and_raw();
