@@ -302,4 +302,5 @@ def main():
     print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
 
 
-main()
+if __name__ == "__main__":
+    main()
