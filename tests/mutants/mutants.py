@@ -134,8 +134,12 @@ class Run:
                 return
             print(f"{len(refused)} don't compile", flush=True)
             for number in refused:
-                mutants[number]["outcome"] = "unviable"
+                # A boxed iterator may be refused where a bare one is not.
+                boxed = mutants[number]["replacement"].startswith("::std::iter")
+                mutants[number]["outcome"] = "unswitched" if boxed else "unviable"
             for file in elsewhere if not refused else []:
+                if not sources[file].constants:
+                    sys.exit(f"{file} doesn't compile")
                 sources[file].constants = False
 
     def refused(self, texts):

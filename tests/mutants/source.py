@@ -66,8 +66,8 @@ class Source:
                     altered = re.sub(rf"\b{name}\b", f"{name}()", altered)
                 altered = f"/*<{number}*/{before}{altered}{after}/*>*/"
                 head += f"if {SWITCH % number} {{{altered}}} else "
-            inserts.append((start, 1, -end, f"(/*<{numbers}*/{head}{{{before}"))
-            inserts.append((end, 0, -start, f"{after}}}/*>*/)"))
+            inserts.append((start, 1, -end, f"/*<{numbers}*/({head}{{{before}"))
+            inserts.append((end, 0, -start, f"{after}}})/*>*/"))
         out, at = [], 0
         # What ends somewhere ends before anything begins there; the outer begins first and ends last.
         for place, _, _, text in sorted(inserts):
