@@ -98,6 +98,10 @@ fn messages_before_join_of_somebody_who_was_not_invited() {
     let before = send_to(&mut server, &mut guest, &[HOST], "$1", "for Alice");
     membership_changed(&mut guest, BOB);
     let after = send_to(&mut server, &mut guest, &[HOST, BOB], "$2", "for both");
+    assert_ne!(
+        session_of(&before["content"]),
+        session_of(&after["content"])
+    );
     deliver(&mut server, &mut host, NOW);
     deliver(&mut server, &mut bob, NOW);
     assert_eq!(body(&host.event(&before)), "for Alice");
@@ -329,6 +333,17 @@ fn failed_device_key_download_retried() {
     let event = send(&mut server, &mut guest, "$1", "hello", NOW);
     deliver(&mut server, &mut host, NOW);
     assert_eq!(body(&host.event(&event)), "hello");
+    // A change of the list that is not heard of in full stops the session that is there as well.
+    guest.keys_changed(HOST);
+    for _ in 0..2 {
+        assert_eq!(guest.prepare(NOW), query);
+        assert_eq!(guest.try_encrypt("x", NOW), Err(CryptoError::NotReady));
+        let error = guest.machine.receive_keys(&json!({}), NOW).unwrap_err();
+        assert_eq!(error, CryptoError::NoKeys);
+        guest.restart();
+    }
+    let event = send(&mut server, &mut guest, "$2", "again", NOW);
+    assert_eq!(body(&host.event(&event)), "again");
 }
 
 /// Two machines opened of the same records know nothing of each other, and would use the same index

@@ -172,6 +172,8 @@ fn who_is_forgotten_leaves_nothing_and_is_somebody_new_when_met_again() {
 fn with_who_is_forgotten_only_the_sessions_end_of_which_they_have_the_key() {
     let (mut server, mut bot, _, mut bob) = three();
     let first = say(&mut server, &mut bot, &[BOB], "$1");
+    // From here on he writes by the session that the bot made.
+    deliver(&mut server, &mut bob, NOW);
     let step = bot.machine.forget(HOST).unwrap();
     bot.step(step);
     // What is in memory, and what is stored.
