@@ -230,7 +230,11 @@ mod tests {
         later.put("a".to_owned(), one("3"));
         later.delete("b".to_owned());
         first.merge(later);
+        let owned =
+            |(key, value): (&str, Option<&[u8]>)| (key.to_owned(), value.map(<[u8]>::to_vec));
+        let listed: BTreeMap<_, _> = first.iter().map(owned).collect();
         let records = first.into_records();
+        assert_eq!(listed, records);
         assert_eq!(records["a"], Some(b"\x02{\"text\":\"3\"}".to_vec()));
         assert_eq!(records["b"], None);
     }

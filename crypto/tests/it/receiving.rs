@@ -175,6 +175,8 @@ fn a_replayed_pre_key_message_fails_and_leaves_the_session_working() {
     assert_eq!(without_healing(&guest), before);
     let second = raw.olm(&guest, &payload);
     assert_eq!(guest.receive_olm(&second, NOW).refused, None);
+    guest.restart();
+    assert_eq!(guest.receive_olm(&second, NOW).refused, Some(Refused::Olm));
 }
 
 #[test]
