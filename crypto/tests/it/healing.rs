@@ -211,15 +211,13 @@ fn a_room_key_on_its_way_to_a_device_that_begins_a_session_comes_again() {
 #[test]
 fn a_session_that_no_device_can_have_begun_brings_no_key_again() {
     let (mut server, mut guest, identity, mut raw) = guest_and_raw();
-    let second = RawDevice::new("SECOND", Some(&identity));
-    server
-        .device_keys
-        .get_mut(HOST)
-        .unwrap()
-        .insert("SECOND".to_owned(), second.device_keys.clone());
+    let mut second = RawDevice::new("SECOND", Some(&identity));
+    second.publish(&mut server);
     guest.receive_keys(&server.query(HOST), NOW);
     assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
-    server.take(HOST, "RAW");
+    for device in ["RAW", "SECOND"] {
+        assert_eq!(server.take(HOST, device).len(), 1);
+    }
     let mut payload = raw.room_key(&guest);
     payload["type"] = json!("m.dummy");
     payload["keys"]["ed25519"] = json!(second.account.ed25519_key().to_base64());
@@ -233,6 +231,7 @@ fn a_session_that_no_device_can_have_begun_brings_no_key_again() {
         assert_eq!(guest.receive_olm(&event, NOW).refused, None);
         settle(&mut server, &mut guest, NOW);
         assert_eq!(server.take(HOST, "RAW").len(), keys);
+        assert!(server.take(HOST, "SECOND").is_empty(), "it has its key");
     }
 }
 
