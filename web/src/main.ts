@@ -73,7 +73,7 @@ function begin(): App {
     sockets: webSockets,
     network: browserNetwork,
     api: httpApi,
-    shelf: indexedShelf(indexedDB, `vestibule:${prefix}`),
+    shelf: indexedShelf(indexedDB, systemClock, `vestibule:${prefix}`),
     locks: webLocks(prefix),
     tab,
     machines,

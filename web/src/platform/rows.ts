@@ -1,5 +1,6 @@
 /** The database: its stores, the shapes of their rows, and promises over its requests. */
 
+import type { Clock } from "../domain/ports.ts";
 import type { Wrapped } from "./wrapping.ts";
 
 /** The key is a `CryptoKey`: the browser stores it, but hands out no bytes of it. */
@@ -61,14 +62,17 @@ export function openDatabase(factory: IDBFactory, name: string, closed: () => vo
   });
 }
 
+/** How long another tab may take to let go of the database; one in the background is given less to run. */
+const PATIENCE_MS = 3000;
+
 /** Whether it is gone, as far as the browser tells. */
-export async function dropDatabase(factory: IDBFactory, name: string): Promise<boolean> {
+export async function dropDatabase(factory: IDBFactory, clock: Pick<Clock, "after">, name: string): Promise<boolean> {
   const isDeleted = await new Promise<boolean>((resolve) => {
     const request = factory.deleteDatabase(name);
     request.onsuccess = () => resolve(true);
     request.onerror = () => resolve(false);
-    // A tab that hangs holds it open.
-    request.onblocked = () => resolve(false);
+    // Another tab has it open and has been told: its last transaction may still run, or it hangs.
+    request.onblocked = () => clock.after(PATIENCE_MS, () => resolve(false));
   });
   // Firefox has it since 126 only.
   if (!isDeleted || !("databases" in factory)) return isDeleted;

@@ -1,7 +1,7 @@
 /** The chats of this browser, in IndexedDB, each wrapped with its own key. */
 
 import { StoreError } from "../domain/ports.ts";
-import type { ChatStore, ChatSummary, Remnant, Shelf } from "../domain/ports.ts";
+import type { ChatStore, ChatSummary, Clock, Remnant, Shelf } from "../domain/ports.ts";
 import type { Batch, Chat, Entry, Snapshot, Staged } from "../domain/records.ts";
 import { STORES, answer, dropDatabase, finished, ofChat, openDatabase, strictly } from "./rows.ts";
 import type { ChatRow, EntryRow, RecordRow, SentRow, StagedRow } from "./rows.ts";
@@ -17,7 +17,7 @@ const place = {
 };
 
 /** `name` keeps several bridges on one origin apart. Opens the database when it is first needed. */
-export function indexedShelf(factory: IDBFactory, name: string): Shelf {
+export function indexedShelf(factory: IDBFactory, clock: Pick<Clock, "after">, name: string): Shelf {
   let opening: Promise<IDBDatabase> | null = null;
   const db = (): Promise<IDBDatabase> => {
     // Another tab may delete the database with its last chat, or bring a newer one.
@@ -42,7 +42,7 @@ export function indexedShelf(factory: IDBFactory, name: string): Shelf {
         if (left.length > 0 || !(await isEmpty(open))) return left;
         open.close();
         opening = null;
-        return (await dropDatabase(factory, name)) ? [] : ["database"];
+        return (await dropDatabase(factory, clock, name)) ? [] : ["database"];
       }),
   };
 }
