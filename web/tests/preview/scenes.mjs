@@ -117,8 +117,8 @@ export const SCENES = {
   opening: banner("opening", (scene) => chatting(scene, (portal) => (portal.isOpening = true))),
   invited: banner("invited", (scene) => chatting(scene, (portal) => (portal.hostJoined = false))),
   "ends-soon": banner("ends-soon", async (scene) => {
-    const portal = await talk(scene);
-    portal.put({ type: "deadline", deadline: Date.now() + 23 * 3_600_000 });
+    const portal = await talk(scene, (portal) => (portal.idle = 23 * 3_600_000));
+    portal.put({ type: "deadline", deadline: portal.deadline() });
   }),
   "no-devices": banner("no-devices", async (scene) => {
     await chatting(scene, (portal) => portal.without());
@@ -221,7 +221,7 @@ export const MENU = ".head .icon-button[aria-controls=menu]";
 /** Plays a scene in a tab of its own; gives the tab to look at. */
 export async function play(name, { browser, bridge, newToken }, options = {}) {
   const { screen: wanted, play: act } = SCENES[name];
-  Object.assign(bridge.state, { unreachable: false, silent: false, organisation: null, late: Promise.resolve() });
+  Object.assign(bridge.state, { unreachable: false, silent: false, organisation: null, protocols: [], late: Promise.resolve() });
   const tab = await browser.tab(options);
   const opened = [tab];
   const another = async () => {
@@ -308,8 +308,8 @@ async function hears(tab, count) {
 }
 
 /** As two people talk. */
-async function talk(scene) {
-  const portal = await chatting(scene);
+async function talk(scene, prepare = () => undefined) {
+  const portal = await chatting(scene, prepare);
   const { tab } = scene;
   await arrives(tab, "Hi Alice, this is Maya from the front desk.");
   await arrives(tab, "Your parcel came today. Should I keep it here?");
