@@ -283,7 +283,7 @@ async function begin(tab, passcode = null) {
   await tab.click("[type=submit]");
 }
 
-async function chatting(scene, prepare = () => undefined) {
+export async function chatting(scene, prepare = () => undefined) {
   const portal = await landing(scene, "0", prepare);
   await begin(scene.tab);
   await scene.tab.screen("chat");
@@ -298,7 +298,7 @@ export async function say(tab, text) {
   await tab.until(`document.querySelectorAll("[data-from=me]").length > ${before}`);
 }
 
-async function arrives(tab, text) {
+export async function arrives(tab, text) {
   await say(tab, text);
   await tab.until(`[...document.querySelectorAll("[data-from=me]")].at(-1)?.dataset.state === "delivered"`);
 }
