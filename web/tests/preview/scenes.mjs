@@ -153,6 +153,23 @@ export const SCENES = {
     portal.of("typing", { typing: true });
     await scene.tab.until(`document.querySelector("[data-state=read]") && document.querySelector(".typing:not([hidden])")`);
   }),
+  // The README's.
+  conversation: screen("chat", async (scene) => {
+    const portal = await chatting(scene, (portal) => (portal.names.host = "Alice"));
+    const { tab } = scene;
+    await arrives(tab, "Hi Alice! I'm at the door, but nobody answers the bell.");
+    portal.say("Oh no, the bell is broken. Which door are you at?");
+    await hears(tab, 1);
+    await arrives(tab, "The blue one, next to the bakery.");
+    portal.say("Perfect. Come in and take the stairs to the left.");
+    portal.say("Third floor, the coffee is ready ☕");
+    await hears(tab, 3);
+    await arrives(tab, "You're a star, see you in a minute!");
+    portal.say("🎉");
+    await hears(tab, 4);
+    portal.of("read", { event_id: `$guest${portal.lastN}` });
+    await tab.until(`document.querySelectorAll("[data-state=read]").length === 3`);
+  }),
   links: screen("chat", async (scene) => {
     const portal = await talk(scene);
     for (const text of ["The form is at https://example.org/forms/2026 (page 2).", "👍", "Not the one at https://\u0430pple.com/login!", "\u0645\u0631\u062d\u0628\u0627 https://example.org/\u0645 \u0623\u0647\u0644\u0627", "Z\u0351\u036b\u0343\u036a\u0302\u036b".repeat(8)]) portal.say(text);
