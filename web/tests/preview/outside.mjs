@@ -320,3 +320,15 @@ test("zoomed to 400 % one reads the newest message above the field, and what is 
   await sees("not seen yet");
   assert.equal(await tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), true);
 });
+
+test("who wants less motion sees none", async () => {
+  const moving = (tab) => tab.evaluate(`[...document.querySelectorAll("#root *")].filter((each) => getComputedStyle(each).animationName !== "none" || getComputedStyle(each).transitionDuration !== "0s").map((each) => each.className)`);
+  for (const still of [false, true]) {
+    const { tab, portal } = await chat({ still });
+    portal.say("hello");
+    await tab.until(`document.querySelectorAll("[data-from=host]").length === 1`);
+    await tap(tab, MENU);
+    const classes = (await moving(tab)).map((name) => name.split(" ")[0]).sort();
+    assert.deepEqual(classes, still ? [] : ["banner", "message", "panel"]);
+  }
+});
