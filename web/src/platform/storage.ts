@@ -3,7 +3,7 @@
 import { StoreError } from "../domain/ports.ts";
 import type { ChatStore, ChatSummary, Clock, Remnant, Shelf } from "../domain/ports.ts";
 import type { Batch, Chat, Entry, Snapshot, Staged } from "../domain/records.ts";
-import { STORES, answer, dropDatabase, finished, ofChat, openDatabase, strictly } from "./rows.ts";
+import { STORES, answer, dropDatabase, finished, hasDatabase, ofChat, openDatabase, strictly } from "./rows.ts";
 import type { ChatRow, EntryRow, RecordRow, SentRow, StagedRow } from "./rows.ts";
 import { newWrappingKey, unwrap, wrap } from "./wrapping.ts";
 
@@ -16,16 +16,29 @@ const place = {
   sent: (id: string, n: number) => `sent|${id}|${n}`,
 };
 
-/** `name` keeps several bridges on one origin apart. Opens the database when it is first needed. */
+/** `name` keeps several bridges on one origin apart. Makes the database with the first chat. */
 export function indexedShelf(factory: IDBFactory, clock: Pick<Clock, "after">, name: string): Shelf {
   let opening: Promise<IDBDatabase> | null = null;
+  const forget = (): void => {
+    opening = null;
+  };
   const db = (): Promise<IDBDatabase> => {
     // Another tab may delete the database with its last chat, or bring a newer one.
-    opening ??= openDatabase(factory, name, () => (opening = null));
+    opening ??= openDatabase(factory, clock, name, forget).catch((error: unknown) => {
+      forget();
+      throw error;
+    });
     return opening;
   };
+  /** Who has only looked at a link leaves nothing in the browser. */
+  const existing = async (): Promise<IDBDatabase | null> =>
+    opening === null && (await hasDatabase(factory, name)) === false ? null : db();
   return {
-    list: () => orFailed(async () => list(await db())),
+    list: () =>
+      orFailed(async () => {
+        const open = await existing();
+        return open === null ? [] : list(open);
+      }),
     add: (id, chat, records) =>
       orFailed(async () => {
         const key = await newWrappingKey();
@@ -36,12 +49,13 @@ export function indexedShelf(factory: IDBFactory, clock: Pick<Clock, "after">, n
     take: (id) => orFailed(async () => take(await db(), id)),
     erase: (id) =>
       orFailed(async () => {
-        const open = await db();
+        const open = await existing();
+        if (open === null) return [];
         await erase(open, id);
         const left = await remnants(open, id);
         if (left.length > 0 || !(await isEmpty(open))) return left;
         open.close();
-        opening = null;
+        forget();
         return (await dropDatabase(factory, clock, name)) ? [] : ["database"];
       }),
   };
