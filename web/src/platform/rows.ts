@@ -38,22 +38,26 @@ const VERSION = 2;
 type Timer = Pick<Clock, "after">;
 
 /**
- * How long the browser may take. WebKit never opens a database again, until it is restarted, when a page
- * was left just while that database was made.
+ * How long the browser may take to find what is stored. WebKit may never open a database again, until it
+ * is restarted, when a page was left just while that database was made.
  */
-const OPENING_MS = 10_000;
+const FINDING_MS = 10_000;
+
+/** Fails when the work takes too long; what it does nevertheless, nobody waits for. */
+export function inTime<T>(clock: Timer, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(FINDING_MS, () => reject(fault(null)));
+    work.then(resolve, reject).finally(cancel);
+  });
+}
 
 /** How long another tab may take to let go of the database; one in the background is given less to run. */
 const LETTING_GO_MS = 3000;
 
 /** `closed`: another tab needed it out of its way. */
-export function openDatabase(factory: IDBFactory, clock: Timer, name: string, closed: () => void): Promise<IDBDatabase> {
+export function openDatabase(factory: IDBFactory, name: string, closed: () => void): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const request = factory.open(name, VERSION);
-    const cancel = clock.after(OPENING_MS, () => {
-      request.onsuccess = () => request.result.close();
-      reject(fault(null));
-    });
     request.onupgradeneeded = ({ oldVersion }) => {
       const db = request.result;
       if (oldVersion < 1) {
@@ -65,7 +69,6 @@ export function openDatabase(factory: IDBFactory, clock: Timer, name: string, cl
       db.createObjectStore("sent", { keyPath: ["chat", "n"] });
     };
     request.onsuccess = () => {
-      cancel();
       // A newer page in another tab must not wait for this one to close.
       request.result.onversionchange = () => {
         request.result.close();
@@ -73,10 +76,7 @@ export function openDatabase(factory: IDBFactory, clock: Timer, name: string, cl
       };
       resolve(request.result);
     };
-    request.onerror = () => {
-      cancel();
-      reject(fault(request.error));
-    };
+    request.onerror = () => reject(fault(request.error));
   });
 }
 
