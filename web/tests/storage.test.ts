@@ -285,3 +285,35 @@ test("a tab that lets go late is waited for, one that never does is named", asyn
   assert.deepEqual(left, [["database"]]);
   hanging.close();
 });
+
+test("looking for chats makes no database, nor does erasing what isn't there", async () => {
+  const factory = new IDBFactory();
+  const shelf = indexedShelf(factory, clock, "test");
+  assert.deepEqual(await shelf.list(), []);
+  assert.deepEqual(await shelf.erase("a"), []);
+  assert.deepEqual(await factory.databases(), []);
+  await shelf.add("a", chat, records);
+  assert.equal((await indexedShelf(factory, clock, "test").list()).length, 1);
+});
+
+test("a database that doesn't open is a fault after a while, and it may open later", async () => {
+  const factory = new IDBFactory();
+  const shelf = indexedShelf(factory, clock, "test");
+  const open = factory.open.bind(factory);
+  let isOver = false;
+  const adding = new Promise<void>((opened) => {
+    factory.open = () => {
+      opened();
+      return {} as ReturnType<typeof open>;
+    };
+  });
+  const refused = assert.rejects(shelf.add("a", chat, records), StoreError).then(() => (isOver = true));
+  await adding;
+  await clock.advance(9999);
+  assert.equal(isOver, false);
+  await clock.advance(1);
+  await refused;
+  factory.open = open;
+  await shelf.add("a", chat, records);
+  assert.equal((await shelf.list()).length, 1);
+});

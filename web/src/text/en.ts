@@ -37,7 +37,7 @@ const problems: Record<Problem, Words> = {
   lost: { title: "This browser lost its keys", text: "Without them nobody can read this chat here any more, and none can be made up. That happens when a browser deletes part of what it stored. Please ask for a new link." },
   "page-older": { title: "This page is out of date", text: "There is a newer one. Please load it again; your chat stays as it is." },
   "page-newer": { title: "Just a moment", text: "The chat service is being updated. Please load this page again in a few minutes; your chat stays as it is." },
-  storage: { title: "This browser can't store the chat", text: "Its storage is full, blocked or was cleared. Make some room, allow this site to store data, or leave private browsing, then load this page again." },
+  storage: { title: "This browser can't store the chat", text: "Its storage is full, blocked, was cleared or doesn't answer. Make some room, allow this site to store data, leave private browsing, or close the browser and open it again; then load this page again." },
   erased: { title: "Erased", text: "This browser has looked: no key and no message of this chat is left in it. You can close this page." },
   "not-erased": { title: "Not everything is erased", text: "This browser kept a part of this chat. Please try again, or clear this site's data in the browser's settings. What is left:" },
   "too-old": { title: "This browser is too old", text: "It lacks what private chats need. Please update it, or open your link in a current Chrome, Edge, Firefox or Safari." },

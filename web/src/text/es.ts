@@ -61,7 +61,7 @@ export const catalogue: Catalogue = {
     lost: { title: "Este navegador ha perdido sus claves", text: "Sin ellas nadie puede leer ya este chat aquí, y no se pueden reponer. Ocurre cuando un navegador borra parte de lo que guardaba. Pida un enlace nuevo." },
     "page-older": { title: "Esta página no está al día", text: "Hay una más nueva. Vuelva a cargarla; su chat queda como está." },
     "page-newer": { title: "Un momento", text: "El servicio de chat se está actualizando. Vuelva a cargar esta página dentro de unos minutos; su chat queda como está." },
-    storage: { title: "Este navegador no puede guardar el chat", text: "Su espacio está lleno, bloqueado o se ha vaciado. Haga sitio, permita que esta página guarde datos o salga de la navegación privada, y vuelva a cargarla." },
+    storage: { title: "Este navegador no puede guardar el chat", text: "Su espacio está lleno, bloqueado, se ha vaciado o no responde. Haga sitio, permita que esta página guarde datos, salga de la navegación privada, o cierre el navegador y ábralo de nuevo; después, vuelva a cargarla." },
     erased: { title: "Borrado", text: "Este navegador lo ha comprobado: no queda en él ninguna clave ni ningún mensaje de este chat. Puede cerrar esta página." },
     "not-erased": { title: "No se ha borrado todo", text: "Este navegador conserva una parte de este chat. Inténtelo otra vez, o borre los datos de esta página en los ajustes del navegador. Queda:" },
     "too-old": { title: "Este navegador es demasiado antiguo", text: "Le falta lo que necesitan los chats privados. Actualícelo, o abra su enlace en una versión reciente de Chrome, Edge, Firefox o Safari." },

@@ -61,7 +61,7 @@ export const catalogue: Catalogue = {
     lost: { title: "Ce navigateur a perdu ses clés", text: "Sans elles, personne ne peut plus lire cette discussion ici, et rien ne peut les remplacer. Cela arrive quand un navigateur efface une partie de ses données. Demandez un nouveau lien." },
     "page-older": { title: "Cette page n’est plus à jour", text: "Il y en a une plus récente. Rechargez-la ; votre discussion reste telle quelle." },
     "page-newer": { title: "Un instant", text: "Le service est en cours de mise à jour. Rechargez cette page dans quelques minutes ; votre discussion reste telle quelle." },
-    storage: { title: "Ce navigateur ne peut pas conserver la discussion", text: "Son espace est plein, bloqué ou a été vidé. Faites de la place, autorisez ce site à enregistrer des données ou quittez la navigation privée, puis rechargez la page." },
+    storage: { title: "Ce navigateur ne peut pas conserver la discussion", text: "Son espace est plein, bloqué, a été vidé ou ne répond pas. Faites de la place, autorisez ce site à enregistrer des données, quittez la navigation privée, ou fermez le navigateur et rouvrez-le ; puis rechargez la page." },
     erased: { title: "Effacé", text: "Ce navigateur a vérifié : il n’y reste aucune clé ni aucun message de cette discussion. Vous pouvez fermer cette page." },
     "not-erased": { title: "Tout n’est pas effacé", text: "Ce navigateur a gardé une partie de cette discussion. Réessayez, ou effacez les données de ce site dans les réglages du navigateur. Il reste :" },
     "too-old": { title: "Ce navigateur est trop ancien", text: "Il lui manque ce qu’exige une discussion privée. Mettez-le à jour, ou ouvrez votre lien dans une version récente de Chrome, Edge, Firefox ou Safari." },

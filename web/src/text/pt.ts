@@ -61,7 +61,7 @@ export const catalogue: Catalogue = {
     lost: { title: "Este navegador perdeu as suas chaves", text: "Sem elas, ninguém consegue ler mais esta conversa aqui, e não podem ser refeitas. Isso acontece quando um navegador apaga parte do que guardou. Peça um novo link." },
     "page-older": { title: "Esta página está desatualizada", text: "Há uma mais recente. Carregue-a de novo; a sua conversa fica como está." },
     "page-newer": { title: "Um momento", text: "O serviço de conversas está a ser atualizado. Carregue esta página de novo dentro de alguns minutos; a sua conversa fica como está." },
-    storage: { title: "Este navegador não consegue guardar a conversa", text: "O espaço dele está cheio, bloqueado ou foi limpo. Liberte espaço, permita que este site guarde dados ou saia da navegação privada, e carregue a página de novo." },
+    storage: { title: "Este navegador não consegue guardar a conversa", text: "O espaço dele está cheio, bloqueado, foi limpo ou não responde. Liberte espaço, permita que este site guarde dados, saia da navegação privada, ou feche o navegador e abra-o de novo; depois carregue a página de novo." },
     erased: { title: "Apagado", text: "Este navegador verificou: já não há nele nenhuma chave nem mensagem desta conversa. Pode fechar esta página." },
     "not-erased": { title: "Nem tudo foi apagado", text: "Este navegador guardou uma parte desta conversa. Tente de novo, ou apague os dados deste site nas definições do navegador. O que resta:" },
     "too-old": { title: "Este navegador é demasiado antigo", text: "Falta-lhe o que as conversas privadas precisam. Atualize-o, ou abra o seu link numa versão recente do Chrome, Edge, Firefox ou Safari." },

@@ -84,7 +84,7 @@ export const SCENES = {
     await scene.tab.reload();
   }),
   storage: screen("storage", async ({ tab, bridge, newToken }) => {
-    await tab.early(`IDBFactory.prototype.open = () => { throw new DOMException("no", "SecurityError"); };`);
+    await tab.early(`for (const name of ["open", "databases"]) IDBFactory.prototype[name] = () => { throw new DOMException("no", "SecurityError"); };`);
     await tab.goto(`${bridge.base}#${newToken()}`);
   }),
   "too-old": screen("too-old", async ({ tab, bridge, newToken }) => {

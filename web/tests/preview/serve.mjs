@@ -38,7 +38,8 @@ const REPLIES = {
   end: (portal, reason) => portal.put({ type: "ended", reason }),
   error: (portal, code) => portal.of("error", { code, message: "" }),
   ahead: (portal) => portal.jumpsTo(portal.lastN + 5),
-  behind: (portal) => portal.jumpsTo(0),
+  // Else the page would only send again what it has no answer for.
+  behind: (portal) => (portal.settles = () => portal.jumpsTo(0)),
   // A page that is older loads itself again, once.
   older: (portal) => portal.speaks(2, 2),
   newer: (portal) => portal.speaks(0),
@@ -79,6 +80,8 @@ class Portal {
     this.refuses = null;
     /** Told of each numbered frame before it is answered. */
     this.hears = () => undefined;
+    /** Called once, when the page has stored all that it was told. */
+    this.settles = () => undefined;
     this.answers = true;
     /** What was told in the moment: frames of typing and reading. */
     this.moments = [];
@@ -115,6 +118,7 @@ class Portal {
 
   /** It counts differently from now on, as a store does that was restored. */
   jumpsTo(lastN) {
+    this.settles = () => undefined;
     this.lastN = lastN;
     this.line?.close();
   }
@@ -284,6 +288,7 @@ function converse(request, socket, portals, state) {
       case "ack":
         portal.acked = frame.seq;
         portal.inbox = portal.inbox.filter(({ seq }) => seq > frame.seq);
+        if (portal.inbox.length === 0) portal.settles();
         return;
       case "typing":
       case "read":
