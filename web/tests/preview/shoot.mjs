@@ -1,5 +1,5 @@
 // Takes pictures of every screen, on a phone and on a desk, light and dark, in English and Arabic, into
-// `pictures/`, which is not committed: `npm run pictures [-- PART OF A SCENE'S NAME …]`. `LANGUAGES="de fr"`
+// `tests/pictures/`, which is not committed: `npm run pictures [-- PART OF A SCENE'S NAME …]`. `LANGUAGES="de fr"`
 // and `THEMES="light"` choose, `LOOK="narrow zoomed forced still"` is for how some people see it.
 
 import { mkdir } from "node:fs/promises";
@@ -23,7 +23,8 @@ const LANGUAGES = chosen("LANGUAGES", "en ar");
 const THEMES = chosen("THEMES", "light dark");
 const LOOKS = chosen("LOOK", "phone desk");
 
-const folder = fileURLToPath(new URL("../../pictures/", import.meta.url));
+// Below `tests/`: what lies beside `src/` is what a page is built from, and a new picture would build it anew.
+const folder = fileURLToPath(new URL("../pictures/", import.meta.url));
 await mkdir(folder, { recursive: true });
 const wanted = process.argv.slice(2);
 const names = Object.keys(SCENES).filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
