@@ -27,7 +27,6 @@ fn everywhere(mut act: impl FnMut(Engine, Shape) -> Result<()>) {
 }
 
 #[test]
-#[ignore = "three browsers take long: `cargo xtask browsers`"]
 fn a_guest_joins_talks_comes_back_and_leaves() {
     let port = free_port().unwrap();
     let network = Proxy::start(&format!("127.0.0.1:{port}"), None).unwrap();
@@ -178,7 +177,6 @@ const WORDS: [(&str, &str); 12] = [
 ];
 
 #[test]
-#[ignore = "three browsers take long: `cargo xtask browsers`"]
 fn every_ending_has_its_screen() {
     let played = Played::start().unwrap();
     let mut number = 0;
