@@ -31,6 +31,8 @@ async function chat({ early = "", ...options } = {}) {
   const tab = await browser.tab(options);
   if (early !== "") await tab.early(early);
   const portal = await chatting({ tab, bridge, newToken }, (made) => (made.answers = false));
+  // It pushes aside what stands below it in the menu, and a hand would miss.
+  await tab.until(`document.querySelector(".safety:not([hidden])")`);
   return { tab, portal };
 }
 
