@@ -164,9 +164,24 @@ mod tests {
         ] {
             assert_eq!(to_json(&value).unwrap(), value.to_string());
         }
+        assert_eq!(to_json(&[0i64, 1, -1]).unwrap(), "[0,1,-1]");
         assert_eq!(to_json(&json!([1.5])), None);
         assert_eq!(to_json(&f32::NAN), None);
         assert_eq!(to_json(&'c'), None);
+    }
+
+    #[test]
+    fn what_nests_too_deep_is_refused_and_what_stands_side_by_side_is_not() {
+        let read_any = |text: String| read::<serde::de::IgnoredAny>(text.as_bytes()).is_some();
+        for (open, inside, close) in [("[", "", "]"), (r#"{"a":"#, "0", "}")] {
+            let nested = |depth| [open.repeat(depth), inside.into(), close.repeat(depth)].concat();
+            assert!(read_any(nested(32)));
+            assert!(!read_any(nested(33)));
+        }
+        assert!(read_any(format!("[{}[]]", "[],".repeat(40))));
+        assert!(read_any(format!("[{}{{}}]", "{},".repeat(40))));
+        let shapes: Vec<Shape> = (0..40).map(Shape::Newtype).collect();
+        agrees(&shapes);
     }
 
     #[test]

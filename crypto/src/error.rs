@@ -129,3 +129,36 @@ pub enum Refused {
     /// The room key disagrees with one that is already there.
     Conflict,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page that is older than the machine, or newer, knows a failure by its code.
+    #[test]
+    fn codes_stay_what_they_are() {
+        for (error, code) in [
+            (CryptoError::BadInput, "bad_input"),
+            (CryptoError::NotReady, "not_ready"),
+            (CryptoError::TooLong, "too_long"),
+            (CryptoError::NoKeys, "no_keys"),
+            (CryptoError::Stranger, "stranger"),
+            (CryptoError::Unencodable, "unencodable"),
+            (CryptoError::BadKey, "bad_key"),
+        ] {
+            assert_eq!(error.code(), code);
+        }
+        let version = OpenError::Version {
+            kind: "account",
+            version: 3,
+        };
+        for (error, code) in [
+            (OpenError::Missing("account"), "records_missing"),
+            (OpenError::Unknown, "records_newer"),
+            (version, "records_newer"),
+            (OpenError::Damaged("account"), "records_damaged"),
+        ] {
+            assert_eq!(error.code(), code);
+        }
+    }
+}

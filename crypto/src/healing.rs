@@ -119,3 +119,59 @@ pub(crate) fn by_user(messages: &Value, host: Option<&str>) -> Option<Map<String
         _ => messages,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use serde_json::json;
+
+    const ALICE: &str = "@alice:example.org";
+    const BOB: &str = "@bob:example.org";
+
+    #[test]
+    fn who_was_healed_is_remembered_for_an_hour_and_no_longer() {
+        let mut healing = Healing::default();
+        let [one, two, three] = ["ONE", "TWO", "THREE"].map(|id| Place::new(ALICE, id));
+        healing.healed(&one, Value::Null, 0);
+        healing.healed(&two, Value::Null, PAUSE_MS - 1);
+        assert!(!healing.notice(one.clone(), PAUSE_MS - 1));
+        healing.healed(&three, Value::Null, PAUSE_MS);
+        let known = [(two.clone(), PAUSE_MS - 1), (three.clone(), PAUSE_MS)];
+        assert_eq!(healing.healed, known);
+        assert!(healing.notice(one, PAUSE_MS));
+        healing.healed(&two, Value::Null, PAUSE_MS + 1);
+        assert_eq!(healing.healed, [(three, PAUSE_MS), (two, PAUSE_MS + 1)]);
+    }
+
+    #[test]
+    fn of_who_is_forgotten_nothing_is_healed() {
+        let mut healing = Healing::default();
+        for user_id in [ALICE, BOB] {
+            healing.healed(&Place::new(user_id, "HEALED"), Value::Null, 0);
+            assert!(healing.notice(Place::new(user_id, "WEDGED"), 0));
+        }
+        let mut changes = Changes::default();
+        healing.forget(ALICE, &mut changes);
+        let stored = changes.into_records().remove(kind::HEALING).unwrap();
+        let stored = Healing::open(&stored.unwrap(), None).unwrap();
+        for healing in [healing, stored] {
+            assert_eq!(healing.wedged, [Place::new(BOB, "WEDGED")]);
+            assert_eq!(healing.healed, [(Place::new(BOB, "HEALED"), 0)]);
+            let (_, messages) = healing.pending().unwrap();
+            assert_eq!(
+                Value::from(messages.clone()),
+                json!({BOB: {"HEALED": null}})
+            );
+        }
+    }
+
+    #[test]
+    fn no_messages_of_the_first_format_are_none_for_its_host() {
+        let read = |messages: Value, host| Value::from(by_user(&messages, host).unwrap());
+        assert_eq!(read(json!({}), Some(ALICE)), json!({}));
+        let (first, second) = (json!({"DEV": 1}), json!({ALICE: {"DEV": 1}}));
+        assert_eq!(read(first, Some(ALICE)), second);
+        assert_eq!(read(second.clone(), None), second);
+    }
+}

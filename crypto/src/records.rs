@@ -243,6 +243,28 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_encoded_before_or_after_stops_the_step_of_both() {
+        let good = || {
+            let mut changes = Changes::default();
+            changes.put_pickle("a".to_owned(), one("1"), &1);
+            changes
+        };
+        let bad = || {
+            let mut changes = Changes::default();
+            changes.put_pickle("a".to_owned(), one("1"), &1.5);
+            changes
+        };
+        for (mut first, later) in [(good(), bad()), (bad(), good()), (bad(), bad())] {
+            first.merge(later);
+            assert_eq!(first.take(), Err(CryptoError::Unencodable));
+        }
+        let mut both = good();
+        both.merge(good());
+        assert_eq!(both.pickles(), 2);
+        assert!(both.take().is_ok());
+    }
+
+    #[test]
     fn a_record_and_its_pickle_come_back() {
         let mut changes = Changes::default();
         changes.put_pickle("a".to_owned(), one("two\nlines"), &["x", "y"]);

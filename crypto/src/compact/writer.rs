@@ -260,3 +260,25 @@ impl<'a> Serializer for Writer<'a> {
         Ok(self.variant(variant).open(b'{', b"}}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// That the place it left was wiped can't be seen from here, but who moved it can: Vec takes
+    /// eight bytes at least.
+    #[test]
+    fn what_is_written_is_moved_to_a_larger_place_by_nobody_else() {
+        let mut out = Vec::new();
+        append(&mut out, b"abc");
+        assert_eq!(out.capacity(), 3);
+        append(&mut out, b"d");
+        assert_eq!(out.capacity(), 6);
+        let place = out.as_ptr();
+        append(&mut out, b"ef");
+        assert_eq!((out.capacity(), out.as_ptr()), (6, place));
+        append(&mut out, b"0123456789");
+        assert_eq!(out.capacity(), 16);
+        assert_eq!(out, b"abcdef0123456789");
+    }
+}

@@ -1,6 +1,6 @@
 //! What only the bot's device may do.
 
-use crate::common::raw::Identity;
+use crate::common::raw::{Identity, RawDevice};
 use crate::common::several::*;
 use crate::common::*;
 use serde_json::{Value, json};
@@ -82,6 +82,27 @@ fn a_pinned_identity_stays_pinned_for_another_device() {
         bot.prepare_for(&[HOST], NOW),
         Prepare::Blocked { reason, users }
     );
+}
+
+/// What could not be claimed for the old device was not refused to the new one.
+#[test]
+fn another_device_claims_at_once() {
+    let (mut server, mut bot, _, _) = three();
+    let place = (HOST.to_owned(), "DEVICE".to_owned());
+    server.one_time_keys.remove(&place);
+    server.fallback_keys.remove(&place);
+    let blocked = |bot: &mut Device, server: &mut Server| {
+        bot.receive_keys(&server.query(HOST), NOW);
+        let Prepare::KeysClaim { devices } = bot.prepare_for(&[HOST], NOW) else {
+            panic!("no claim");
+        };
+        bot.receive_claim(&server.claim_all(&devices), NOW);
+        let next = bot.prepare_for(&[HOST], NOW);
+        assert!(matches!(next, Prepare::Blocked { .. }), "{next:?}");
+    };
+    blocked(&mut bot, &mut server);
+    anew(&mut bot, "BOTDEV2");
+    blocked(&mut bot, &mut server);
 }
 
 #[test]
@@ -216,4 +237,22 @@ fn an_answer_that_others_overtook_is_asked_for_again() {
             "{next:?}"
         );
     }
+}
+
+/// A message that can't be read yet may be one whose key is there and waits for its device.
+#[test]
+fn a_key_that_waits_is_known_by_its_room_and_its_session() {
+    let (mut server, mut bot, _, _) = three();
+    let mut unknown = RawDevice::owned_by(HOST, "UNKNOWN", None);
+    unknown.connect(&mut server, &bot);
+    let other = RawDevice::owned_by(HOST, "OTHER", None);
+    let session = unknown.group.session_id();
+    assert!(!bot.machine.holds_key(ROOM, &session));
+    let payload = unknown.room_key(&bot);
+    let event = unknown.olm(&bot, &payload);
+    bot.receive_olm(&event, NOW);
+    bot.restart();
+    assert!(bot.machine.holds_key(ROOM, &session));
+    assert!(!bot.machine.holds_key("!other:example.org", &session));
+    assert!(!bot.machine.holds_key(ROOM, &other.group.session_id()));
 }

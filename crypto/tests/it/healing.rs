@@ -1,7 +1,8 @@
 //! Olm sessions that one side lost, and how the two find together again.
 
+use crate::common::raw::{RawDevice, guest_and_raw};
 use crate::common::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use vestibule_crypto::{Prepare, Refused, Undecryptable};
 
 /// Host and guest have talked, and then the guest's browser lost its Olm sessions.
@@ -184,6 +185,55 @@ fn a_device_that_begins_a_session_gets_the_room_key_again() {
     // Once is enough.
     send(&mut server, &mut guest, "$4", "fourth", NOW);
     assert!(server.take(HOST, "HOSTDEV").is_empty());
+}
+
+/// The same while the key was on its way: that it was stored says nothing of whether it can be read.
+#[test]
+fn a_room_key_on_its_way_to_a_device_that_begins_a_session_comes_again() {
+    let (mut server, mut guest, mut host) = pair();
+    let Prepare::KeysClaim { devices } = guest.prepare(NOW) else {
+        panic!("no claim");
+    };
+    guest.receive_claim(&server.claim_all(&devices), NOW);
+    let Prepare::ToDevice { id, .. } = guest.prepare(NOW) else {
+        panic!("no key");
+    };
+    send(&mut server, &mut host, "$1", "first", NOW);
+    deliver(&mut server, &mut guest, NOW);
+    guest.restart();
+    guest.stored(&id);
+    let second = send(&mut server, &mut guest, "$2", "second", NOW);
+    deliver(&mut server, &mut host, NOW);
+    assert_eq!(body(&host.event(&second)), "second");
+}
+
+/// It is the two keys together that name a device.
+#[test]
+fn a_session_that_no_device_can_have_begun_brings_no_key_again() {
+    let (mut server, mut guest, identity, mut raw) = guest_and_raw();
+    let second = RawDevice::new("SECOND", Some(&identity));
+    server
+        .device_keys
+        .get_mut(HOST)
+        .unwrap()
+        .insert("SECOND".to_owned(), second.device_keys.clone());
+    guest.receive_keys(&server.query(HOST), NOW);
+    assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+    server.take(HOST, "RAW");
+    let mut payload = raw.room_key(&guest);
+    payload["type"] = json!("m.dummy");
+    payload["keys"]["ed25519"] = json!(second.account.ed25519_key().to_base64());
+    payload
+        .as_object_mut()
+        .unwrap()
+        .remove("sender_device_keys");
+    for (payload, keys) in [(payload, 0), (raw.room_key(&guest), 1)] {
+        raw.connect(&mut server, &guest);
+        let event = raw.olm(&guest, &payload);
+        assert_eq!(guest.receive_olm(&event, NOW).refused, None);
+        settle(&mut server, &mut guest, NOW);
+        assert_eq!(server.take(HOST, "RAW").len(), keys);
+    }
 }
 
 /// The host has two devices, and the second one begins a session while a room key is on its way to

@@ -140,6 +140,32 @@ fn devices_whose_keys_are_wrong_do_not_count() {
     assert_eq!(guest.receive_keys(&server.query(HOST), NOW).devices, 1);
 }
 
+/// It couldn't read the key, nor a word about it.
+#[test]
+fn a_device_that_does_not_speak_both_algorithms_gets_nothing() {
+    let (olm, megolm) = ("m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2");
+    for algorithms in [
+        vec![],
+        vec![olm],
+        vec![megolm],
+        vec!["m.olm.v2", "m.megolm.v2"],
+    ] {
+        let (mut server, mut guest, identity, _) = guest_and_raw();
+        let mut mute = RawDevice::new("MUTE", None);
+        let keys = &mut mute.device_keys;
+        keys["algorithms"] = json!(algorithms);
+        keys["signatures"] = json!({});
+        sign(keys, HOST, "MUTE", |b| mute.account.sign(b));
+        let signer = &identity.self_signing;
+        let signer_id = signer.public_key().to_base64();
+        sign(keys, HOST, &signer_id, |b| signer.sign(b));
+        mute.publish(&mut server);
+        assert_eq!(guest.receive_keys(&server.query(HOST), NOW).devices, 2);
+        assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+        assert!(inbox(&server, "MUTE").is_empty(), "{algorithms:?}");
+    }
+}
+
 #[test]
 fn a_known_device_id_with_new_unsigned_keys_keeps_its_old_ones() {
     let mut server = Server::default();
@@ -157,4 +183,40 @@ fn a_known_device_id_with_new_unsigned_keys_keeps_its_old_ones() {
     let event = second.olm(&guest, &payload);
     assert!(guest.receive_olm(&event, NOW).refused.is_some());
     first.share(&mut guest);
+}
+
+/// Either key alone makes it another device.
+#[test]
+fn a_known_device_id_with_one_new_key_keeps_its_old_ones() {
+    for name in ["ed25519:A", "curve25519:A"] {
+        let mut server = Server::default();
+        let mut guest = Device::new(GUEST, "GUESTDEV", HOST, NOW);
+        guest.publish(&mut server);
+        let mut first = RawDevice::new("A", None);
+        first.publish(&mut server);
+        first.connect(&mut server, &guest);
+        guest.receive_keys(&server.query(HOST), NOW);
+        let other = RawDevice::new("A", None);
+        let mut keys = first.device_keys.clone();
+        keys["keys"][name] = other.device_keys["keys"][name].clone();
+        keys["signatures"] = json!({});
+        let signer = if name == "ed25519:A" { &other } else { &first };
+        sign(&mut keys, HOST, "A", |b| signer.account.sign(b));
+        let devices = server.device_keys.get_mut(HOST).unwrap();
+        devices.insert("A".to_owned(), keys);
+        assert_eq!(guest.receive_keys(&server.query(HOST), NOW).devices, 1);
+        guest.restart();
+        first.share(&mut guest);
+    }
+}
+
+/// The signature was for the keys that are not published any more.
+#[test]
+fn a_signed_device_that_seems_to_have_new_unsigned_keys_is_trusted_no_more() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+    RawDevice::new("RAW", None).publish(&mut server);
+    assert_eq!(guest.receive_keys(&server.query(HOST), NOW).devices, 1);
+    let no_devices = blocked(Blocked::NoDevices);
+    assert_eq!(settle(&mut server, &mut guest, NOW), no_devices);
 }

@@ -29,3 +29,4 @@ mod sending;
 mod strangers;
 mod talk;
 mod vectors;
+mod well_signed;

@@ -169,6 +169,37 @@ fn who_is_forgotten_leaves_nothing_and_is_somebody_new_when_met_again() {
 }
 
 #[test]
+fn with_who_is_forgotten_only_the_sessions_end_of_which_they_have_the_key() {
+    let (mut server, mut bot, _, mut bob) = three();
+    let first = say(&mut server, &mut bot, &[BOB], "$1");
+    let step = bot.machine.forget(HOST).unwrap();
+    bot.step(step);
+    // What is in memory, and what is stored.
+    for event_id in ["$2", "$3"] {
+        let next = say(&mut server, &mut bot, &[BOB], event_id);
+        assert_eq!(session_of(&next["content"]), session_of(&first["content"]));
+        let answer = send(&mut server, &mut bob, event_id, "his", NOW);
+        deliver(&mut server, &mut bot, NOW);
+        assert_eq!(body(&bot.event(&answer)), "his");
+        bob.records.retain(|key, _| !key.starts_with("outbound"));
+        bob.restart();
+        bot.restart();
+    }
+}
+
+/// Nobody else is there who could read meanwhile.
+#[test]
+fn who_is_alone_in_a_room_is_waited_for() {
+    let (server, mut bot, _, _) = three();
+    let query = Prepare::KeysQuery {
+        users: vec![HOST.to_owned()],
+    };
+    assert_eq!(bot.prepare_for(&[HOST], NOW), query);
+    bot.receive_keys(&server.query(BOB), NOW);
+    assert_eq!(bot.prepare_for(&[HOST], NOW), query);
+}
+
+#[test]
 fn a_homeserver_that_is_away_stops_no_room() {
     let (mut server, mut bot, mut alice, mut bob) = three();
     say(&mut server, &mut bot, &[HOST, BOB], "$1");
@@ -347,6 +378,17 @@ fn steps_only_grow_and_an_older_state_has_fewer() {
     guest.keys_changed(HOST);
     grown(&mut guest, false);
     assert!(Machine::open(backup).unwrap().steps() < last);
+}
+
+#[test]
+fn what_changes_nothing_gives_nothing_to_store() {
+    let (mut server, mut guest, _) = pair();
+    settle(&mut server, &mut guest, NOW);
+    let step = guest.machine.prepare(ROOM, &[HOST], NOW).unwrap();
+    assert_eq!(step.output, Prepare::Ready);
+    assert!(step.changes.is_empty(), "{:?}", step.changes);
+    let step = guest.machine.keys_changed(HOST).unwrap();
+    assert!(!step.changes.is_empty());
 }
 
 #[test]

@@ -202,6 +202,11 @@ fn a_key_of_an_unsigned_device_waits_until_its_owner_signs_it() {
     let mut raw = RawDevice::new("NEW", None);
     raw.publish(&mut server);
     raw.connect(&mut server, &guest);
+    guest.keys_changed(HOST);
+    assert!(
+        guest.machine.wants_keys().is_empty(),
+        "nothing waits for it"
+    );
     guest.receive_keys(&server.query(HOST), NOW);
     let payload = raw.room_key(&guest);
     let event = raw.olm(&guest, &payload);

@@ -71,6 +71,24 @@ fn an_unencrypted_message_is_named_and_its_content_not_shown() {
     );
 }
 
+/// The bridge says that an event came without encryption; whatever its type, it is nobody's word.
+#[test]
+fn what_came_unencrypted_is_neither_read_nor_obeyed() {
+    let (_, mut guest, _, mut raw) = guest_and_raw();
+    raw.share(&mut guest);
+    let text = raw.text("$1", "hello");
+    let redaction = json!({"type": "m.room.redaction", "event_id": "$2", "sender": HOST,
+        "origin_server_ts": NOW, "redacts": "$1", "content": {}});
+    for mut event in [text, redaction] {
+        event["unencrypted"] = json!(true);
+        let item = serde_json::to_value(guest.event(&event)).unwrap();
+        assert_eq!(item["what"], "unencrypted", "{item}");
+        event["unencrypted"] = json!(false);
+        let item = serde_json::to_value(guest.event(&event)).unwrap();
+        assert_ne!(item["kind"], "unsupported", "{item}");
+    }
+}
+
 #[test]
 fn a_redaction_names_what_it_takes_back() {
     let (_, mut guest, _, _) = guest_and_raw();
@@ -160,6 +178,22 @@ fn what_waits_is_bounded() {
             .count(),
         5
     );
+}
+
+/// A store gives its records by their keys, in which `waiting:10` stands before `waiting:2`.
+#[test]
+fn what_waits_is_shown_in_the_order_it_came_in() {
+    let (_, mut guest, _, mut raw) = guest_and_raw();
+    let payload = raw.room_key(&guest);
+    let key = raw.olm(&guest, &payload);
+    let texts: Vec<String> = (0..12).map(|n| format!("text {n}")).collect();
+    for text in &texts {
+        let event = raw.text(&format!("${text}"), text);
+        assert_eq!(reason(&guest.event(&event)), Undecryptable::NoKey);
+    }
+    guest.restart();
+    let items = guest.receive_olm(&key, NOW).items;
+    assert_eq!(items.iter().map(body).collect::<Vec<_>>(), texts);
 }
 
 #[test]

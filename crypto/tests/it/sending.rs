@@ -2,8 +2,9 @@
 
 use crate::common::raw::*;
 use crate::common::*;
-use serde_json::{Value, json};
-use vestibule_crypto::{Blocked, CryptoError, HostIdentity, Prepare};
+use serde_json::{Map, Value, json};
+use vestibule_crypto::{Blocked, CryptoError, HostIdentity, Machine, Prepare};
+use vodozemac::olm::Session;
 
 fn blocked_no_devices() -> Prepare {
     let users = vec![HOST.to_owned()];
@@ -93,6 +94,19 @@ fn an_unsigned_device_is_told_once_and_gets_no_key() {
 }
 
 #[test]
+fn an_unsigned_device_that_comes_later_is_told_as_well() {
+    let (mut server, mut guest, _, _) = guest_and_raw();
+    for id in ["ONE", "TWO"] {
+        RawDevice::new(id, None).publish(&mut server);
+        guest.keys_changed(HOST);
+        assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+    }
+    for id in ["ONE", "TWO"] {
+        assert_eq!(inbox(&server, id), ["m.room_key.withheld"]);
+    }
+}
+
+#[test]
 fn all_devices_get_the_key_where_there_is_no_cross_signing() {
     let mut server = Server::default();
     let mut guest = Device::new(GUEST, "GUESTDEV", HOST, NOW);
@@ -137,6 +151,52 @@ fn a_stored_message_comes_again_until_it_is_confirmed() {
 }
 
 #[test]
+fn the_session_that_was_read_last_is_the_one_for_sending_after_a_restart_too() {
+    let (mut server, mut guest, _, mut raw) = guest_and_raw();
+    let payload = raw.room_key(&guest);
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        raw.connect(&mut server, &guest);
+        let event = raw.olm(&guest, &payload);
+        assert_eq!(guest.receive_olm(&event, NOW).refused, None);
+        sessions.push(raw.session.take().unwrap());
+    }
+    // The first again, by a clock that was set back.
+    raw.session = Some(sessions.remove(0));
+    let event = raw.olm(&guest, &payload);
+    assert_eq!(guest.receive_olm(&event, NOW - HOUR).refused, None);
+    // A store may give its records in any order.
+    let mut records: Vec<_> = guest.records.clone().into_iter().collect();
+    for _ in 0..2 {
+        records.reverse();
+        let mut guest = Device {
+            machine: Machine::open(records.clone()).unwrap(),
+            records: guest.records.clone(),
+        };
+        settle(&mut server, &mut guest, NOW);
+        let event = server.take(HOST, "RAW").remove(0);
+        let pickle = raw.session.as_ref().unwrap().pickle();
+        assert!(raw.read(&event).is_some());
+        raw.session = Some(Session::from_pickle(pickle));
+    }
+}
+
+#[test]
+fn what_is_written_by_an_older_session_is_read() {
+    let (mut server, mut guest, _, mut raw) = guest_and_raw();
+    raw.share(&mut guest);
+    assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+    // With the answer the session needs no pre-key messages any more, which would name it.
+    let answer = server.take(HOST, "RAW").remove(0);
+    assert!(raw.read(&answer).is_some());
+    let older = raw.session.take();
+    raw.connect(&mut server, &guest);
+    raw.share(&mut guest);
+    raw.session = older;
+    raw.share(&mut guest);
+}
+
+#[test]
 fn a_device_that_never_has_a_key_is_told() {
     let (mut server, mut guest, identity, _) = guest_and_raw();
     let mut silent = RawDevice::new("SILENT", Some(&identity));
@@ -153,6 +213,55 @@ fn a_device_that_never_has_a_key_is_told() {
     let notice = server.take(HOST, "SILENT").remove(0)["content"].clone();
     assert_eq!(notice["code"], "m.no_olm");
     assert!(notice.get("session_id").is_none() && notice.get("room_id").is_none());
+}
+
+/// A device without keys is asked for less and less often, and never given up for good.
+#[test]
+fn the_pause_between_claims_doubles_up_to_an_hour() {
+    let (_, mut guest, _, _) = guest_and_raw();
+    let mut now = NOW;
+    let pauses = [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600];
+    for pause in pauses.map(|seconds| seconds * SECOND) {
+        guest.restart();
+        assert!(matches!(guest.prepare(now), Prepare::KeysClaim { .. }));
+        guest.receive_claim(&json!({"one_time_keys": {}}), now);
+        now += pause;
+        let step = guest.machine.prepare(ROOM, &[HOST], now - 1).unwrap();
+        let waits = guest.step(step);
+        assert!(!matches!(waits, Prepare::KeysClaim { .. }), "{waits:?}");
+        if let Prepare::ToDevice { id, .. } = waits {
+            guest.stored(&id);
+        }
+    }
+}
+
+#[test]
+fn what_a_claim_was_not_for_is_not_used() {
+    let changes: [fn(&mut Map<String, Value>); 3] = [
+        |keys| {
+            let (name, key) = keys.iter().next().unwrap();
+            let (name, key) = (name.replace("signed_", ""), key.clone());
+            *keys = [(name, key)].into_iter().collect();
+        },
+        // Which of two it is would be the homeserver's choice, after it was asked for one.
+        |keys| {
+            let (name, key) = keys.iter().next().unwrap();
+            let (name, key) = (format!("{name}A"), key.clone());
+            keys.insert(name, key);
+        },
+        |keys| keys.clear(),
+    ];
+    for change in changes {
+        let (mut server, mut guest, _, _) = guest_and_raw();
+        let Prepare::KeysClaim { devices } = guest.prepare(NOW) else {
+            panic!()
+        };
+        let mut answer = server.claim_all(&devices);
+        let keys = answer["one_time_keys"][HOST]["RAW"].as_object_mut();
+        change(keys.unwrap());
+        guest.receive_claim(&answer, NOW);
+        assert_eq!(guest.prepare(NOW), blocked_no_devices());
+    }
 }
 
 #[test]
@@ -176,6 +285,22 @@ fn claimed_keys_with_a_wrong_signature_are_not_used() {
         guest.receive_claim(&answer, NOW);
         assert_eq!(guest.prepare(NOW), blocked_no_devices());
     }
+}
+
+/// The device wrote while its key was claimed. It is answered by its own session.
+#[test]
+fn a_claimed_key_makes_no_session_beside_one_that_came_meanwhile() {
+    let (mut server, mut guest, _, mut raw) = guest_and_raw();
+    let Prepare::KeysClaim { devices } = guest.prepare(NOW) else {
+        panic!()
+    };
+    raw.share(&mut guest);
+    guest.receive_claim(&server.claim_all(&devices), NOW);
+    let sessions = guest.records.keys().filter(|key| key.starts_with("olm"));
+    assert_eq!(sessions.count(), 1);
+    assert_eq!(settle(&mut server, &mut guest, NOW), Prepare::Ready);
+    let event = server.take(HOST, "RAW").remove(0);
+    assert!(raw.read(&event).is_some());
 }
 
 #[test]

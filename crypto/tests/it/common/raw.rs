@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use vestibule_crypto::Item;
 use vodozemac::megolm::{GroupSession, SessionConfig as MegolmConfig};
-use vodozemac::olm::{Account, Session, SessionConfig};
+use vodozemac::olm::{Account, OlmMessage, Session, SessionConfig};
 use vodozemac::{Curve25519PublicKey, Ed25519SecretKey, Ed25519Signature};
 
 use super::{Device, GUEST, HOST, NOW, ROOM, Server};
@@ -122,6 +122,16 @@ impl RawDevice {
             .create_outbound_session(SessionConfig::version_1(), curve25519(guest), one_time)
             .unwrap();
         self.session = Some(session);
+    }
+
+    /// Decrypts what the guest sent to this device; `None` if that was by another session.
+    pub fn read(&mut self, event: &Value) -> Option<Vec<u8>> {
+        let own = self.account.curve25519_key().to_base64();
+        let ciphertext = &event["content"]["ciphertext"][own];
+        let message_type = ciphertext["type"].as_u64().unwrap() as usize;
+        let body = vodozemac::base64_decode(ciphertext["body"].as_str().unwrap()).unwrap();
+        let message = OlmMessage::from_parts(message_type, &body).unwrap();
+        self.session.as_mut().unwrap().decrypt(&message).ok()
     }
 
     /// The payload of an honest room key.
