@@ -35,7 +35,7 @@ const organisation = new Value<Organisation | null>(null);
 /** Filled before anything is shown, and before any stored chat is opened. */
 let spoken: Catalogue | null = null;
 
-fitViewport();
+fitViewport(window, document.documentElement.style);
 const missing = lack();
 const asked = fetchOrganisation().then((answer) => organisation.set(answer));
 const ready = speak();
@@ -73,7 +73,7 @@ function begin(): App {
     sockets: webSockets,
     network: browserNetwork,
     api: httpApi,
-    shelf: indexedShelf(indexedDB, `vestibule:${prefix}`),
+    shelf: indexedShelf(indexedDB, systemClock, `vestibule:${prefix}`),
     locks: webLocks(prefix),
     tab,
     machines,

@@ -5,11 +5,13 @@ import { StoreError } from "../src/domain/ports.ts";
 import type { Entry, JoiningChat, Staged } from "../src/domain/records.ts";
 import { indexedShelf } from "../src/platform/storage.ts";
 import { newWrappingKey, unwrap, wrap } from "../src/platform/wrapping.ts";
+import { FakeClock } from "./support/clock.ts";
 
 // fake-indexeddb reads its range class from its own module; the page takes the browser's.
 import { IDBKeyRange } from "fake-indexeddb";
 Object.assign(globalThis, { IDBKeyRange });
 
+const clock = new FakeClock();
 const chat: JoiningChat = {
   version: 1, stage: "joining", token: "0123456789abcdefghjkmnpqrs", expiresAt: 5, ghost: "@g:e", device: "ABCDEFGHIJ",
   host: { userId: "@alice:e", displayName: "CANARY-HOST" }, idleLimitMs: 1, name: "CANARY-NAME",
@@ -41,11 +43,11 @@ async function everything(factory: IDBFactory): Promise<string> {
 
 test("what was committed is there again, and changes and deletions too", async () => {
   const factory = new IDBFactory();
-  const store = await indexedShelf(factory, "test").add("a", chat, records);
+  const store = await indexedShelf(factory, clock, "test").add("a", chat, records);
   await store.commit({ entries: [entry], staged, records: new Map([["olm", null], ["megolm", "new"]]) });
   await store.commit({ entries: [{ ...entry, state: "sent" }], chat: { ...chat, name: "Maja" } });
 
-  const again = indexedShelf(factory, "test");
+  const again = indexedShelf(factory, clock, "test");
   assert.deepEqual(await again.list(), [{ id: "a", chat: { ...chat, name: "Maja" } }]);
   const taken = await again.take("a");
   assert.deepEqual(taken?.snapshot, {
@@ -64,7 +66,7 @@ const sent: Staged[] = [1, 2, 3].map((n) => ({ ...staged, n }));
 
 test("sent frames are kept until they are settled, and entries can go one by one", async () => {
   const factory = new IDBFactory();
-  const shelf = indexedShelf(factory, "test");
+  const shelf = indexedShelf(factory, clock, "test");
   const store = await shelf.add("a", chat, records);
   await (await shelf.add("b", chat, records)).commit({ sent });
   await store.commit({ sent, entries: [entry, { ...entry, pos: 2 }] });
@@ -98,13 +100,13 @@ test("a database of the first version is taken over, and gets what it lacks", as
     transaction.oncomplete = () => resolve();
   });
   old.close();
-  const taken = (await indexedShelf(factory, "test").take("a")) ?? assert.fail();
+  const taken = (await indexedShelf(factory, clock, "test").take("a")) ?? assert.fail();
   assert.deepEqual([taken.snapshot.chat, taken.snapshot.sent], [chat, []]);
   await taken.store.commit({ sent });
 });
 
 test("a batch that breaks off in the middle leaves nothing", async () => {
-  const shelf = indexedShelf(new IDBFactory(), "test");
+  const shelf = indexedShelf(new IDBFactory(), clock, "test");
   const store = await shelf.add("a", chat, records);
   const put = FDBObjectStore.prototype.put;
   let left = 3;
@@ -133,7 +135,7 @@ test("every transaction that writes has to reach the disk before it counts", asy
     return transaction.apply(this, how);
   };
   try {
-    const shelf = indexedShelf(new IDBFactory(), "test");
+    const shelf = indexedShelf(new IDBFactory(), clock, "test");
     await (await shelf.add("a", chat, records)).commit({ entries: [entry] });
     await shelf.take("a");
     await shelf.erase("a");
@@ -146,7 +148,7 @@ test("every transaction that writes has to reach the disk before it counts", asy
 test("a batch that was on its way when another tab took the chat is not written", async () => {
   const written: boolean[] = [];
   for (let delay = 0; delay < 8; delay += 1) {
-    const shelf = indexedShelf(new IDBFactory(), "test");
+    const shelf = indexedShelf(new IDBFactory(), clock, "test");
     const first = await shelf.add("a", chat, records);
     const late: Promise<boolean> = first.commit({ entries: [entry], records: new Map([["olm", "old owner"]]), staged }).then(() => true, () => false);
     for (let turn = 0; turn < delay; turn += 1) await new Promise((resolve) => setImmediate(resolve));
@@ -163,7 +165,7 @@ test("a batch that was on its way when another tab took the chat is not written"
 
 test("nothing is readable on the disk, and the key gives no bytes", async () => {
   const factory = new IDBFactory();
-  const store = await indexedShelf(factory, "test").add("a", chat, records);
+  const store = await indexedShelf(factory, clock, "test").add("a", chat, records);
   await store.commit({ entries: [entry], staged });
   const dump = await everything(factory);
   assert.ok(dump.length > 500);
@@ -174,7 +176,7 @@ test("nothing is readable on the disk, and the key gives no bytes", async () => 
 
 test("a store that was superseded writes nothing", async () => {
   const factory = new IDBFactory();
-  const shelf = indexedShelf(factory, "test");
+  const shelf = indexedShelf(factory, clock, "test");
   const first = await shelf.add("a", chat, records);
   const second = await shelf.take("a");
   await assert.rejects(first.commit({ entries: [entry] }), (error) => error instanceof StoreError && error.fault === "superseded");
@@ -184,7 +186,7 @@ test("a store that was superseded writes nothing", async () => {
 });
 
 test("batches reach the disk in the order in which they were given", async () => {
-  const shelf = indexedShelf(new IDBFactory(), "test");
+  const shelf = indexedShelf(new IDBFactory(), clock, "test");
   const store = await shelf.add("a", chat, records);
   const big = "x".repeat(1_000_000);
   await Promise.all([
@@ -195,7 +197,7 @@ test("batches reach the disk in the order in which they were given", async () =>
 });
 
 test("a chat is made once, chats are apart, and erasing one leaves the other", async () => {
-  const shelf = indexedShelf(new IDBFactory(), "test");
+  const shelf = indexedShelf(new IDBFactory(), clock, "test");
   const a = await shelf.add("a", chat, records);
   await assert.rejects(shelf.add("a", chat, records), StoreError);
   const b = await shelf.add("b", { ...chat, name: "B" }, records);
@@ -220,7 +222,7 @@ test("a wrapped value opens at its own place only, and not after a change", asyn
 
 test("with the last chat goes the database; what is not gone is named", async () => {
   const factory = new IDBFactory();
-  const shelf = indexedShelf(factory, "test");
+  const shelf = indexedShelf(factory, clock, "test");
   const a = await shelf.add("a", chat, records);
   await shelf.add("b", chat, records);
   await a.commit({ entries: [entry], staged, sent });
@@ -246,12 +248,72 @@ test("with the last chat goes the database; what is not gone is named", async ()
 
 test("another tab's open database doesn't keep it, and that tab goes on with a new one", async () => {
   const factory = new IDBFactory();
-  const here = indexedShelf(factory, "test");
-  const there = indexedShelf(factory, "test");
+  const here = indexedShelf(factory, clock, "test");
+  const there = indexedShelf(factory, clock, "test");
   await here.add("a", chat, records);
   assert.equal((await there.list()).length, 1);
   assert.deepEqual(await here.erase("a"), []);
   assert.deepEqual(await there.list(), []);
   await there.add("b", chat, records);
   assert.equal((await here.list()).length, 1);
+});
+
+/** Another tab's connection to the database. */
+function connect(factory: IDBFactory): Promise<IDBDatabase> {
+  return new Promise((resolve) => {
+    const request = factory.open("test");
+    request.onsuccess = () => resolve(request.result as unknown as IDBDatabase);
+  });
+}
+
+test("a tab that lets go late is waited for, one that never does is named", async () => {
+  const factory = new IDBFactory();
+  const shelf = indexedShelf(factory, clock, "test");
+  await shelf.add("a", chat, records);
+  const late = await connect(factory);
+  const erasing = shelf.erase("a");
+  await clock.advance(2000);
+  late.close();
+  assert.deepEqual(await erasing, []);
+
+  await shelf.add("a", chat, records);
+  const hanging = await connect(factory);
+  const left: (readonly string[])[] = [];
+  void shelf.erase("a").then((remnants) => left.push(remnants));
+  // Nothing tells when the erasing has come so far that it waits.
+  for (let i = 0; i < 100 && left.length === 0; i += 1) await clock.advance(500);
+  assert.deepEqual(left, [["database"]]);
+  hanging.close();
+});
+
+test("looking for chats makes no database, nor does erasing what isn't there", async () => {
+  const factory = new IDBFactory();
+  const shelf = indexedShelf(factory, clock, "test");
+  assert.deepEqual(await shelf.list(), []);
+  assert.deepEqual(await shelf.erase("a"), []);
+  assert.deepEqual(await factory.databases(), []);
+  await shelf.add("a", chat, records);
+  assert.equal((await indexedShelf(factory, clock, "test").list()).length, 1);
+});
+
+test("a database that doesn't open is a fault after a while, and it may open later", async () => {
+  const factory = new IDBFactory();
+  const shelf = indexedShelf(factory, clock, "test");
+  const open = factory.open.bind(factory);
+  let isOver = false;
+  const adding = new Promise<void>((opened) => {
+    factory.open = () => {
+      opened();
+      return {} as ReturnType<typeof open>;
+    };
+  });
+  const refused = assert.rejects(shelf.add("a", chat, records), StoreError).then(() => (isOver = true));
+  await adding;
+  await clock.advance(9999);
+  assert.equal(isOver, false);
+  await clock.advance(1);
+  await refused;
+  factory.open = open;
+  await shelf.add("a", chat, records);
+  assert.equal((await shelf.list()).length, 1);
 });

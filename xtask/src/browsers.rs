@@ -1,5 +1,6 @@
 //! The page in real browsers: hostile texts, axe and the keyboard in Chromium over a bridge that is
-//! played, and a guest's way in Chromium, Firefox and WebKit over the real one.
+//! played, and a guest's way in Chromium, Firefox and WebKit over the real one: the part of all tests
+//! that is about what one sees.
 
 use anyhow::{Result, bail};
 use vestibule_lab::{Venv, geckodriver};
@@ -20,7 +21,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     };
 
     progress.next("Looking at what this machine has");
-    setup::run(Need::Browsers)?;
+    setup::run(Need::Everything)?;
     progress.next("Building the page");
     page::build(workspace)?;
     page::install_packages(workspace)?;
@@ -38,7 +39,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         workspace
             .cargo(&journeys)
             .args(["--test", "journeys", "--"])
-            .args(["--ignored", "--test-threads=1", "--nocapture"])
+            .args(["--test-threads=1", "--nocapture"])
             .env("VESTIBULE_BIN", workspace.bridge()),
     ));
     if !broken.is_empty() {

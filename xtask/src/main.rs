@@ -33,7 +33,7 @@ enum Task {
         #[arg(long)]
         fast: bool,
     },
-    /// The page in real browsers: what `test` leaves out because it takes long.
+    /// The page in real browsers: the part of `test` that is about what one sees.
     Browsers,
     /// Kill and cut everything at random moments, and see that no message is lost.
     Faults(faults::Faults),
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Weigh => weigh::run(&workspace),
-        Task::Setup => setup::run(setup::Need::Browsers),
+        Task::Setup => setup::run(setup::Need::Everything),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,10 +14,8 @@ pub enum Need {
     Build,
     /// A homeserver and a host's client besides.
     Demo,
-    /// A browser besides.
+    /// Browsers besides.
     Everything,
-    /// All browsers besides.
-    Browsers,
 }
 
 /// How a thing shows that it is there.
@@ -85,19 +83,19 @@ const ITEMS: [Item; 10] = [
         what: "ChromeDriver, which steers it",
     },
     Item {
-        need: Need::Browsers,
+        need: Need::Everything,
         sign: Sign::Program("firefox"),
         package: "firefox-esr",
         what: "Firefox, another browser of guests in the tests",
     },
     Item {
-        need: Need::Browsers,
+        need: Need::Everything,
         sign: Sign::Program("WebKitWebDriver"),
         package: "webkit2gtk-driver",
         what: "WebKitGTK with its driver, the nearest to Safari",
     },
     Item {
-        need: Need::Browsers,
+        need: Need::Everything,
         sign: Sign::Program("Xvfb"),
         package: "xvfb",
         what: "a display that nobody sees, which WebKitGTK needs",

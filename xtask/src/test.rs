@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use vestibule_lab::Venv;
+use vestibule_lab::{Venv, geckodriver};
 
 use crate::page;
 use crate::reproduce;
@@ -63,7 +63,7 @@ fn number_before(line: &str, word: &str) -> u64 {
 
 /// Runs the checks and tests; with `fast` those that need neither a homeserver nor a browser.
 pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
-    let mut progress = Progress::of(if fast { 11 } else { 14 });
+    let mut progress = Progress::of(if fast { 11 } else { 16 });
     let mut tally = Tally::default();
     let cargo = |arguments: &[&str]| {
         let mut command = workspace.cargo(arguments);
@@ -136,10 +136,14 @@ pub fn run(workspace: &Workspace, fast: bool) -> Result<()> {
     tally.test(&mut cargo(&differential));
 
     if !fast {
+        progress.next("Testing the page in Chromium, over a bridge that is played");
+        tally.test(&mut workspace.npm(&["run", "--silent", "try"]));
         progress.next("Building the bridge");
         workspace.build_bridge()?;
         progress.next("Bringing Synapse and matrix-nio");
         Venv::shared()?;
+        progress.next("Bringing geckodriver, which steers Firefox");
+        geckodriver()?;
         progress.next("Testing all of it together, with a homeserver, hosts and browsers");
         // One after the other: each starts a homeserver, a bridge and a browser, and measures.
         tally.test(

@@ -46,7 +46,20 @@ impl Shape {
 
 impl Engine {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Chromium, Self::Firefox, Self::WebKit];
+    const ALL: [Self; 3] = [Self::Chromium, Self::Firefox, Self::WebKit];
+
+    /// Those that a test is to run in: all, or what `VESTIBULE_ENGINES` names (`webkit,firefox`).
+    #[must_use]
+    pub fn wanted() -> Vec<Self> {
+        let named = std::env::var("VESTIBULE_ENGINES").ok();
+        let is_wanted = |engine: &Self| {
+            let name = format!("{engine:?}").to_lowercase();
+            named
+                .as_ref()
+                .is_none_or(|named| named.to_lowercase().split(',').any(|part| part == name))
+        };
+        Self::ALL.into_iter().filter(is_wanted).collect()
+    }
 
     /// Whether WebDriver can take this browser's network away. WebKit's driver has no such command.
     #[must_use]

@@ -234,7 +234,8 @@ impl Guest {
     /// When it does not.
     pub fn wait_screen(&self, name: &str) -> Result<()> {
         self.until(&format!("the screen {name}"), || {
-            Ok((self.screen()? == name).then_some(()))
+            // A page that is just being loaded has none.
+            Ok(self.screen().is_ok_and(|shown| shown == name).then_some(()))
         })
     }
 
@@ -310,8 +311,13 @@ impl Guest {
     /// # Errors
     /// When there is none within a minute, or more than one.
     pub fn named(&self, role: &str, name: &str) -> Result<Element> {
+        self.named_in("", role, name)
+    }
+
+    /// The same among what is inside of something, a CSS selector.
+    fn named_in(&self, place: &str, role: &str, name: &str) -> Result<Element> {
         let mut found = self.until(&format!("the {role} “{name}”"), || {
-            let found = self.all_named(role, name)?;
+            let found = self.all_named(place, role, name)?;
             Ok((!found.is_empty()).then_some(found))
         })?;
         ensure!(
@@ -322,13 +328,15 @@ impl Guest {
         found.pop().context("no element")
     }
 
-    fn all_named(&self, role: &str, name: &str) -> Result<Vec<Element>> {
+    fn all_named(&self, place: &str, role: &str, name: &str) -> Result<Vec<Element>> {
         let session = self.browser.session();
         let mut found = Vec::new();
-        for element in session.find("input, textarea, button, [role], [contenteditable]")? {
+        let kinds = ["input", "textarea", "button", "[role]", "[contenteditable]"];
+        for element in session.find(&kinds.map(|kind| format!("{place} {kind}")).join(", "))? {
             // The page may take an element away while it is looked at.
             let fits = session.role(&element).is_ok_and(|found| found == role)
-                && session.label(&element).is_ok_and(|found| found == name);
+                && session.label(&element).is_ok_and(|found| found == name)
+                && session.is_shown(&element).is_ok_and(|is_shown| is_shown);
             if fits {
                 found.push(element);
             }

@@ -126,12 +126,12 @@ impl Session {
         self.text("/window")
     }
 
-    /// Opens one more tab, and gives its name.
+    /// Opens one more `tab` or `window`, and gives its name.
     ///
     /// # Errors
     /// When the browser refuses.
-    pub fn new_window(&self) -> Result<String> {
-        let opened = self.call("POST", "/window/new", Some(&json!({"type": "tab"})))?;
+    pub fn new_window(&self, kind: &str) -> Result<String> {
+        let opened = self.call("POST", "/window/new", Some(&json!({"type": kind})))?;
         let name = opened.get("handle").and_then(Value::as_str);
         Ok(name.context("no window")?.to_owned())
     }
@@ -221,7 +221,16 @@ impl Session {
     /// When the selector is wrong.
     pub fn find(&self, css: &str) -> Result<Vec<Element>> {
         let body = json!({"using": "css selector", "value": css});
-        let found = self.call("POST", "/elements", Some(&body))?;
+        let answer = self
+            .driver
+            .call("POST", &format!("{}/elements", self.path), Some(&body))?;
+        // The page took one of them away just while they were gathered, says WebKit's driver.
+        if answer.text.contains("stale element reference") {
+            return Ok(Vec::new());
+        }
+        ensure!(answer.is_success(), "looking for {css}: {}", answer.text);
+        let found = answer.json().get_mut("value").map(Value::take);
+        let found = found.unwrap_or_default();
         let found = found.as_array().context("no list of elements")?;
         let ids = found
             .iter()
@@ -235,6 +244,15 @@ impl Session {
     /// When the element is gone.
     pub fn role(&self, element: &Element) -> Result<String> {
         self.text(&format!("/element/{}/computedrole", element.0))
+    }
+
+    /// Whether one sees it, or would if one moved to where it is.
+    ///
+    /// # Errors
+    /// When the element is gone.
+    pub fn is_shown(&self, element: &Element) -> Result<bool> {
+        let path = format!("/element/{}/displayed", element.0);
+        Ok(self.call("GET", &path, None)? == true)
     }
 
     /// The name that a screen reader is told.

@@ -1,5 +1,6 @@
 /** The database: its stores, the shapes of their rows, and promises over its requests. */
 
+import type { Clock } from "../domain/ports.ts";
 import type { Wrapped } from "./wrapping.ts";
 
 /** The key is a `CryptoKey`: the browser stores it, but hands out no bytes of it. */
@@ -34,6 +35,25 @@ export const STORES = ["chats", "records", "entries", "staged", "sent"] as const
 /** 2 added "sent". */
 const VERSION = 2;
 
+type Timer = Pick<Clock, "after">;
+
+/**
+ * How long the browser may take to find what is stored. WebKit may never open a database again, until it
+ * is restarted, when a page was left just while that database was made.
+ */
+const FINDING_MS = 10_000;
+
+/** Fails when the work takes too long; what it does nevertheless, nobody waits for. */
+export function inTime<T>(clock: Timer, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(FINDING_MS, () => reject(fault(null)));
+    work.then(resolve, reject).finally(cancel);
+  });
+}
+
+/** How long another tab may take to let go of the database; one in the background is given less to run. */
+const LETTING_GO_MS = 3000;
+
 /** `closed`: another tab needed it out of its way. */
 export function openDatabase(factory: IDBFactory, name: string, closed: () => void): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
@@ -57,22 +77,24 @@ export function openDatabase(factory: IDBFactory, name: string, closed: () => vo
       resolve(request.result);
     };
     request.onerror = () => reject(fault(request.error));
-    request.onblocked = () => reject(fault(null));
   });
 }
 
+/** Whether there is one, without making it; `null` where the browser doesn't tell: Firefox does since 126. */
+export async function hasDatabase(factory: IDBFactory, name: string): Promise<boolean | null> {
+  return "databases" in factory ? (await factory.databases()).some((database) => database.name === name) : null;
+}
+
 /** Whether it is gone, as far as the browser tells. */
-export async function dropDatabase(factory: IDBFactory, name: string): Promise<boolean> {
+export async function dropDatabase(factory: IDBFactory, clock: Timer, name: string): Promise<boolean> {
   const isDeleted = await new Promise<boolean>((resolve) => {
     const request = factory.deleteDatabase(name);
     request.onsuccess = () => resolve(true);
     request.onerror = () => resolve(false);
-    // A tab that hangs holds it open.
-    request.onblocked = () => resolve(false);
+    // Another tab has it open and has been told: its last transaction may still run, or it hangs.
+    request.onblocked = () => clock.after(LETTING_GO_MS, () => resolve(false));
   });
-  // Firefox has it since 126 only.
-  if (!isDeleted || !("databases" in factory)) return isDeleted;
-  return (await factory.databases()).every((database) => database.name !== name);
+  return isDeleted && (await hasDatabase(factory, name)) !== true;
 }
 
 export function answer<T>(request: IDBRequest<T>): Promise<T> {

@@ -1,9 +1,9 @@
 /** The chats of this browser, in IndexedDB, each wrapped with its own key. */
 
 import { StoreError } from "../domain/ports.ts";
-import type { ChatStore, ChatSummary, Remnant, Shelf } from "../domain/ports.ts";
+import type { ChatStore, ChatSummary, Clock, Remnant, Shelf } from "../domain/ports.ts";
 import type { Batch, Chat, Entry, Snapshot, Staged } from "../domain/records.ts";
-import { STORES, answer, dropDatabase, finished, ofChat, openDatabase, strictly } from "./rows.ts";
+import { STORES, answer, dropDatabase, finished, hasDatabase, inTime, ofChat, openDatabase, strictly } from "./rows.ts";
 import type { ChatRow, EntryRow, RecordRow, SentRow, StagedRow } from "./rows.ts";
 import { newWrappingKey, unwrap, wrap } from "./wrapping.ts";
 
@@ -16,33 +16,52 @@ const place = {
   sent: (id: string, n: number) => `sent|${id}|${n}`,
 };
 
-/** `name` keeps several bridges on one origin apart. Opens the database when it is first needed. */
-export function indexedShelf(factory: IDBFactory, name: string): Shelf {
+/** `name` keeps several bridges on one origin apart. Makes the database with the first chat. */
+export function indexedShelf(factory: IDBFactory, clock: Pick<Clock, "after">, name: string): Shelf {
   let opening: Promise<IDBDatabase> | null = null;
+  const forget = (): void => {
+    opening = null;
+  };
   const db = (): Promise<IDBDatabase> => {
     // Another tab may delete the database with its last chat, or bring a newer one.
-    opening ??= openDatabase(factory, name, () => (opening = null));
+    opening ??= openDatabase(factory, name, forget);
     return opening;
   };
+  /** Who has only looked at a link leaves nothing in the browser. */
+  const existing = async (): Promise<IDBDatabase | null> =>
+    opening === null && (await hasDatabase(factory, name)) === false ? null : db();
+  const found = <T>(work: () => Promise<T>): Promise<T> =>
+    orFailed(() =>
+      inTime(clock, work()).catch((error: unknown) => {
+        // The next look asks the browser anew.
+        forget();
+        throw error;
+      }),
+    );
   return {
-    list: () => orFailed(async () => list(await db())),
+    list: () =>
+      found(async () => {
+        const open = await existing();
+        return open === null ? [] : list(open);
+      }),
     add: (id, chat, records) =>
-      orFailed(async () => {
+      found(async () => {
         const key = await newWrappingKey();
         const store = new IndexedChat(await db(), id, key, 1);
         await store.create({ chat, records });
         return store;
       }),
-    take: (id) => orFailed(async () => take(await db(), id)),
+    take: (id) => found(async () => take(await db(), id)),
     erase: (id) =>
       orFailed(async () => {
-        const open = await db();
+        const open = await existing();
+        if (open === null) return [];
         await erase(open, id);
         const left = await remnants(open, id);
         if (left.length > 0 || !(await isEmpty(open))) return left;
         open.close();
-        opening = null;
-        return (await dropDatabase(factory, name)) ? [] : ["database"];
+        forget();
+        return (await dropDatabase(factory, clock, name)) ? [] : ["database"];
       }),
   };
 }

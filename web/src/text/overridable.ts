@@ -14,7 +14,6 @@ export const OVERRIDABLE = {
   "join.passcodeHelp": ["host"],
   "join.start": [],
   "join.facts.free": [],
-  "join.facts.textOnly": [],
   "join.facts.idle": ["time"],
   "join.expires": ["time"],
   "join.terms": [],

@@ -117,7 +117,7 @@ function header(context: Context, first: ChatView, choices: HTMLElement, end: ()
   const terms = h("p", { class: "terms" });
   const safety = safetyPanel(context);
   const build = h("p", { class: "help build", hidden: true });
-  const panel = menu(words.chat.menu, [terms, safety.element, choices, build], { label: words.end.item, run: end });
+  const panel = menu(words.chat.menu, [terms, safety.element, choices], { label: words.end.item, run: end }, build);
   // Asked for when somebody looks, since hardly anybody does.
   const learnBuild = async (): Promise<void> => {
     const id = await context.build();

@@ -97,11 +97,10 @@ function mark(field: HTMLInputElement, help: HTMLElement, wrong: boolean): void 
 
 /** What one should know before one begins. */
 function facts({ words, numbers, clock, memory }: Context, { offer }: Join): HTMLElement {
-  const { free, textOnly, idle, back, erase } = words.join.facts;
+  const { free, idle, back, erase } = words.join.facts;
   const left = offer.expiresAt - clock.now();
   const lines = [
     free,
-    textOnly,
     idle(numbers.span(offer.idleLimitMs)),
     // Inside another app the hint above says the opposite.
     ...(memory === "app" ? [] : [memory === "week" ? words.join.forgets.week : back]),

@@ -1,17 +1,17 @@
-/** A button that opens a small panel with words, choices and one last action. */
+/** A button that opens a small panel with words, choices, one last action, and something small below. */
 
 import { h } from "./dom.ts";
 import type { View } from "./dom.ts";
 import { icon } from "./icons.ts";
 
-export function menu(label: string, words: readonly Node[], action: { readonly label: string; readonly run: () => void }): View {
+export function menu(label: string, words: readonly Node[], action: { readonly label: string; readonly run: () => void }, small: Node): View {
   const button = h(
     "button",
     { type: "button", class: "icon-button", "aria-label": label, "aria-expanded": "false", "aria-controls": "menu" },
     icon("menu"),
   );
   const item = h("button", { type: "button", class: "danger" }, action.label);
-  const panel = h("div", { id: "menu", class: "panel", hidden: true }, ...words, item);
+  const panel = h("div", { id: "menu", class: "panel", hidden: true }, ...words, item, small);
   const element = h("div", { class: "menu" }, button, panel);
 
   const toggle = (open: boolean): void => {

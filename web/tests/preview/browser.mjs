@@ -82,8 +82,8 @@ const TEXTS = { Enter: "\r", " ": " " };
 /** What stays in the profile; every other context is forgotten with the browser. */
 export const PROFILE = "profile";
 
-/** `options`: width, height, dark, touch, language, context (a tab's `context`, or `PROFILE`). */
-async function newTab({ call, listen }, { width = 1280, height = 800, dark = false, touch = false, language = undefined, context = undefined } = {}) {
+/** `options`: width, height, dark, touch, still, forced, language, context (a tab's `context`, or `PROFILE`). */
+async function newTab({ call, listen }, { width = 1280, height = 800, dark = false, touch = false, still: isStill = false, forced: isForced = false, language = undefined, context = undefined } = {}) {
   const browserContextId = context ?? (await call("Target.createBrowserContext")).browserContextId;
   const inContext = browserContextId === PROFILE ? {} : { browserContextId };
   const { targetId } = await call("Target.createTarget", { url: "about:blank", ...inContext });
@@ -130,11 +130,12 @@ async function newTab({ call, listen }, { width = 1280, height = 800, dark = fal
       await send("Input.dispatchKeyEvent", { type, key, code: key === " " ? "Space" : key, windowsVirtualKeyCode: CODES[key], modifiers: shift ? 8 : 0, text });
     }
   };
-  const look = async ({ width: wide = width, height: high = height, dark: isDark = dark, still = false, mobile = touch }) => {
+  const look = async ({ width: wide = width, height: high = height, dark: isDark = dark, still = isStill, forced = isForced, mobile = touch }) => {
     await send("Emulation.setDeviceMetricsOverride", { width: wide, height: high, deviceScaleFactor: 2, mobile });
     const features = [
       { name: "prefers-color-scheme", value: isDark ? "dark" : "light" },
       { name: "prefers-reduced-motion", value: still ? "reduce" : "no-preference" },
+      { name: "forced-colors", value: forced ? "active" : "none" },
     ];
     await send("Emulation.setEmulatedMedia", { features });
   };
@@ -155,7 +156,7 @@ async function newTab({ call, listen }, { width = 1280, height = 800, dark = fal
     evaluate,
     until,
     press,
-    /** Another size or theme for what is shown: width, height, dark, still (less motion), mobile. */
+    /** Another size or theme for what is shown: width, height, dark, still (less motion), forced (the reader's own colours), mobile. */
     look,
     aside,
     /** Runs before the page's own scripts, from the next page on. */

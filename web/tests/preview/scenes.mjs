@@ -84,7 +84,7 @@ export const SCENES = {
     await scene.tab.reload();
   }),
   storage: screen("storage", async ({ tab, bridge, newToken }) => {
-    await tab.early(`IDBFactory.prototype.open = () => { throw new DOMException("no", "SecurityError"); };`);
+    await tab.early(`for (const name of ["open", "databases"]) IDBFactory.prototype[name] = () => { throw new DOMException("no", "SecurityError"); };`);
     await tab.goto(`${bridge.base}#${newToken()}`);
   }),
   "too-old": screen("too-old", async ({ tab, bridge, newToken }) => {
@@ -117,8 +117,8 @@ export const SCENES = {
   opening: banner("opening", (scene) => chatting(scene, (portal) => (portal.isOpening = true))),
   invited: banner("invited", (scene) => chatting(scene, (portal) => (portal.hostJoined = false))),
   "ends-soon": banner("ends-soon", async (scene) => {
-    const portal = await talk(scene);
-    portal.put({ type: "deadline", deadline: Date.now() + 23 * 3_600_000 });
+    const portal = await talk(scene, (portal) => (portal.idle = 23 * 3_600_000));
+    portal.put({ type: "deadline", deadline: portal.deadline() });
   }),
   "no-devices": banner("no-devices", async (scene) => {
     await chatting(scene, (portal) => portal.without());
@@ -152,6 +152,23 @@ export const SCENES = {
     portal.of("read", { event_id: "$guest3" });
     portal.of("typing", { typing: true });
     await scene.tab.until(`document.querySelector("[data-state=read]") && document.querySelector(".typing:not([hidden])")`);
+  }),
+  // The README's.
+  conversation: screen("chat", async (scene) => {
+    const portal = await chatting(scene, (portal) => (portal.names.host = "Alice"));
+    const { tab } = scene;
+    await arrives(tab, "Hi Alice! I'm at the door, but nobody answers the bell.");
+    portal.say("Oh no, the bell is broken. Which door are you at?");
+    await hears(tab, 1);
+    await arrives(tab, "The blue one, next to the bakery.");
+    portal.say("Perfect. Come in and take the stairs to the left.");
+    portal.say("Third floor, the coffee is ready ☕");
+    await hears(tab, 3);
+    await arrives(tab, "You're a star, see you in a minute!");
+    portal.say("🎉");
+    await hears(tab, 4);
+    portal.of("read", { event_id: `$guest${portal.lastN}` });
+    await tab.until(`document.querySelectorAll("[data-state=read]").length === 3`);
   }),
   links: screen("chat", async (scene) => {
     const portal = await talk(scene);
@@ -221,7 +238,7 @@ export const MENU = ".head .icon-button[aria-controls=menu]";
 /** Plays a scene in a tab of its own; gives the tab to look at. */
 export async function play(name, { browser, bridge, newToken }, options = {}) {
   const { screen: wanted, play: act } = SCENES[name];
-  Object.assign(bridge.state, { unreachable: false, silent: false, organisation: null, late: Promise.resolve() });
+  Object.assign(bridge.state, { unreachable: false, silent: false, organisation: null, protocols: [], late: Promise.resolve() });
   const tab = await browser.tab(options);
   const opened = [tab];
   const another = async () => {
@@ -283,7 +300,7 @@ async function begin(tab, passcode = null) {
   await tab.click("[type=submit]");
 }
 
-async function chatting(scene, prepare = () => undefined) {
+export async function chatting(scene, prepare = () => undefined) {
   const portal = await landing(scene, "0", prepare);
   await begin(scene.tab);
   await scene.tab.screen("chat");
@@ -298,7 +315,7 @@ export async function say(tab, text) {
   await tab.until(`document.querySelectorAll("[data-from=me]").length > ${before}`);
 }
 
-async function arrives(tab, text) {
+export async function arrives(tab, text) {
   await say(tab, text);
   await tab.until(`[...document.querySelectorAll("[data-from=me]")].at(-1)?.dataset.state === "delivered"`);
 }
@@ -308,8 +325,8 @@ async function hears(tab, count) {
 }
 
 /** As two people talk. */
-async function talk(scene) {
-  const portal = await chatting(scene);
+async function talk(scene, prepare = () => undefined) {
+  const portal = await chatting(scene, prepare);
   const { tab } = scene;
   await arrives(tab, "Hi Alice, this is Maya from the front desk.");
   await arrives(tab, "Your parcel came today. Should I keep it here?");

@@ -38,8 +38,10 @@ const REPLIES = {
   end: (portal, reason) => portal.put({ type: "ended", reason }),
   error: (portal, code) => portal.of("error", { code, message: "" }),
   ahead: (portal) => portal.jumpsTo(portal.lastN + 5),
-  behind: (portal) => portal.jumpsTo(0),
-  older: (portal) => portal.speaks(2),
+  // Else the page would only send again what it has no answer for.
+  behind: (portal) => (portal.settles = () => portal.jumpsTo(0)),
+  // A page that is older loads itself again, once.
+  older: (portal) => portal.speaks(2, 2),
   newer: (portal) => portal.speaks(0),
   plain: (portal) => portal.event({ type: "m.room.message", content: {}, unencrypted: true }),
   drop: (portal) => portal.line?.close(),
@@ -68,7 +70,8 @@ class Portal {
     /** What the link asks for, and how many wrong ones it still takes. */
     this.passcode = null;
     this.tries = 5;
-    this.deadline = Date.now() + IDLE;
+    /** How long the chat lasts without a message. */
+    this.idle = IDLE;
     /** Of both sides, instead of what they are called otherwise. */
     this.names = { host: null, guest: null };
     /** The room is still being made. */
@@ -77,11 +80,17 @@ class Portal {
     this.refuses = null;
     /** Told of each numbered frame before it is answered. */
     this.hears = () => undefined;
+    /** Called once, when the page has stored all that it was told. */
+    this.settles = () => undefined;
     this.answers = true;
     /** What was told in the moment: frames of typing and reading. */
     this.moments = [];
     /** Events that were taken back. */
     this.removed = [];
+  }
+
+  deadline() {
+    return Date.now() + this.idle;
   }
 
   /** Tells something of the moment. */
@@ -98,7 +107,7 @@ class Portal {
 
   event(extra) {
     const event = { type: "m.room.encrypted", event_id: `$${this.seq}`, sender: HOST.user_id, origin_server_ts: Date.now(), ...extra };
-    this.put({ type: "event", event, deadline: Date.now() + IDLE });
+    this.put({ type: "event", event, deadline: this.deadline() });
   }
 
   say(text) {
@@ -109,13 +118,14 @@ class Portal {
 
   /** It counts differently from now on, as a store does that was restored. */
   jumpsTo(lastN) {
+    this.settles = () => undefined;
     this.lastN = lastN;
     this.line?.close();
   }
 
-  /** The next connection is to another build. */
-  speaks(protocol) {
-    this.state.protocol = protocol;
+  /** So many next connections are to another build. */
+  speaks(protocol, times = 1) {
+    this.state.protocols = Array(times).fill(protocol);
     this.line?.close();
   }
 
@@ -127,7 +137,7 @@ class Portal {
   welcome() {
     this.of("welcome", {
       room_id: ROOM, ghost: this.ghost, name: this.names.guest ?? this.joined.name, host: this.hostView(), host_joined: this.hostJoined,
-      last_n: this.lastN, acked_seq: this.acked, last_seq: this.seq, deadline: this.deadline, idle_limit_ms: IDLE, keys: this.host.query(), one_time_keys: 49, fallback_unused: true,
+      last_n: this.lastN, acked_seq: this.acked, last_seq: this.seq, deadline: this.deadline(), idle_limit_ms: IDLE, keys: this.host.query(), one_time_keys: 49, fallback_unused: true,
       host_read: null, typing: true, receipts: true,
     });
   }
@@ -183,8 +193,8 @@ export async function serve(port = 0) {
     unreachable: false,
     /** Sockets are taken and not spoken to. */
     silent: false,
-    /** The version of the protocol that the next challenge names. */
-    protocol: PROTOCOL,
+    /** The versions of the protocol that the next challenges name; after them the right one. */
+    protocols: [],
     /** Who runs it: the body of `organisation.json`; `null`: none. */
     organisation: { name: null, terms_url: null, texts: {} },
     /** What answers to links and joins wait for. */
@@ -263,8 +273,7 @@ function converse(request, socket, portals, state) {
   });
   const say = (frame) => line.send(JSON.stringify(frame));
   if (state.silent) return;
-  say({ type: "challenge", nonce: randomBytes(16).toString("base64"), protocol: state.protocol });
-  state.protocol = PROTOCOL;
+  say({ type: "challenge", nonce: randomBytes(16).toString("base64"), protocol: state.protocols.shift() ?? PROTOCOL });
 
   function hear(frame) {
     switch (frame.type) {
@@ -279,6 +288,7 @@ function converse(request, socket, portals, state) {
       case "ack":
         portal.acked = frame.seq;
         portal.inbox = portal.inbox.filter(({ seq }) => seq > frame.seq);
+        if (portal.inbox.length === 0) portal.settles();
         return;
       case "typing":
       case "read":
@@ -299,7 +309,7 @@ function converse(request, socket, portals, state) {
         }
         portal.hears(frame);
         // Answered before the host acts on it, as the real bridge does.
-        say({ type: "result", n: frame.n, ok: true, deadline: Date.now() + IDLE });
+        say({ type: "result", n: frame.n, ok: true, deadline: portal.deadline() });
         setTimeout(() => portal.take(frame), 30);
     }
   }
