@@ -9,8 +9,7 @@ import tree_sitter_rust
 PARSER = tree_sitter.Parser(tree_sitter.Language(tree_sitter_rust.language()))
 # Behind `crate::mutant(NUMBER)` stands a function that switches.py adds to the crate.
 SWITCH = "crate::mutant(%d)"
-# How "some iterator" is made in two ways, of which the compiler must know one type.
-EITHER = "crate::Either::Left(", "crate::Either::Right("
+BOX = "Box::new({", "}) as Box<dyn Iterator<Item = _> + '_>"
 MARKS = re.compile(rb"/\*<([0-9 ]+)\*/|/\*>\*/")
 # What an operator belongs to, with all that it is chained with: altered alone, `&&` in
 # `a && b && c` would be read as `(a || b) && c`, where the text altered reads `a || (b && c)`.
@@ -58,19 +57,15 @@ class Source:
                 constants[text_of(constant.child_by_field_name("name"))] = constant
         for name, constant in constants.items():
             inserts += self.as_function(name, constant)
-        for (start, end, iterator), choices in wraps.items():
+        for (start, end, boxed), choices in wraps.items():
             numbers = " ".join(str(number) for number, _ in choices)
-            left_of, right_of = EITHER if iterator else ("", "")
+            before, after = BOX if boxed else ("", "")
             head = ""
-            for depth, (number, altered) in enumerate(choices):
+            for number, altered in choices:
                 for name in constants:
                     altered = re.sub(rf"\b{name}\b", f"{name}()", altered)
-                before = right_of * depth + left_of
-                altered = f"/*<{number}*/{before}{altered}{')' * before.count('(')}/*>*/"
+                altered = f"/*<{number}*/{before}{altered}{after}/*>*/"
                 head += f"if {SWITCH % number} {{{altered}}} else "
-            before, after = right_of * len(choices), ""
-            if iterator:
-                before, after = before + "{", "}" + ")" * len(choices)
             inserts.append((start, 1, -end, f"/*<{numbers}*/({head}{{{before}"))
             inserts.append((end, 0, -start, f"{after}}})/*>*/"))
         out, at = [], 0
