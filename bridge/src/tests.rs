@@ -33,6 +33,7 @@ mod reading;
 mod removal;
 mod steering;
 mod talking;
+mod telling;
 mod upkeep;
 mod verifying;
 mod world;

@@ -3,12 +3,12 @@
 // axe runs beside the page, in a world that the page's policy doesn't bind, so the policy needs no hole.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { launch } from "./browser.mjs";
 import { SCENES, play } from "./scenes.mjs";
-import { newToken, serve } from "./serve.mjs";
+import { newToken } from "./serve.mjs";
+import { bridge, browser } from "./stage.mjs";
 
 const SHAPES = { phone: { width: 390, height: 844, mobile: true }, desk: { width: 1280, height: 800, mobile: false } };
 /** Colours and sizes are the same in every language; what the other direction changes shows in one look at these. */
@@ -25,16 +25,6 @@ const ASK = `axe.run(document, { runOnly: ${JSON.stringify(RULES)}, resultTypes:
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const wanted = process.env.SCENES?.split(" ") ?? [];
-let bridge;
-let browser;
-before(async () => {
-  bridge = await serve();
-  browser = await launch();
-});
-after(async () => {
-  await browser.close();
-  bridge.close();
-});
 
 const chosen = Object.keys(SCENES).filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 for (const [language, looks] of Object.entries(LOOKS)) {

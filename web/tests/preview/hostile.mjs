@@ -3,27 +3,16 @@
 // is reported, no other host is asked, and at 320 px nothing sticks out.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { readFile } from "node:fs/promises";
-import { launch } from "./browser.mjs";
-import { newToken, serve } from "./serve.mjs";
+import { newToken } from "./serve.mjs";
+import { bridge, browser } from "./stage.mjs";
 
 const entries = JSON.parse(await readFile(new URL("../hostile.json", import.meta.url), "utf8"));
 const table = entries.map(({ text, times = 1 }) => text.repeat(times));
 const overridable = JSON.parse(await readFile(new URL("../../src/text/overridable.json", import.meta.url), "utf8"));
 /** Lone surrogates don't survive a socket: UTF-8 has none. */
 const received = (text) => text.toWellFormed();
-
-let bridge;
-let browser;
-before(async () => {
-  bridge = await serve();
-  browser = await launch();
-});
-after(async () => {
-  await browser.close();
-  bridge.close();
-});
 
 /** A tab of the narrowest phone that tells of every request and of every report. */
 async function watched() {

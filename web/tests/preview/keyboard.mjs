@@ -2,20 +2,9 @@
 // or filled in by a script, and after each step one sees where one is. Part of `npm run try`.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch } from "./browser.mjs";
-import { newToken, serve } from "./serve.mjs";
-
-let bridge;
-let browser;
-before(async () => {
-  bridge = await serve();
-  browser = await launch();
-});
-after(async () => {
-  await browser.close();
-  bridge.close();
-});
+import { test } from "node:test";
+import { newToken } from "./serve.mjs";
+import { bridge, browser } from "./stage.mjs";
 
 /** What has the focus, and how one sees that. */
 const FOCUS = `(() => {

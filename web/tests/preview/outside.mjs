@@ -7,24 +7,13 @@ import { createHash } from "node:crypto";
 import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { launch } from "./browser.mjs";
+import { test } from "node:test";
 import { MENU, arrives, chatting } from "./scenes.mjs";
-import { newToken, serve } from "./serve.mjs";
+import { newToken } from "./serve.mjs";
+import { bridge, browser } from "./stage.mjs";
 
 const NOTIFY = ".options label:nth-of-type(2) input";
 const SOUND = ".options label:nth-of-type(1) input";
-
-let bridge;
-let browser;
-before(async () => {
-  bridge = await serve();
-  browser = await launch();
-});
-after(async () => {
-  await browser.close();
-  bridge.close();
-});
 
 /** A chat whose host says nothing by themselves. `early` runs before the page's scripts. */
 async function chat({ early = "", ...options } = {}) {

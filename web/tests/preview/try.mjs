@@ -2,23 +2,13 @@
 // `npm run try`. What only a browser can show; the view models have their own tests.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PROFILE, launch } from "./browser.mjs";
-import { newToken, serve } from "./serve.mjs";
-
-let bridge;
-let browser;
-before(async () => {
-  bridge = await serve();
-  browser = await launch();
-});
-after(async () => {
-  await browser.close();
-  bridge.close();
-});
+import { newToken } from "./serve.mjs";
+import { bridge, browser } from "./stage.mjs";
 
 /** A chat in a new profile. */
 async function chatting(options = {}, prepare = () => undefined) {
