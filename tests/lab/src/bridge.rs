@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{Answer, Process, wait_for};
+use crate::{Answer, Process, last_lines, wait_for};
 
 type Environment = Vec<(&'static str, &'static str)>;
 /// The folder of a store that gets a file system of its own, and how many MiB that has.
@@ -125,7 +125,7 @@ impl Bridge {
             said = answer.map(|answer| answer.text).unwrap_or_default();
             Ok(is_ready)
         })
-        .with_context(|| format!("it says “{said}”, see {}", self.log.display()))
+        .with_context(|| format!("it says “{said}”; {}", last_lines(&self.log)))
     }
 
     /// Waits until nothing was pushed for two seconds. A homeserver whose push meets a stopped bridge
@@ -185,7 +185,7 @@ impl Bridge {
             process.check()?;
             Ok(crate::get(&live).as_ref().is_ok_and(Answer::is_success))
         })
-        .with_context(|| format!("see {}", self.log.display()))
+        .with_context(|| last_lines(&self.log))
     }
 }
 

@@ -131,11 +131,26 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Everything: files, Synapse, bridge.
+    /// Everything: files, Synapse, bridge. When something else on the machine took one of the ports
+    /// that were free, it is tried again with others.
     ///
     /// # Errors
     /// When one of the two does not come up.
     pub fn start(venv: Venv, binary: &Path, options: &Options) -> Result<Self> {
+        const TRIES: usize = 3;
+        let mut tries = 1;
+        loop {
+            match Self::try_start(venv.clone(), binary, options) {
+                Err(error) if tries < TRIES && misses_a_port(&error) => {
+                    eprintln!("a port was taken meanwhile, once more: {error:#}");
+                    tries += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn try_start(venv: Venv, binary: &Path, options: &Options) -> Result<Self> {
         let mut lab = Self::new(venv, binary, options)?;
         lab.start_synapse()?;
         lab.start_bridge()?
@@ -358,6 +373,11 @@ impl Drop for Lab {
             eprintln!("the lab's logs are left in {}", self.dir.path().display());
         }
     }
+}
+
+/// Whether a log that belongs to this error says that a port was taken, in the words of the system.
+fn misses_a_port(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("Address already in use")
 }
 
 /// 64 hexadecimal digits from the system's generator.

@@ -23,7 +23,7 @@ pub use http::{Answer, Api, get};
 pub use lab::{Lab, Options, Ports};
 pub use neighbour::Neighbour;
 pub use nio::{NioHost, Refused};
-pub use process::{Process, free_port, wait_for};
+pub use process::{Process, free_port, last_lines, wait_for};
 pub use synapse::{Account, Site, Synapse};
 pub use venv::Venv;
 

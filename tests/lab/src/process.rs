@@ -1,13 +1,15 @@
 //! Processes that end with us.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -229,22 +231,65 @@ fn tied_to_us(program: &Path) -> Command {
     command
 }
 
-/// A port of 127.0.0.1 that is free at this moment. It lies below those that the system gives to
-/// outgoing connections: one of them could take it while whoever listens there is being restarted.
+/// A port of 127.0.0.1 that is free at this moment, another one at every call: whoever asked first
+/// may not listen yet. It lies outside of those that the system gives to outgoing connections, one of
+/// which could take it until then, or while whoever listens there is being restarted.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_port() -> Result<u16> {
-    const FIRST: u64 = 10_000;
-    const COUNT: u64 = 22_000;
-    for _ in 0..COUNT {
-        let number = FIRST + RandomState::new().hash_one(()) % COUNT;
-        let port = u16::try_from(number)?;
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let choice = beside(range.as_deref().unwrap_or_default());
+    let count = u64::try_from(choice.len())?;
+    for _ in 0..count {
+        let number = RandomState::new().hash_one(()) % count;
+        let port = choice.start + u16::try_from(number)?;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
+            // Whoever panicked while holding it did not leave it half changed.
+            let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+            if given.insert(port) {
+                return Ok(port);
+            }
         }
     }
     bail!("no port is free")
+}
+
+/// The wider side of the ports that outgoing connections get, given as the kernel writes them
+/// ("32768\t60999"); without those under 10000, where services have their own.
+fn beside(outgoing: &str) -> Range<u16> {
+    let mut numbers = outgoing
+        .split_whitespace()
+        .map_while(|number| number.parse::<u16>().ok());
+    let (first, last) = numbers
+        .next()
+        .zip(numbers.next())
+        .unwrap_or((32_768, 60_999));
+    let (below, above) = (10_000..first, last.saturating_add(1)..u16::MAX);
+    let side = if below.len() >= above.len() {
+        below
+    } else {
+        above
+    };
+    // With hardly a port beside them, one of theirs has to do.
+    if side.len() < 1000 {
+        10_000..u16::MAX
+    } else {
+        side
+    }
+}
+
+/// The end of a log, for an error: the folder that holds it is often gone when somebody reads that.
+#[must_use]
+pub fn last_lines(log: &Path) -> String {
+    const LINES: usize = 20;
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(LINES);
+    let lines = lines.get(from..).unwrap_or_default();
+    format!("the end of {}:\n{}", log.display(), lines.join("\n"))
 }
 
 /// Asks every 50 ms until `ready` says yes.
@@ -264,4 +309,25 @@ pub fn wait_for(
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{beside, free_port};
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let ports: Vec<u16> = (0..100).map(|_| free_port().unwrap()).collect();
+        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 100);
+    }
+
+    #[test]
+    fn ports_lie_beside_those_of_outgoing_connections() {
+        assert_eq!(beside("32768\t60999\n"), 10_000..32_768);
+        assert_eq!(beside("1024 40000"), 40_001..65_535);
+        assert_eq!(beside("1024 65535"), 10_000..65_535);
+        assert_eq!(beside("nothing of the sort"), 10_000..32_768);
+    }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::lab::secret;
-use crate::{Answer, Api, Process, Venv, free_port, wait_for};
+use crate::{Answer, Api, Process, Venv, free_port, last_lines, wait_for};
 
 /// An account of the homeserver.
 #[derive(Debug, Clone)]
@@ -188,7 +188,7 @@ impl Synapse {
             process.check()?;
             Ok(crate::get(&versions).as_ref().is_ok_and(Answer::is_success))
         })
-        .with_context(|| format!("see {}", self.dir.join("synapse.log").display()))
+        .with_context(|| last_lines(&self.dir.join("synapse.log")))
     }
 }
 
