@@ -43,6 +43,8 @@ for (const file of (await readdir(here("src/text"))).sort()) {
 
 const bundle = await build({
   ...common,
+  // Shorter names for what only its own class can see.
+  mangleProps: new RegExp(`^(?:${(await privateNames()).join("|")})$`),
   entryPoints: { main: here("src/main.ts"), style: here("src/styles/main.css") },
   outdir: dist,
   define: {
@@ -61,6 +63,21 @@ for (const icon of ["favicon.svg", "favicon-unread.svg", "icon-180.png", "icon-1
 }
 files["app.webmanifest"] = await emit("app.webmanifest", named(await readFile(here("src/app.webmanifest"), "utf8")));
 await writeFile(`${dist}/index.html`, named(await readFile(here("index.html"), "utf8")));
+
+/**
+ * The private members of all classes, except for those whose names are used for anything else: what is stored
+ * or sent, or belongs to the browser, keeps its names.
+ */
+async function privateNames() {
+  const sources = (await readdir(here("src"), { recursive: true })).filter((name) => name.endsWith(".ts"));
+  const texts = await Promise.all(sources.sort().map((name) => readFile(here(`src/${name}`), "utf8")));
+  const code = texts.join("\n").replace(/\/\*.*?\*\/|^\s*\/\/.*?$/gms, "");
+  const declared = /\bprivate (?:(?:readonly|static|async|get|set) )*(\w+)/g;
+  const names = new Set([...code.matchAll(declared)].map(([, name]) => name));
+  const count = (pattern) => code.match(new RegExp(pattern, "g"))?.length ?? 0;
+  const isOwn = (name) => count(`\\b${name}\\b`) === count(`\\bthis\\.${name}\\b|\\bprivate (?:\\w+ )*${name}\\b`);
+  return [...names].filter(isOwn);
+}
 
 /** With every `"./name"` replaced by the name that the file has got; a name that no file has is an error. */
 function named(text) {

@@ -48,6 +48,8 @@ pub(crate) struct Identity {
     cross_signing: CrossSigning,
     /// The account's public device keys, which never change.
     pub(crate) device_keys: Map<String, Value>,
+    /// Unpublished one-time keys that are signed already, by their names.
+    signed: Map<String, Value>,
     refilled_at: u64,
     fallback_at: u64,
 }
@@ -59,8 +61,8 @@ struct CrossSigning {
 }
 
 impl Identity {
-    /// New keys, with one-time keys and a fallback key to publish.
-    pub(crate) fn create(
+    /// New keys, with a fallback key to publish and no one-time keys yet.
+    pub(crate) fn begin(
         user_id: &str,
         device_id: &str,
         now: u64,
@@ -79,8 +81,17 @@ impl Identity {
 
     /// Another device of the same user.
     #[cfg(feature = "bot")]
-    pub(crate) fn another(self, device_id: &str, now: u64) -> Result<Self, CryptoError> {
-        Self::with(&self.user_id, device_id, self.cross_signing, now)
+    pub(crate) fn another(
+        self,
+        device_id: &str,
+        now: u64,
+        changes: &mut Changes,
+    ) -> Result<Self, CryptoError> {
+        let mut identity = Self::with(&self.user_id, device_id, self.cross_signing, now)?;
+        identity
+            .make_one_time_keys(u64::MAX, changes)
+            .ok_or(CryptoError::Unencodable)?;
+        Ok(identity)
     }
 
     fn with(
@@ -90,7 +101,6 @@ impl Identity {
         now: u64,
     ) -> Result<Self, CryptoError> {
         let mut account = Account::new();
-        account.generate_one_time_keys(ONE_TIME_KEYS as usize);
         account.generate_fallback_key();
         let device_keys = device_keys(user_id, device_id, &account, &cross_signing)
             .ok_or(CryptoError::BadInput)?;
@@ -100,6 +110,7 @@ impl Identity {
             account,
             cross_signing,
             device_keys,
+            signed: Map::new(),
             refilled_at: now,
             fallback_at: now,
         })
@@ -140,7 +151,23 @@ impl Identity {
             account,
             cross_signing,
             device_keys,
+            signed: Map::new(),
         })
+    }
+
+    /// Makes and signs up to `most` of the one-time keys that a new device publishes; whether some are
+    /// still missing.
+    pub(crate) fn make_one_time_keys(&mut self, most: u64, changes: &mut Changes) -> Option<bool> {
+        let made = self.account.one_time_keys().len() as u64;
+        let missing = ONE_TIME_KEYS.saturating_sub(made);
+        self.account
+            .generate_one_time_keys(missing.min(most) as usize);
+        self.signed = self.unpublished_one_time_keys()?;
+        let is_missing = missing > most;
+        if !is_missing {
+            self.save(changes);
+        }
+        Some(is_missing)
     }
 
     /// Writes the account down; needed after each use of it that changes it.
@@ -229,6 +256,7 @@ impl Identity {
     }
 
     pub(crate) fn mark_published(&mut self, changes: &mut Changes) {
+        self.signed.clear();
         self.account.mark_keys_as_published();
         self.save(changes);
     }
@@ -248,6 +276,13 @@ impl Identity {
     ) -> Option<Map<String, Value>> {
         let mut all = Map::new();
         for (id, key) in keys {
+            let name = format!("{SIGNED_CURVE25519}:{}", id.to_base64());
+            // Fallback keys are numbered apart, so that one may have the name of another key.
+            let signed = self.signed.get(&name).filter(|_| !fallback);
+            if let Some(signed) = signed {
+                all.insert(name, signed.clone());
+                continue;
+            }
             let mut object = Object::default().text("key", &key.to_base64());
             if fallback {
                 object = object.flag("fallback", true);
@@ -259,7 +294,6 @@ impl Identity {
                 &device_key_id(&self.device_id),
                 |b| self.account.sign(b),
             )?;
-            let name = format!("{SIGNED_CURVE25519}:{}", id.to_base64());
             all.insert(name, Value::Object(object));
         }
         Some(all)

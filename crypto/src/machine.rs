@@ -160,8 +160,23 @@ impl Machine {
         device_id: &str,
         now: u64,
     ) -> Result<(Self, Changes), CryptoError> {
+        let (mut machine, mut changes) = Self::begin(user_id, device_id, now)?;
+        changes.merge(machine.make_one_time_keys(u64::MAX)?.changes);
+        Ok((machine, changes))
+    }
+
+    /// The same without one-time keys, for where all of it at once would take too long: nothing of it
+    /// may be published or stored before [`Machine::make_one_time_keys`] says that none is missing.
+    ///
+    /// # Errors
+    /// As [`Machine::create`].
+    pub fn begin(
+        user_id: &str,
+        device_id: &str,
+        now: u64,
+    ) -> Result<(Self, Changes), CryptoError> {
         let mut changes = Changes::default();
-        let me = Identity::create(user_id, device_id, now, &mut changes)?;
+        let me = Identity::begin(user_id, device_id, now, &mut changes)?;
         Self::new(me, Peers::default(), changes)
     }
 

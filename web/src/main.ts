@@ -4,10 +4,12 @@ import { App } from "./domain/app.ts";
 import type { Screen } from "./domain/app.ts";
 import { Value } from "./domain/observe.ts";
 import type { World } from "./domain/ports.ts";
+import { shownName } from "./domain/text.ts";
 import { readFragment } from "./domain/token.ts";
 import { pageBase } from "./platform/address.ts";
 import { httpApi } from "./platform/api.ts";
 import { browserAttention } from "./platform/attention.ts";
+import { breath } from "./platform/breath.ts";
 import { isInstalled, lack, memoryOf } from "./platform/capable.ts";
 import { systemClock, systemRandom } from "./platform/clock.ts";
 import { webLocks } from "./platform/locks.ts";
@@ -26,12 +28,15 @@ import { NOBODY, inTheirWords } from "./text/organisation.ts";
 import type { Organisation } from "./text/organisation.ts";
 import { mount } from "./ui/app.ts";
 
+/** So long that it is told in days. */
+const LONG_MS = 864_000_000;
 /** An organisation that answers later than this, counted from when the page's own words are there, is shown without its texts. */
 const COURTESY_MS = 800;
 
 const root = document.getElementById("root") ?? document.body;
 const { language, locale } = choose(navigator.languages);
 const organisation = new Value<Organisation | null>(null);
+const numbers = numbersFor(locale);
 /** Filled before anything is shown, and before any stored chat is opened. */
 let spoken: Catalogue | null = null;
 
@@ -42,6 +47,7 @@ const ready = speak();
 const app: { readonly screen: Value<Screen> } =
   missing === null ? begin() : { screen: new Value<Screen>({ name: "problem", problem: missing, remedy: null }) };
 void show();
+void practise(() => numbers.span(LONG_MS), () => shownName("A", ""));
 
 async function speak(): Promise<Catalogue> {
   const troubled = (): void => void root.classList.add("troubled");
@@ -51,16 +57,28 @@ async function speak(): Promise<Catalogue> {
   return spoken;
 }
 
+/**
+ * What takes a browser long for the first time, one by one while the network is waited for: then it is
+ * quick when something is to be shown.
+ */
+async function practise(...firsts: readonly (() => unknown)[]): Promise<void> {
+  for (const first of firsts) {
+    await breath();
+    first();
+  }
+}
+
 async function show(): Promise<void> {
   const words = await ready;
   document.documentElement.lang = words.language;
   document.documentElement.dir = words.direction;
   document.title = words.title;
   const dates = datesFor(words, locale);
-  const numbers = numbersFor(locale);
   const attention = browserAttention(words.title, words.chat.notification);
   const memory = memoryOf(navigator, isInstalled());
   mount(root, { words, dates, numbers, clock: systemClock, attention, organisation, address: pageBase().href, build: fetchBuildId, memory }, app);
+  const now = systemClock.now();
+  void practise(() => dates.time(now), () => dates.moment(now));
 }
 
 function begin(): App {
@@ -80,6 +98,7 @@ function begin(): App {
     origin: location.origin,
     ready: ready.then(() => undefined),
     notice: (what, guest) => spoken?.notice(what, guest) ?? "",
+    breath,
     digest,
     reload: () => location.reload(),
   };
@@ -94,8 +113,8 @@ function begin(): App {
       location.reload();
     }
   });
-  // After the first paint, so that nothing waits for it.
-  requestAnimationFrame(() => setTimeout(() => machines.warmUp()));
+  // It is most of what is loaded, and the first thing that is needed once somebody presses *Start chat*.
+  machines.warmUp();
   return started;
 }
 

@@ -57,7 +57,7 @@ fn wasm(workspace: &Workspace) -> Result<()> {
     Bindgen::new()
         .input_path(&compiled)
         .out_name("vestibule_web")
-        .web(true)?
+        .bundler(true)?
         .typescript(true)
         .remove_name_section(true)
         .remove_producers_section(true)

@@ -41,8 +41,7 @@ impl Machine {
         if old.me.device_id == device_id {
             return Err(CryptoError::BadInput.into());
         }
-        let me = old.me.another(device_id, now)?;
-        me.save(&mut changes);
+        let me = old.me.another(device_id, now, &mut changes)?;
         me.save_cross_signing(&mut changes);
         let mut peers = Peers::default();
         for peer in old.peers.into_iter() {

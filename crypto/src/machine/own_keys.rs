@@ -7,6 +7,16 @@ use crate::published::hello_text;
 use crate::records::Step;
 
 impl Machine {
+    /// Makes up to `most` of the one-time keys that a device which was just begun publishes. Whether
+    /// some are still missing.
+    ///
+    /// # Errors
+    /// [`CryptoError::Unencodable`] if a key couldn't be signed or the state couldn't be written down.
+    pub fn make_one_time_keys(&mut self, most: u64) -> Result<Step<bool>, CryptoError> {
+        let missing = self.me.make_one_time_keys(most, &mut self.changes);
+        self.step(missing.ok_or(CryptoError::Unencodable)?)
+    }
+
     /// Everything that must be published for this device, each part signed. The same again until
     /// [`Machine::mark_published`].
     ///

@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import * as sdk from "@matrix-org/matrix-sdk-crypto-wasm";
-import { Machine, initSync } from "../../../web/wasm/pkg/vestibule_web.js";
+import { Machine, load } from "../../../web/src/platform/wasm.mjs";
 
 const GUEST = "@_vestibule_7d1f:example.org";
 const TWIN = "@_vestibule_99aa:example.org";
@@ -22,7 +22,8 @@ const SESSIONS = 200;
 let now = 1_795_364_370_566;
 let events = 0;
 
-initSync({ module: readFileSync(new URL("../../../web/wasm/pkg/vestibule_web_bg.wasm", import.meta.url)) });
+const wasm = readFileSync(new URL("../../../web/wasm/pkg/vestibule_web_bg.wasm", import.meta.url));
+await load((imports) => WebAssembly.instantiate(wasm, imports));
 await sdk.initAsync();
 
 // The homeserver: device keys, one-time keys, inboxes.
@@ -76,6 +77,7 @@ class Ours {
   constructor(user, device, peer) {
     Object.assign(this, { user, device, peer, records: {} });
     this.machine = Machine.create(user, device, peer, now);
+    this.machine.makeKeys(50);
     const keys = JSON.parse(this.machine.publicKeys());
     upload(user, device, keys.device_keys, keys.one_time_keys);
     this.machine.markPublished();

@@ -92,13 +92,16 @@ export class App {
 
   private async followLink(token: string): Promise<void> {
     this.screen.set({ name: "loading" });
+    // Asked at once: while the answer travels, the browser looks among its own chats.
+    const asked = this.world.api.link(token);
+    asked.catch(() => undefined);
     const id = await this.world.digest(`vestibule-chat-v1|${token}`);
     if (await this.isStored(id)) {
       await this.openChat(id, false);
       return;
     }
     try {
-      const info = await this.world.api.link(token);
+      const info = await asked;
       this.showJoin({ ...info, token, id }, null);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

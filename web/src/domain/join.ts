@@ -48,6 +48,8 @@ const PASSCODE = /^[0-9]{6}$/;
 export class Join {
   readonly state: Value<JoinState>;
   private stopped = false;
+  private made: Promise<CryptoMachine> | null = null;
+  private readonly deviceId: string;
   /** As typed; nothing of it is stored. */
   private passcode = "";
 
@@ -57,12 +59,24 @@ export class Join {
     private readonly events: JoinEvents,
     private device: Device | null = null,
   ) {
+    this.deviceId = device?.chat.device ?? world.random.letters(DEVICE_ID_LENGTH);
     this.state = new Value<JoinState>({ kind: "form", name: device?.chat.name ?? "", wrong: null });
   }
 
-  /** The field has the focus: what will be needed may load now. */
+  /** Makes the keys before they are wanted. Unless the chat is started nothing of them is stored or leaves. */
   warmUp(): void {
-    this.world.machines.warmUp();
+    if (this.device === null) this.make().catch(() => undefined);
+  }
+
+  private make(): Promise<CryptoMachine> {
+    if (this.made === null) {
+      const { world, offer } = this;
+      const made = world.machines.create(offer.ghost, this.deviceId, offer.host.userId, world.clock.now());
+      this.made = made;
+      // So that *Start chat* tries again.
+      made.catch(() => (this.made = null));
+    }
+    return this.made;
   }
 
   /** *Start chat* was pressed. */
@@ -99,7 +113,8 @@ export class Join {
 
   stop(): void {
     this.stopped = true;
-    this.device?.machine.free();
+    if (this.device !== null) this.device.machine.free();
+    else this.made?.then((machine) => machine.free(), () => undefined);
     this.device = null;
   }
 
@@ -120,12 +135,12 @@ export class Join {
       expiresAt: offer.expiresAt,
       passcode: offer.passcode,
       ghost: offer.ghost,
-      device: world.random.letters(DEVICE_ID_LENGTH),
+      device: this.deviceId,
       host: offer.host,
       idleLimitMs: offer.idleLimitMs,
       name,
     };
-    const machine = await world.machines.create(chat.ghost, chat.device, chat.host.userId, world.clock.now());
+    const machine = await this.make();
     const store = await world.shelf.add(offer.id, chat, drain(machine));
     this.device = { store, machine, chat };
     return this.device;
@@ -133,7 +148,10 @@ export class Join {
 
   private async use(device: Device): Promise<void> {
     const { chat, machine } = device;
+    await this.world.breath();
+    if (this.stopped) return;
     const keys = readObject(machine.publicKeys());
+    this.world.sockets.warmUp();
     for (let delay = FIRST_DELAY_MS; !this.stopped; delay = Math.min(delay * 2, LONGEST_DELAY_MS)) {
       try {
         const secret = this.passcode === "" ? {} : { passcode: this.passcode };
@@ -168,6 +186,10 @@ export class Join {
     };
     machine.markPublished();
     await store.commit({ chat: joined, records: drain(machine) });
+    await this.world.breath();
+    if (this.stopped) return;
+    // Its owner is the chat now.
+    this.made = null;
     this.device = null;
     this.events.joined(store, machine, joined);
   }

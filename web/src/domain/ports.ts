@@ -31,6 +31,8 @@ export interface Socket {
 }
 
 export interface Sockets {
+  /** Dials ahead: one will be opened in a moment. */
+  warmUp(): void;
   open(events: SocketEvents): Socket;
 }
 
@@ -143,6 +145,8 @@ export interface World {
   readonly notice: NoticeWords;
   /** Of the page, as it stands in the hello's signature. */
   readonly origin: string;
+  /** Lets the browser draw and answer before long work goes on. */
+  breath(): Promise<void>;
   /** SHA-256 in hexadecimal digits. */
   digest(text: string): Promise<string>;
   reload(): void;

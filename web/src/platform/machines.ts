@@ -1,18 +1,23 @@
 /** Loads the WebAssembly once, and makes machines with it. */
 
-import init, { Machine } from "../../wasm/pkg/vestibule_web.js";
 import type { CryptoMachine, Machines } from "../domain/machine.ts";
 import { ApiError } from "../domain/ports.ts";
 import { pageBase } from "./address.ts";
+import { breath } from "./breath.ts";
+import { Machine, load as loadWasm } from "./wasm.mjs";
 
 /** Put in by the build: the file's name carries a hash of its content. */
 declare const WASM_FILE: string;
+
+/** So few that a slow phone makes them between two frames. */
+const KEYS_AT_ONCE = 6;
 
 export function wasmMachines(): Machines {
   let loaded: Promise<void> | null = null;
   const begin = async (): Promise<void> => {
     try {
-      await init({ module_or_path: new URL(WASM_FILE, pageBase()) });
+      const file = new URL(WASM_FILE, pageBase());
+      await loadWasm((imports) => WebAssembly.instantiateStreaming(fetch(file), imports));
     } catch (error) {
       // So that the next call tries again: most likely the network was away.
       loaded = null;
@@ -25,7 +30,10 @@ export function wasmMachines(): Machines {
     warmUp: () => void load().catch(() => undefined),
     create: async (userId, deviceId, hostId, nowMs): Promise<CryptoMachine> => {
       await load();
-      return Machine.create(userId, deviceId, hostId, nowMs);
+      const machine = Machine.create(userId, deviceId, hostId, nowMs);
+      do await breath();
+      while (machine.makeKeys(KEYS_AT_ONCE));
+      return machine;
     },
     open: async (records): Promise<CryptoMachine> => {
       await load();

@@ -22,7 +22,17 @@ export function mount(root: HTMLElement, context: Context, app: Pick<App, "scree
     });
     // Put in once more it would begin to move anew.
     if (!root.contains(current.element)) root.replaceChildren(current.element);
-    if (screen.name !== "loading") attend(current.element);
+    if (screen.name !== "loading") attendLater(current.element);
+  });
+}
+
+/** Once it is drawn: before that, to move the focus would have all of it laid out at once. */
+function attendLater(element: HTMLElement): void {
+  requestAnimationFrame(() => {
+    setTimeout(() => {
+      // Gone again, or somebody was faster.
+      if (element.isConnected && !element.contains(document.activeElement)) attend(element);
+    });
   });
 }
 

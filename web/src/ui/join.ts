@@ -52,7 +52,6 @@ export function joinScreen(context: Context, join: Join, named: (name: string) =
     event.preventDefault();
     void join.submit(field.value, passcode.value);
   });
-  field.addEventListener("focus", () => join.warmUp(), { once: true });
 
   const behind = organisation(context);
   const element = card(
@@ -86,6 +85,8 @@ export function joinScreen(context: Context, join: Join, named: (name: string) =
     if (wrong?.field === "name") field.focus();
     if (wrong?.field === "passcode") passcode.focus();
   };
+  // After it is drawn.
+  requestAnimationFrame(() => setTimeout(() => join.warmUp()));
   const cancels = [join.state.bind(show), behind.close];
   return { element, close: () => cancels.forEach((cancel) => cancel()) };
 }

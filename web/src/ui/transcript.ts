@@ -23,7 +23,7 @@ export function transcript(context: Pick<Context, "words" | "dates" | "numbers">
     text.title,
     text.saved(dates.stamp(now)),
     text.between(`${host} (${oneLine(chat.host.userId)})`, guest),
-    text.times(dates.zone),
+    text.times(dates.zone()),
     text.open,
   ];
   return `${[...head, "", ...entries.map((entry) => line(entry)), ""].join("\n")}`;

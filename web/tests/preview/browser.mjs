@@ -82,8 +82,8 @@ const TEXTS = { Enter: "\r", " ": " " };
 /** What stays in the profile; every other context is forgotten with the browser. */
 export const PROFILE = "profile";
 
-/** `options`: width, height, dark, touch, still, forced, language, context (a tab's `context`, or `PROFILE`). */
-async function newTab({ call, listen }, { width = 1280, height = 800, dark = false, touch = false, still: isStill = false, forced: isForced = false, language = undefined, context = undefined } = {}) {
+/** `options`: width, height, dark, touch, still, forced, language, context (a tab's `context`, or `PROFILE`), aided (false: no tree for assistive technology, which takes time to make). */
+async function newTab({ call, listen }, { width = 1280, height = 800, dark = false, touch = false, still: isStill = false, forced: isForced = false, language = undefined, context = undefined, aided = true } = {}) {
   const browserContextId = context ?? (await call("Target.createBrowserContext")).browserContextId;
   const inContext = browserContextId === PROFILE ? {} : { browserContextId };
   const { targetId } = await call("Target.createTarget", { url: "about:blank", ...inContext });
@@ -100,7 +100,7 @@ async function newTab({ call, listen }, { width = 1280, height = 800, dark = fal
   await send("Page.enable");
   await send("Runtime.enable");
   await send("Log.enable");
-  await send("Accessibility.enable");
+  if (aided) await send("Accessibility.enable");
   // As if each tab were the one in front, so that its focus shows.
   await send("Emulation.setFocusEmulationEnabled", { enabled: true });
   if (touch) await send("Emulation.setTouchEmulationEnabled", { enabled: true });

@@ -7,11 +7,12 @@ import { readFile, readdir } from "node:fs/promises";
 import { createHash, randomBytes } from "node:crypto";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import init, { Machine } from "../../wasm/pkg/vestibule_web.js";
+import { Machine, load } from "../../src/platform/wasm.mjs";
 import { Host } from "../support/host.mjs";
 import { accept } from "./websocket.mjs";
 
-await init({ module_or_path: await readFile(new URL("../../wasm/pkg/vestibule_web_bg.wasm", import.meta.url)) });
+const wasm = await readFile(new URL("../../wasm/pkg/vestibule_web_bg.wasm", import.meta.url));
+await load((imports) => WebAssembly.instantiate(wasm, imports));
 
 const DIST = new URL("../../dist/", import.meta.url);
 const PREFIX = "/guests/";

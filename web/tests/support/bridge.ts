@@ -12,6 +12,10 @@ type InboxBody = Record<string, unknown> & { type: string };
 
 /** Plays the bridge of `docs/protocol.md` for one chat, without a network. */
 export class FakeBridge implements Sockets, Api {
+  warmUp(): void {
+    return;
+  }
+
   /** Every frame that arrived, over all connections. */
   readonly heard: ClientFrame[] = [];
   /** What was committed, by number. */

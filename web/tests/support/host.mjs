@@ -8,6 +8,7 @@ export class Host {
     this.room = room;
     this.device = device;
     this.machine = Machine.create(userId, device, ghost, Date.now());
+    while (this.machine.makeKeys(50));
     this.keys = JSON.parse(this.machine.publicKeys());
     this.machine.markPublished();
     this.guest = null;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import init, { Machine } from "../../wasm/pkg/vestibule_web.js";
+import { Machine, load } from "../../src/platform/wasm.mjs";
 import type { CryptoMachine, Machines } from "../../src/domain/machine.ts";
 import type { ClientFrame } from "../../src/protocol.ts";
 import { object, string } from "../../src/shape.ts";
@@ -14,7 +14,7 @@ import { Host } from "./host.mjs";
 declare const REPOSITORY: string;
 export const ROOM = "!room:example.org";
 
-await init({ module_or_path: readFileSync(`${REPOSITORY}/web/wasm/pkg/vestibule_web_bg.wasm`) });
+await load((imports) => WebAssembly.instantiate(readFileSync(`${REPOSITORY}/web/wasm/pkg/vestibule_web_bg.wasm`), imports));
 
 export class RealMachines implements Machines {
   warmUp(): void {
@@ -22,7 +22,9 @@ export class RealMachines implements Machines {
   }
 
   create(user: string, device: string, host: string, now: number): Promise<CryptoMachine> {
-    return Promise.resolve(Machine.create(user, device, host, now));
+    const machine = Machine.create(user, device, host, now);
+    while (machine.makeKeys(6));
+    return Promise.resolve(machine);
   }
 
   open(records: ReadonlyMap<string, string>): Promise<CryptoMachine> {

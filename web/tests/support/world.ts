@@ -196,6 +196,7 @@ export class Tab<M extends Machines = FakeMachines> {
       clock: { now: () => browser.clock.now(), after: (ms, action) => browser.clock.after(ms, () => life.step("timer") && action()) },
       random: { fraction: () => 0.5, letters: (count) => letters(count, this.browser.devices++) },
       sockets: {
+        warmUp: () => undefined,
         open: ({ message, closed }) => {
           const socket = browser.bridge.open({
             message: (text) => life.step(`hear ${typeOf(text)}`) && message(text),
@@ -254,6 +255,7 @@ export class Tab<M extends Machines = FakeMachines> {
       ready: browser.ready,
       notice: (what, guest) => `${guest} missed ${what ?? "several"}`,
       origin: "https://chat.example.org",
+      breath: () => Promise.resolve(),
       digest: (text) => Promise.resolve(`hash(${text})`),
       reload: () => {
         this.reloads += 1;

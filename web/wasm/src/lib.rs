@@ -69,7 +69,8 @@ pub struct Machine {
 
 #[wasm_bindgen]
 impl Machine {
-    /// Makes a device with all its keys. Times are milliseconds since the Unix epoch.
+    /// Makes a device, with its one-time keys to follow: see `makeKeys`. Times are milliseconds since
+    /// the Unix epoch.
     #[wasm_bindgen(js_name = create)]
     pub fn create(
         user_id: &str,
@@ -77,13 +78,21 @@ impl Machine {
         host_id: &str,
         now_ms: f64,
     ) -> Result<Machine, Failure> {
-        let (mut inner, mut changes) = Inner::create(user_id, device_id, millis(now_ms))?;
+        let (mut inner, mut changes) = Inner::begin(user_id, device_id, millis(now_ms))?;
         changes.merge(inner.meet(host_id)?.changes);
         Ok(Self {
             inner,
             host: host_id.to_owned(),
             changes,
         })
+    }
+
+    /// Makes up to `most` of the one-time keys of a new device; whether some are missing. Until none
+    /// is, nothing of the device may be stored or leave.
+    #[wasm_bindgen(js_name = makeKeys)]
+    pub fn make_keys(&mut self, most: u32) -> Result<bool, Failure> {
+        let step = self.inner.make_one_time_keys(most.into())?;
+        Ok(self.keep(step))
     }
 
     /// Opens a machine from all its records: JSON `{key: base64}`.
