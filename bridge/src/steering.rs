@@ -137,15 +137,14 @@ pub(crate) fn clear(
     for link in draft.facts.links_of_host(host)? {
         revoke(&link, draft)?;
     }
-    let portals = draft.facts.portals_of_host(host)?;
-    let open = portals.into_iter().filter(|portal| !portal.is_closed());
-    let mut ended = 0;
-    for portal in open.take(limit) {
-        if draft.is_ended(portal.id) {
-            continue;
-        }
+    let mut open = draft.facts.portals_of_host(host)?;
+    // What this decision ended is still open in the store; counted here it would look as if there was
+    // nothing left.
+    open.retain(|portal| !portal.is_closed() && !draft.is_ended(portal.id));
+    open.truncate(limit);
+    let ended = open.len();
+    for portal in open {
         end::close(portal, EndReason::Admin, draft)?;
-        ended += 1;
     }
     Ok(ended)
 }

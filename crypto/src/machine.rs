@@ -170,11 +170,7 @@ impl Machine {
     ///
     /// # Errors
     /// As [`Machine::create`].
-    pub fn begin(
-        user_id: &str,
-        device_id: &str,
-        now: u64,
-    ) -> Result<(Self, Changes), CryptoError> {
+    pub fn begin(user_id: &str, device_id: &str, now: u64) -> Result<(Self, Changes), CryptoError> {
         let mut changes = Changes::default();
         let me = Identity::begin(user_id, device_id, now, &mut changes)?;
         Self::new(me, Peers::default(), changes)

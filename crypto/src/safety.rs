@@ -8,7 +8,7 @@ use crate::encoding;
 const DOMAIN: &[u8] = b"vestibule-safety-code-v1";
 /// Whoever sits between the two chooses a key for each side and looks for two pairs with the same
 /// code, which takes about the square root of all codes in tries. So each try is made this much
-/// dearer; and since the guest's keys are made when the chat begins, the search can't begin before.
+/// dearer; and since the guest's keys are made when the link is opened, the search can't begin before.
 const ROUNDS: usize = 4096;
 /// Digits of a code: 80 bits but for a fifth of one.
 const DIGITS: usize = 24;

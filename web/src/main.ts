@@ -42,12 +42,16 @@ let spoken: Catalogue | null = null;
 
 fitViewport(window, document.documentElement.style);
 const missing = lack();
-const asked = fetchOrganisation().then((answer) => organisation.set(answer));
+// In the order in which they are waited for, and each that takes a while in a task of its own.
 const ready = speak();
+const machines = wasmMachines();
 const app: { readonly screen: Value<Screen> } =
   missing === null ? begin() : { screen: new Value<Screen>({ name: "problem", problem: missing, remedy: null }) };
+const asked = breath().then(fetchOrganisation).then((answer) => organisation.set(answer));
 void show();
-void practise(() => numbers.span(LONG_MS), () => shownName("A", ""));
+// The WebAssembly is most of what is loaded. The others take a browser long for the first time: done while the
+// network is waited for, they are quick when something is to be shown.
+if (missing === null) void oneByOne(() => machines.warmUp(), () => numbers.span(LONG_MS), () => shownName("A", ""));
 
 async function speak(): Promise<Catalogue> {
   const troubled = (): void => void root.classList.add("troubled");
@@ -57,14 +61,10 @@ async function speak(): Promise<Catalogue> {
   return spoken;
 }
 
-/**
- * What takes a browser long for the first time, one by one while the network is waited for: then it is
- * quick when something is to be shown.
- */
-async function practise(...firsts: readonly (() => unknown)[]): Promise<void> {
-  for (const first of firsts) {
+async function oneByOne(...works: readonly (() => unknown)[]): Promise<void> {
+  for (const work of works) {
     await breath();
-    first();
+    work();
   }
 }
 
@@ -78,13 +78,12 @@ async function show(): Promise<void> {
   const memory = memoryOf(navigator, isInstalled());
   mount(root, { words, dates, numbers, clock: systemClock, attention, organisation, address: pageBase().href, build: fetchBuildId, memory }, app);
   const now = systemClock.now();
-  void practise(() => dates.time(now), () => dates.moment(now));
+  void oneByOne(() => dates.time(now), () => dates.moment(now));
 }
 
 function begin(): App {
   const prefix = pageBase().pathname;
   const tab = tabMemory(prefix);
-  const machines = wasmMachines();
   const world: World = {
     clock: systemClock,
     random: systemRandom,
@@ -103,7 +102,8 @@ function begin(): App {
     reload: () => location.reload(),
   };
   const started = new App(world);
-  void started.start(takeFragment());
+  const fragment = takeFragment();
+  void started.start(fragment);
 
   // The same tab may be given another link: only the fragment changes, so nothing loads by itself.
   addEventListener("hashchange", () => {
@@ -113,8 +113,6 @@ function begin(): App {
       location.reload();
     }
   });
-  // It is most of what is loaded, and the first thing that is needed once somebody presses *Start chat*.
-  machines.warmUp();
   return started;
 }
 

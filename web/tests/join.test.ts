@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { CryptoMachine } from "../src/domain/machine.ts";
 import { ApiError } from "../src/domain/ports.ts";
 import { settle } from "./support/clock.ts";
+import { FakeMachine } from "./support/machine.ts";
 import { Browser, TOKEN } from "./support/world.ts";
 
 test("a link is looked at, and used only when the button is pressed", async () => {
@@ -27,6 +29,51 @@ test("the keys are on disk before the bridge sees them", async () => {
   open();
   await settle();
   assert.equal(browser.bridge.joins.length, 1);
+});
+
+test("keys made ahead are the ones that are used, and are stored with the start", async () => {
+  const browser = new Browser();
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  tab.join.warmUp();
+  tab.join.warmUp();
+  await settle();
+  assert.equal(browser.machines.created, 1);
+  assert.equal(browser.shelf.kept.size, 0, "nothing is stored before the start");
+  await tab.start("Maya");
+  assert.equal(browser.machines.created, 1);
+  assert.equal(tab.shows, "chat");
+});
+
+test("keys that could not be made ahead are made with the start", async () => {
+  const browser = new Browser();
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  const create = browser.machines.create.bind(browser.machines);
+  browser.machines.create = () => Promise.reject(new ApiError({ code: "offline", retryAfterMs: null }));
+  tab.join.warmUp();
+  await settle();
+  browser.machines.create = create;
+  await tab.start("Maya");
+  assert.equal(tab.shows, "chat");
+});
+
+test("keys made ahead for a link that is left are gone", async () => {
+  const browser = new Browser();
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  const made: CryptoMachine[] = [];
+  const create = browser.machines.create.bind(browser.machines);
+  browser.machines.create = async (user, device) => {
+    const machine = await create(user, device);
+    made.push(machine);
+    return machine;
+  };
+  tab.join.warmUp();
+  tab.join.stop();
+  await settle();
+  assert.equal(made.length, 1);
+  assert.ok(made[0] instanceof FakeMachine && made[0].freed);
 });
 
 test("neither token nor name stays in the tab after the join", async () => {

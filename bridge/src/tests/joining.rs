@@ -249,6 +249,12 @@ fn keys_of_another_ghost_and_strange_devices_are_refused() {
     for join in table {
         assert_eq!(world.join_with(join), Err(Refusal::BadKeys));
     }
+    let another = world.invite();
+    let join = Join {
+        device: DeviceId::new("Az-9_"),
+        ..world.join_input(&another)
+    };
+    assert!(world.join_with(join).is_ok());
     assert_eq!(
         world.join_with(Join {
             name: " \u{200b} ".to_owned(),

@@ -5,6 +5,7 @@ use crate::frame::InboxFrame;
 use crate::id::EffectId;
 use crate::input::{Input, Membership, Outcome};
 use crate::portal::{EndReason, PortalState};
+use crate::store::Change;
 
 const BEFORE_ROOM: [&str; 7] = [
     "register_ghost",
@@ -245,4 +246,23 @@ fn an_outcome_counts_once() {
     };
     assert!(world.submit(unknown).unwrap().changes.is_empty());
     assert!(!world.portal(portal).is_closed());
+}
+
+#[test]
+fn the_seal_of_a_room_that_was_given_up_opens_nothing() {
+    let mut world = World::new();
+    let id = world.sealing(1);
+    let mut portal = world.portal(id);
+    portal.state = PortalState::Opening {
+        room: Some(sealed(2)),
+        host_joined: false,
+    };
+    let due = portal.deadline();
+    world.put(vec![Change::PutPortal {
+        portal: Box::new(portal),
+        was_due: due,
+        due,
+    }]);
+    world.perform("verify_seal", Outcome::Sealed { host_joined: false });
+    assert!(world.portal(id).is_closed());
 }

@@ -3,7 +3,7 @@
 use super::admin::{steer, world};
 use super::world::*;
 use crate::bridge::Answer;
-use crate::id::UserId;
+use crate::id::{RoomId, UserId};
 use crate::permission;
 use crate::policy::Role;
 use crate::refusal::Refusal;
@@ -31,7 +31,15 @@ fn whoever_lost_the_permission_keeps_chats_and_starts_none() {
 }
 
 fn read_list(world: &mut World, followed: bool, rules: &[(permission::RuleKind, &str)]) {
-    let room = sample::room(77);
+    read_list_in(&sample::room(77), world, followed, rules);
+}
+
+fn read_list_in(
+    room: &RoomId,
+    world: &mut World,
+    followed: bool,
+    rules: &[(permission::RuleKind, &str)],
+) {
     let rules = rules.iter().map(|(about, entity)| permission::Rule {
         about: *about,
         entity: (*entity).to_owned(),
@@ -103,4 +111,69 @@ fn a_server_is_listed_with_its_ports() {
     for user in ["@a:notbad.net", "@a:bad.net.org", "@bad.net:good.net"] {
         assert_eq!(role(user), Role::Host, "{user}");
     }
+}
+
+#[test]
+fn a_pattern_for_servers_holds_with_and_without_their_ports() {
+    use permission::RuleKind::Server;
+    let mut world = world();
+    world
+        .policy
+        .permissions
+        .0
+        .insert("*".to_owned(), Role::Host);
+    for (pattern, listed) in [
+        // Fits the name alone.
+        ("*.net", true),
+        // Fits the name with its port alone.
+        ("*.net:84??", true),
+        ("bad*", true),
+        ("*.org", false),
+    ] {
+        read_list(&mut world, true, &[(Server, pattern)]);
+        let user = UserId::new("@a:bad.net:8448");
+        let role = permission::role(&user, &world.store, &world.policy).unwrap();
+        assert_eq!(role == Role::None, listed, "{pattern}");
+    }
+}
+
+#[test]
+fn a_list_that_is_read_again_forgets_its_own_rules_alone() {
+    use permission::RuleKind::User;
+    let mut world = world();
+    let (one, other) = (sample::room(77), sample::room(78));
+    world
+        .policy
+        .permissions
+        .0
+        .insert("*".to_owned(), Role::Host);
+    read_list_in(
+        &one,
+        &mut world,
+        true,
+        &[(User, "@a:x.net"), (User, "@b:*")],
+    );
+    read_list_in(
+        &other,
+        &mut world,
+        true,
+        &[(User, "@c:x.net"), (User, "@d:*")],
+    );
+    let listed = |world: &World, name: &str| {
+        let user = UserId::new(format!("@{name}:x.net"));
+        permission::role(&user, &world.store, &world.policy).unwrap() == Role::None
+    };
+    assert!(["a", "b", "c", "d"].iter().all(|name| listed(&world, name)));
+    // One rule of it is gone, and one is new.
+    read_list_in(
+        &other,
+        &mut world,
+        true,
+        &[(User, "@d:*"), (User, "@e:x.net")],
+    );
+    assert!(["a", "b", "d", "e"].iter().all(|name| listed(&world, name)));
+    assert!(!listed(&world, "c"));
+    read_list_in(&other, &mut world, false, &[]);
+    assert!(["a", "b"].iter().all(|name| listed(&world, name)));
+    assert!(!["c", "d", "e"].iter().any(|name| listed(&world, name)));
 }

@@ -4,10 +4,13 @@ use super::admin::{steer, world};
 use super::commands::invite_as;
 use super::world::*;
 use crate::audit::Act;
-use crate::link::LinkState;
+use crate::host::ManagementRoom;
+use crate::id::RoomId;
+use crate::link::{Link, LinkState};
 use crate::portal::{EndReason, PortalState};
 use crate::refusal::Refusal;
-use crate::store::Facts;
+use crate::store::{Change, Facts};
+use crate::testing::sample;
 
 fn acts(world: &World) -> Vec<Act> {
     let entries = world.store.audit(None, 100).unwrap();
@@ -119,6 +122,114 @@ fn many_chats_of_a_blocked_host_end_tick_by_tick() {
     assert_eq!(world.store.counts().unwrap().open_chats, 0);
     world.settle();
     assert!(world.store.steering().unwrap().clearing.is_empty());
+}
+
+/// A host of this name, who has so many chats.
+fn host_with_chats(world: &mut World, name: &str, chats: usize) {
+    let (host, room) = (
+        sample::user(name),
+        RoomId::new(format!("!{name}:example.org")),
+    );
+    world.put_room(ManagementRoom {
+        room: room.clone(),
+        host: host.clone(),
+        direct: true,
+        encrypted: false,
+        admin: false,
+        looked: true,
+        advised: true,
+        unread_told: None,
+    });
+    for _ in 0..chats {
+        let said = world.write_in(&room, &host, "invite Maya");
+        world.join(&token_in(&said.last().unwrap().plain)).unwrap();
+    }
+}
+
+fn open_chats(world: &World) -> u64 {
+    world.store.counts().unwrap().open_chats
+}
+
+#[test]
+fn a_tick_ends_so_many_chats_whosever_they_are() {
+    let mut world = world();
+    world.policy.open_chats = 100;
+    world.policy.limits.links_a_day = 100;
+    for (host, chats) in [("bob", 35), ("carol", 65)] {
+        host_with_chats(&mut world, host, chats);
+        let before = open_chats(&world);
+        steer(&mut world, &format!("block-host @{host}:example.org"));
+        assert_eq!(open_chats(&world), before - 20, "{host}");
+    }
+    // 15 of the one and 45 of the other are left.
+    for left in [40, 20, 0] {
+        assert!(!world.store.steering().unwrap().clearing.is_empty());
+        world.submit(tick()).unwrap();
+        assert_eq!(open_chats(&world), left);
+    }
+    world.settle();
+    assert!(world.store.steering().unwrap().clearing.is_empty());
+}
+
+#[test]
+fn chats_that_expire_while_their_host_is_cleared_hide_no_others() {
+    let mut world = world();
+    world.policy.open_chats = 100;
+    host_with_chats(&mut world, "bob", 30);
+    world.pass(9 * DAY);
+    host_with_chats(&mut world, "bob", 45);
+    steer(&mut world, "block-host @bob:example.org");
+    assert_eq!(open_chats(&world), 55);
+    world.pass(DAY);
+    world.settle();
+    assert_eq!(open_chats(&world), 0);
+    assert!(world.store.steering().unwrap().clearing.is_empty());
+    let ends = world
+        .waiting()
+        .into_iter()
+        .filter(|name| *name == "deactivate");
+    assert_eq!(ends.count(), 75, "each ends once");
+}
+
+#[test]
+fn the_first_link_after_all_were_taken_back_is_a_good_one() {
+    let mut world = world();
+    let old = world.invite();
+    steer(&mut world, "pause --revoke");
+    steer(&mut world, "resume");
+    let new = world.invite();
+    assert!(world.store.steering().unwrap().revoking_below.is_some());
+    assert_eq!(world.join(&old), Err(Refusal::LinkRevoked));
+    assert!(world.join(&new).is_ok());
+}
+
+#[test]
+fn an_open_link_below_thousands_that_are_over_is_taken_back_too() {
+    let mut world = world();
+    let oldest = world.invite();
+    let over = world.invite();
+    let over = Link {
+        state: LinkState::Revoked { at: world.now },
+        ..world.link(&over)
+    };
+    let more = (1..=2_500).map(|number| {
+        Change::PutLink(Link {
+            serial: over.serial + number,
+            state: over.state,
+            ..sample::link(1_000 + number, &over.host)
+        })
+    });
+    world.put(more.collect());
+    let mut counts = world.store.counts().unwrap();
+    counts.last_serial += 2_500;
+    world.put(vec![Change::PutCounts(counts)]);
+    steer(&mut world, "pause --revoke");
+    world.settle();
+    assert_eq!(
+        world.link(&oldest).state,
+        LinkState::Revoked { at: world.now }
+    );
+    assert_eq!(world.store.steering().unwrap().revoking_below, None);
 }
 
 #[test]

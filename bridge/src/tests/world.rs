@@ -117,10 +117,13 @@ impl World {
     }
 
     pub fn put_room(&self, room: ManagementRoom) {
+        self.put(vec![Change::PutManagementRoom(room)]);
+    }
+
+    /// Changes rows without a decision.
+    pub fn put(&self, changes: Vec<Change>) {
         let mut transaction = self.store.begin();
-        transaction
-            .apply(&Changes(vec![Change::PutManagementRoom(room)]))
-            .unwrap();
+        transaction.apply(&Changes(changes)).unwrap();
         transaction.commit().unwrap();
     }
 

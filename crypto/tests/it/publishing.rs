@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use serde_json::{Map, Value, json};
-use vestibule_crypto::{KeyError, verify_hello, verify_one_time_keys, verify_public_keys};
+use vestibule_crypto::{KeyError, Machine, verify_hello, verify_one_time_keys, verify_public_keys};
 
 pub fn published() -> (Device, Value) {
     let device = Device::new(GUEST, "GUESTDEV", HOST, NOW);
@@ -374,4 +374,47 @@ fn a_greeting_is_bound_to_all_its_parts() {
     assert!(!check(
         identity, origin, "01k", "GUESTDEV", "nonce", &forged
     ));
+}
+
+/// A slow phone makes its keys a few at a time.
+#[test]
+fn keys_made_in_pieces_are_published_as_if_made_at_once() {
+    let (mut machine, mut changes) = Machine::begin(GUEST, "GUESTDEV", NOW).unwrap();
+    let mut pieces = 0;
+    loop {
+        let step = machine.make_one_time_keys(6).unwrap();
+        changes.merge(step.changes);
+        pieces += 1;
+        if !step.output {
+            break;
+        }
+    }
+    assert_eq!(pieces, 9);
+    let keys = serde_json::to_value(machine.public_keys().unwrap()).unwrap();
+    assert_eq!(keys["one_time_keys"].as_object().unwrap().len(), 50);
+    // Fallback keys are numbered apart: the first one has the name of the first one-time key.
+    let (name, fallback) = keys["fallback_keys"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap();
+    assert_ne!(keys["one_time_keys"][name], *fallback);
+    verify_public_keys(&keys, GUEST, "GUESTDEV").unwrap();
+
+    // Nothing is missing of what was stored, and no more is made.
+    let stored = changes
+        .iter()
+        .filter_map(|(key, bytes)| Some((key.to_owned(), bytes?.to_vec())));
+    let mut opened = Machine::open(stored).unwrap();
+    assert!(!opened.make_one_time_keys(6).unwrap().output);
+    assert_eq!(
+        serde_json::to_value(opened.public_keys().unwrap()).unwrap(),
+        keys
+    );
+
+    // What was published is not offered again.
+    let _stored = machine.mark_published().unwrap();
+    let after = machine.public_keys().unwrap();
+    assert!(after.one_time_keys.is_empty() && after.fallback_keys.is_empty());
 }
