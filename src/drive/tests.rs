@@ -20,7 +20,6 @@ use rand::SeedableRng as _;
 use serde_json::{Value, json};
 use vestibule_bridge::effect::{Effect, Queued};
 use vestibule_bridge::frame::InboxFrame;
-use vestibule_bridge::host::ManagementRoom;
 use vestibule_bridge::id::{EventId, PortalId, RoomId, UserId};
 use vestibule_bridge::input::{RoomEvent, RoomEventKind};
 use vestibule_bridge::testing::sample;
@@ -83,14 +82,5 @@ fn put<S: Store>(store: &S, changes: Vec<Change>) {
 
 /// The room in which Alice writes to the bot.
 fn management_room() -> Change {
-    Change::PutManagementRoom(ManagementRoom {
-        room: management(),
-        host: alice(),
-        direct: true,
-        encrypted: false,
-        admin: false,
-        looked: true,
-        advised: true,
-        unread_told: None,
-    })
+    Change::PutManagementRoom(sample::management_room(management(), alice()))
 }

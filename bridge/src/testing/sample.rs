@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::guest::GuestName;
+use crate::host::ManagementRoom;
 use crate::id::{DeviceId, LinkId, PortalId, RoomId, UserId};
 use crate::link::{Link, LinkState, TokenHash};
 use crate::policy::{GuestRate, Limits, Moments, Permissions, Policy, Role, Times};
@@ -31,6 +32,21 @@ pub fn ghost(number: u64) -> UserId {
 #[must_use]
 pub fn room(number: u64) -> RoomId {
     RoomId::new(format!("!room{number}:{SERVER}"))
+}
+
+/// Where this host writes to the bot: known to be direct, and not encrypted.
+#[must_use]
+pub fn management_room(room: RoomId, host: UserId) -> ManagementRoom {
+    ManagementRoom {
+        room,
+        host,
+        direct: true,
+        encrypted: false,
+        admin: false,
+        looked: true,
+        advised: true,
+        unread_told: None,
+    }
 }
 
 /// A policy under which everybody of the samples' server may have links, and nobody is held up by a

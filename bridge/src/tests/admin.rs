@@ -5,7 +5,6 @@ use super::world::*;
 use crate::audit::Actor;
 use crate::effect::Effect;
 use crate::frame::InboxFrame;
-use crate::host::ManagementRoom;
 use crate::id::{RoomId, UserId};
 use crate::input::{Membership, Outcome, RoomEventKind};
 use crate::policy::Role;
@@ -29,16 +28,7 @@ fn unclaimed() -> World {
     let admin = (root().as_str().to_owned(), Role::Admin);
     policy.permissions.0.extend([admin]);
     let world = World::with(policy);
-    world.put_room(ManagementRoom {
-        room: admin_room(),
-        host: root(),
-        direct: true,
-        encrypted: false,
-        admin: false,
-        looked: true,
-        advised: true,
-        unread_told: None,
-    });
+    world.put_room(sample::management_room(admin_room(), root()));
     world
 }
 

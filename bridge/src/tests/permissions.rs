@@ -30,6 +30,14 @@ fn whoever_lost_the_permission_keeps_chats_and_starts_none() {
     assert!(world.join(&token).is_ok());
 }
 
+/// Hosts may be of any server.
+fn open_to_all() -> World {
+    let mut world = world();
+    let everybody = ("*".to_owned(), Role::Host);
+    world.policy.permissions.0.extend([everybody]);
+    world
+}
+
 fn read_list(world: &mut World, followed: bool, rules: &[(permission::RuleKind, &str)]) {
     read_list_in(&sample::room(77), world, followed, rules);
 }
@@ -96,12 +104,7 @@ fn whom_a_deny_list_has_may_have_no_links() {
 #[test]
 fn a_server_is_listed_with_its_ports() {
     use permission::RuleKind::Server;
-    let mut world = world();
-    world
-        .policy
-        .permissions
-        .0
-        .insert("*".to_owned(), Role::Host);
+    let mut world = open_to_all();
     read_list(&mut world, true, &[(Server, "bad.net"), (Server, "[::1]")]);
     let role =
         |user: &str| permission::role(&UserId::new(user), &world.store, &world.policy).unwrap();
@@ -116,12 +119,7 @@ fn a_server_is_listed_with_its_ports() {
 #[test]
 fn a_pattern_for_servers_holds_with_and_without_their_ports() {
     use permission::RuleKind::Server;
-    let mut world = world();
-    world
-        .policy
-        .permissions
-        .0
-        .insert("*".to_owned(), Role::Host);
+    let mut world = open_to_all();
     for (pattern, listed) in [
         // Fits the name alone.
         ("*.net", true),
@@ -140,13 +138,8 @@ fn a_pattern_for_servers_holds_with_and_without_their_ports() {
 #[test]
 fn a_list_that_is_read_again_forgets_its_own_rules_alone() {
     use permission::RuleKind::User;
-    let mut world = world();
+    let mut world = open_to_all();
     let (one, other) = (sample::room(77), sample::room(78));
-    world
-        .policy
-        .permissions
-        .0
-        .insert("*".to_owned(), Role::Host);
     read_list_in(
         &one,
         &mut world,

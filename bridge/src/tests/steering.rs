@@ -4,7 +4,6 @@ use super::admin::{steer, world};
 use super::commands::invite_as;
 use super::world::*;
 use crate::audit::Act;
-use crate::host::ManagementRoom;
 use crate::id::RoomId;
 use crate::link::{Link, LinkState};
 use crate::portal::{EndReason, PortalState};
@@ -130,16 +129,7 @@ fn host_with_chats(world: &mut World, name: &str, chats: usize) {
         sample::user(name),
         RoomId::new(format!("!{name}:example.org")),
     );
-    world.put_room(ManagementRoom {
-        room: room.clone(),
-        host: host.clone(),
-        direct: true,
-        encrypted: false,
-        admin: false,
-        looked: true,
-        advised: true,
-        unread_told: None,
-    });
+    world.put_room(sample::management_room(room.clone(), host.clone()));
     for _ in 0..chats {
         let said = world.write_in(&room, &host, "invite Maya");
         world.join(&token_in(&said.last().unwrap().plain)).unwrap();

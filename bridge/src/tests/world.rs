@@ -103,16 +103,7 @@ impl World {
             last_effect: None,
             events: 0,
         };
-        world.put_room(ManagementRoom {
-            room: management(),
-            host: alice(),
-            direct: true,
-            encrypted: false,
-            admin: false,
-            looked: true,
-            advised: true,
-            unread_told: None,
-        });
+        world.put_room(sample::management_room(management(), alice()));
         world
     }
 

@@ -92,16 +92,7 @@ pub fn hosts_and_management_rooms_are_kept<S: Store>(store: &S) {
         blocked: None,
         quota: Default::default(),
     };
-    let room = ManagementRoom {
-        room: sample::room(1),
-        host: alice.clone(),
-        direct: true,
-        encrypted: false,
-        admin: false,
-        looked: true,
-        advised: true,
-        unread_told: None,
-    };
+    let room = sample::management_room(sample::room(1), alice.clone());
     commit(
         store,
         vec![
