@@ -45,6 +45,34 @@ test("keys made ahead are the ones that are used, and are stored with the start"
   assert.equal(tab.shows, "chat");
 });
 
+test("the browser may draw between the steps of a start, and a tab that is left meanwhile does no more", async () => {
+  const browser = new Browser();
+  const tab = browser.tab();
+  await tab.open(`#${TOKEN}`);
+  const waits: (() => void)[] = [];
+  browser.breath = (): Promise<void> => new Promise((resolve) => waits.push(resolve));
+  await tab.start("Maya");
+  assert.equal(browser.bridge.joins.length, 0, "the keys are stored, and what is shown is drawn first");
+  waits.shift()?.();
+  await settle();
+  assert.equal(browser.bridge.joins.length, 1);
+  assert.notEqual(tab.shows, "chat");
+  waits.shift()?.();
+  await settle();
+  assert.equal(tab.shows, "chat");
+  assert.equal(waits.length, 0);
+
+  const other = new Browser();
+  const left = other.tab();
+  await left.open(`#${TOKEN}`);
+  other.breath = browser.breath;
+  await left.start("Maya");
+  left.join.stop();
+  waits.shift()?.();
+  await settle();
+  assert.equal(other.bridge.joins.length, 0);
+});
+
 test("keys that could not be made ahead are made with the start", async () => {
   const browser = new Browser();
   const tab = browser.tab();

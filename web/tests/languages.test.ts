@@ -137,3 +137,33 @@ test("words that don't load are asked for until they do", async () => {
   assert.deepEqual([attempts, troubled], [[0, 1, 2, 3], 1]);
   assert.equal(loaded, de);
 });
+
+test("a formatter is made when it is first used, and once", () => {
+  const made: string[] = [];
+  const { DateTimeFormat, NumberFormat, PluralRules } = Intl;
+  const counting = <T extends abstract new (...values: never[]) => object>(name: string, real: T): T =>
+    new Proxy(real, {
+      construct: (target, values, self): object => {
+        made.push(name);
+        return Reflect.construct(target, values, self) as object;
+      },
+    });
+  Object.assign(Intl, {
+    DateTimeFormat: counting("date", DateTimeFormat),
+    NumberFormat: counting("number", NumberFormat),
+    PluralRules: counting("plural", PluralRules),
+  });
+  try {
+    const dates = datesFor(de, "de");
+    const numbers = numbersFor("de");
+    assert.deepEqual(made, []);
+    dates.time(0);
+    dates.time(1);
+    assert.deepEqual(made, ["date"]);
+    numbers.span(864_000_000);
+    numbers.span(864_000_000);
+    assert.deepEqual(made, ["date", "number"]);
+  } finally {
+    Object.assign(Intl, { DateTimeFormat, NumberFormat, PluralRules });
+  }
+});

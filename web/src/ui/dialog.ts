@@ -8,12 +8,13 @@ export function endDialog(
   host: string,
   confirmed: () => Promise<void>,
 ): { readonly element: HTMLDialogElement; open(): void } {
-  const cancel = h("button", { type: "button", class: "button plain", autofocus: true }, words.end.cancel);
+  const cancel = h("button", { type: "button", class: "button plain" }, words.end.cancel);
   const confirm = h("button", { type: "button", class: "button danger" }, words.end.confirm);
   const element = h(
     "dialog",
     { class: "dialog", "aria-labelledby": "end-title" },
-    h("h2", { id: "end-title" }, words.end.title),
+    // So that a reader begins at the top, also where the page is so large that the buttons are out of sight.
+    h("h2", { id: "end-title", tabindex: "-1", autofocus: true }, words.end.title),
     h("p", {}, sentence(words.end.text, host)),
     h("div", { class: "actions" }, cancel, confirm),
   );

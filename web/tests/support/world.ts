@@ -57,6 +57,8 @@ export class Life {
 /** One browser: a disk and locks that its tabs share. */
 export class Browser<M extends Machines = FakeMachines> {
   readonly clock = new FakeClock();
+  /** When the browser has drawn, and the page goes on. */
+  breath: () => Promise<void> = () => Promise.resolve();
   readonly shelf = new MemoryShelf();
   readonly locks = new FakeLocks();
   /** Until the page has words. */
@@ -255,7 +257,7 @@ export class Tab<M extends Machines = FakeMachines> {
       ready: browser.ready,
       notice: (what, guest) => `${guest} missed ${what ?? "several"}`,
       origin: "https://chat.example.org",
-      breath: () => Promise.resolve(),
+      breath: () => browser.breath(),
       digest: (text) => Promise.resolve(`hash(${text})`),
       reload: () => {
         this.reloads += 1;
