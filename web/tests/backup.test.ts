@@ -151,6 +151,32 @@ test("a refusal of a frame that was taken once ends it: the numbers behind it ca
   await halts(tab, "out_of_step");
 });
 
+for (const counts of [true, false]) {
+  test(`a bridge set back past frames that are settled ${counts ? "goes on from the number that it is told" : "and that counts from where it was can't be caught up: it is said, and nothing is sent"}`, async () => {
+    const browser = new Browser();
+    const tab = await browser.chatting();
+    const { bridge } = browser;
+    const restore = backup(bridge);
+    await tab.say("one");
+    bridge.put({ type: "delivered", n: bridge.lastN, event_id: "$one" });
+    await tab.say("two");
+    restore();
+    const welcome = bridge.welcome.bind(bridge);
+    if (!counts) {
+      bridge.welcome = (): void => {
+        bridge.lastN = 0;
+        welcome();
+      };
+    }
+    await reconnected(browser);
+    assert.deepEqual(tab.reads(), ["one/delivered", "two/sent"]);
+    if (!counts) return halts(tab, "out_of_step");
+    await tab.say("three");
+    assert.deepEqual(bridge.texts(), ["two", "three"]);
+    assert.equal(tab.chat.view.get().halt, null);
+  });
+}
+
 for (const sign of ["a lower sequence number", "another store", "forgotten frames of ours"] as const) {
   test(`a restored bridge, known by ${sign}: nothing new is taken for old, nothing old is shown twice`, async () => {
     const browser = new Browser();
