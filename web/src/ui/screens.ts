@@ -68,7 +68,8 @@ export function choiceScreen(context: Context, chats: readonly ChatSummary[], ch
       "button",
       { type: "button", class: "row" },
       h("strong", {}, sentence(words.choice.with, summary.chat.host.displayName)),
-      h("span", { class: "quiet" }, name(standing(context, summary))),
+      // One host can have more than one chat here, as on a device that several people use.
+      ...[summary.chat.name, standing(context, summary)].map((line) => h("span", { class: "quiet" }, name(line))),
     );
     button.addEventListener("click", () => choose(summary.id));
     return h("li", {}, button);

@@ -66,7 +66,7 @@ export const SCENES = {
     await chatting(scene);
     const again = await scene.another();
     await landing({ ...scene, tab: again });
-    await begin(again);
+    await begin(again, null, "Leo");
     await again.screen("chat");
     const third = await scene.another();
     await third.goto(scene.bridge.base);
@@ -290,9 +290,9 @@ async function landing({ tab, bridge, newToken }, last = "0", prepare = () => un
   return portal;
 }
 
-async function begin(tab, passcode = null) {
+async function begin(tab, passcode = null, name = "Maya") {
   await tab.focus("#name");
-  await tab.type("Maya");
+  await tab.type(name);
   if (passcode !== null) {
     await tab.focus("#passcode");
     await tab.type(passcode);
