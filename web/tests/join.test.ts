@@ -3,8 +3,9 @@ import { test } from "node:test";
 import type { CryptoMachine } from "../src/domain/machine.ts";
 import { ApiError } from "../src/domain/ports.ts";
 import { settle } from "./support/clock.ts";
-import { FakeMachine } from "./support/machine.ts";
+import { FakeMachine, FakeMachines } from "./support/machine.ts";
 import { Browser, TOKEN } from "./support/world.ts";
+import type { Tab } from "./support/world.ts";
 
 test("a link is looked at, and used only when the button is pressed", async () => {
   const browser = new Browser();
@@ -71,6 +72,31 @@ test("the browser may draw between the steps of a start, and a tab that is left 
   waits.shift()?.();
   await settle();
   assert.equal(other.bridge.joins.length, 0);
+});
+
+test("a start whose WebAssembly doesn't load says that it waits, and goes on by itself", async () => {
+  const browser = new Browser();
+  const tab = await begun(browser);
+  assert.deepEqual(tab.join.state.get(), { kind: "working", troubled: true });
+  assert.equal(browser.bridge.joins.length, 0);
+  browser.machines.create = FakeMachines.prototype.create.bind(browser.machines);
+  await browser.clock.advance(60_000);
+  assert.equal(tab.shows, "chat");
+  assert.equal(browser.bridge.joins.length, 1);
+
+  const left = await begun(new Browser());
+  left.join.stop();
+  left.browser.machines.create = FakeMachines.prototype.create.bind(left.browser.machines);
+  await left.browser.clock.advance(60_000);
+  assert.equal(left.browser.shelf.kept.size, 0, "nobody waits any more");
+
+  async function begun(browser: Browser): Promise<Tab> {
+    browser.machines.create = () => Promise.reject(new ApiError({ code: "offline", retryAfterMs: null }));
+    const tab = browser.tab();
+    await tab.open(`#${TOKEN}`);
+    await tab.start("Maya");
+    return tab;
+  }
 });
 
 test("keys that could not be made ahead are made with the start", async () => {

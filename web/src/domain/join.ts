@@ -140,7 +140,9 @@ export class Join {
       idleLimitMs: offer.idleLimitMs,
       name,
     };
-    const machine = await this.make();
+    // The WebAssembly comes over the same network as the answers do.
+    const machine = await this.keepAsking(() => this.make());
+    if (machine === null) return null;
     const store = await world.shelf.add(offer.id, chat, drain(machine));
     this.device = { store, machine, chat };
     return this.device;
@@ -152,16 +154,23 @@ export class Join {
     if (this.stopped) return;
     const keys = readObject(machine.publicKeys());
     this.world.sockets.warmUp();
-    for (let delay = FIRST_DELAY_MS; !this.stopped; delay = Math.min(delay * 2, LONGEST_DELAY_MS)) {
+    const secret = this.passcode === "" ? {} : { passcode: this.passcode };
+    const request = { token: chat.token, name: chat.name, device_id: chat.device, ...secret, keys };
+    const answer = await this.keepAsking(() => this.world.api.join(request));
+    if (answer !== null) await this.finish(device, answer.portal, answer.name);
+  }
+
+  /** Until there is an answer. None when it was refused, which is said already, or when this is over. */
+  private async keepAsking<T>(ask: () => Promise<T>): Promise<T | null> {
+    for (let delay = FIRST_DELAY_MS; ; delay = Math.min(delay * 2, LONGEST_DELAY_MS)) {
       try {
-        const secret = this.passcode === "" ? {} : { passcode: this.passcode };
-        const answer = await this.world.api.join({ token: chat.token, name: chat.name, device_id: chat.device, ...secret, keys });
-        if (!this.stopped) await this.finish(device, answer.portal, answer.name);
-        return;
+        const answer = await ask();
+        return this.stopped ? null : answer;
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
-        if (this.stopped || !this.shouldAskAgain(error)) return;
+        if (this.stopped || !this.shouldAskAgain(error)) return null;
         await this.pause(error.retryAfterMs ?? delay);
+        if (this.stopped) return null;
       }
     }
   }
