@@ -270,6 +270,47 @@ mod tests {
         assert_ne!(one, other);
     }
 
+    /// Gives the same number for ever.
+    struct Always(u64);
+
+    impl rand_core::TryRng for Always {
+        type Error = std::convert::Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            Ok(u32::try_from(self.0 & u64::from(u32::MAX)).unwrap())
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            Ok(self.0)
+        }
+
+        fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> {
+            panic!("not asked for by ids")
+        }
+    }
+
+    #[test]
+    fn every_bit_of_an_id_is_random_and_of_an_effect_id_all_that_are_not_its_time() {
+        let mut ones = Always(u64::MAX);
+        assert_eq!(LinkId::random(&mut ones).as_u128(), u128::MAX);
+        assert_eq!(PortalId::random(&mut ones).as_u128(), u128::MAX);
+        let effect = EffectId::after(None, Timestamp(7), &mut ones);
+        assert_eq!(effect.as_u128(), (8 << 80) - 1);
+        assert_eq!(effect.made_at(), Timestamp(7));
+    }
+
+    #[test]
+    fn an_effect_id_is_of_its_own_time_unless_the_last_one_is_later() {
+        let mut zeros = Always(0);
+        let first = EffectId::after(None, Timestamp(7), &mut zeros);
+        let second = EffectId::after(Some(first), Timestamp(7), &mut zeros);
+        assert_eq!(second.as_u128(), first.as_u128() + 1);
+        let third = EffectId::after(Some(second), Timestamp(9), &mut zeros);
+        assert_eq!(third.as_u128(), 9 << 80);
+        let back = EffectId::after(Some(third), Timestamp(8), &mut Always(4));
+        assert_eq!(back.as_u128(), third.as_u128() + 5);
+    }
+
     #[test]
     fn users_are_taken_apart() {
         let table = [

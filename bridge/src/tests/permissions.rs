@@ -170,3 +170,19 @@ fn a_list_that_is_read_again_forgets_its_own_rules_alone() {
     assert!(["a", "b"].iter().all(|name| listed(&world, name)));
     assert!(!["c", "d", "e"].iter().any(|name| listed(&world, name)));
 }
+
+#[test]
+fn a_list_without_rules_is_followed_and_left_all_the_same() {
+    let mut world = open_to_all();
+    let room = sample::room(77);
+    let lists = |world: &World| world.store.steering().unwrap().lists;
+    read_list_in(&room, &mut world, true, &[]);
+    assert_eq!(lists(&world).get(&room).map(|read| read.rules), Some(0));
+    // Read again as it was, nothing is written: neither when it was read, nor anything else.
+    let before = lists(&world);
+    world.now.0 += 1_000;
+    read_list_in(&room, &mut world, true, &[]);
+    assert_eq!(lists(&world), before);
+    read_list_in(&room, &mut world, false, &[]);
+    assert!(lists(&world).is_empty());
+}
