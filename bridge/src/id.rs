@@ -284,8 +284,13 @@ mod tests {
             Ok(self.0)
         }
 
-        fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> {
-            panic!("not asked for by ids")
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            let number = self.0.to_le_bytes();
+            bytes
+                .iter_mut()
+                .zip(number.iter().cycle())
+                .for_each(|(byte, random)| *byte = *random);
+            Ok(())
         }
     }
 
