@@ -23,6 +23,41 @@ fn devices(world: &World) -> Vec<String> {
         .with(|state| state.users[BOT].devices.keys().cloned().collect())
 }
 
+/// The row by which a store is named, as it lies on the disk. It is another one when something was lost.
+fn name_of_store(world: &World, other: Option<&[u8]>) -> Vec<u8> {
+    let path = world.bridge.store_path();
+    let families = DB::list_cf(&Options::default(), &path).unwrap();
+    let store = DB::open_cf(&Options::default(), &path, families).unwrap();
+    let family = store.cf_handle("global_schema").unwrap();
+    if let Some(row) = other {
+        store.put_cf(family, b"store_id", row).unwrap();
+    }
+    store.get_cf(family, b"store_id").unwrap().unwrap()
+}
+
+/// What was lost need not be a row of the bot's; its ratchets may be older than what left all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_lost_anything_gets_another_device() {
+    let mut stranger = World::start().await;
+    stranger.bridge.stop().await;
+    let name = name_of_store(&stranger, None);
+
+    let mut world = World::start().await;
+    let mut host = world.encrypted_host("Alice").await;
+    world.ask(&mut host, "help").await;
+    world.until_idle().await;
+    let before = devices(&world);
+    world.bridge.stop().await;
+    name_of_store(&world, Some(&name));
+    world.start_bridge().await;
+    until("there is another device", || {
+        let now = devices(&world);
+        (now.len() == 1 && now != before).then_some(())
+    })
+    .await;
+    world.ask(&mut host, "help").await;
+}
+
 /// One bit of one ratchet: none of them is used any more, and nothing else is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_device_is_given_up_for_another_and_nothing_else_is_lost() {
