@@ -23,11 +23,16 @@ fn devices(world: &World) -> Vec<String> {
         .with(|state| state.users[BOT].devices.keys().cloned().collect())
 }
 
-/// The row by which a store is named, as it lies on the disk. It is another one when something was lost.
-fn name_of_store(world: &World, other: Option<&[u8]>) -> Vec<u8> {
+/// The store as it lies on the disk, while no bridge has it.
+fn on_disk(world: &World) -> DB {
     let path = world.bridge.store_path();
     let families = DB::list_cf(&Options::default(), &path).unwrap();
-    let store = DB::open_cf(&Options::default(), &path, families).unwrap();
+    DB::open_cf(&Options::default(), &path, families).unwrap()
+}
+
+/// The row by which a store is named, as it lies on the disk. It is another one when something was lost.
+fn name_of_store(world: &World, other: Option<&[u8]>) -> Vec<u8> {
+    let store = on_disk(world);
     let family = store.cf_handle("global_schema").unwrap();
     if let Some(row) = other {
         store.put_cf(family, b"store_id", row).unwrap();
@@ -67,10 +72,8 @@ async fn a_damaged_device_is_given_up_for_another_and_nothing_else_is_lost() {
     world.until_idle().await;
     let before = devices(&world);
     world.bridge.stop().await;
-    let path = world.bridge.store_path();
     {
-        let families = DB::list_cf(&Options::default(), &path).unwrap();
-        let store = DB::open_cf(&Options::default(), &path, families).unwrap();
+        let store = on_disk(&world);
         let family = store.cf_handle("bot_crypto").unwrap();
         let rows = store.iterator_cf(family, rocksdb::IteratorMode::Start);
         let outbound = rows

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { PROFILE, launch } from "./browser.mjs";
 import { newToken } from "./serve.mjs";
 import { bridge, browser } from "./stage.mjs";
-import { chatting, mine, reads, say, settled, states } from "./talk.mjs";
+import { begin, chatting, mine, reads, say, settled, states } from "./talk.mjs";
 
 test("ten messages each way, in order, and again after a reload", async () => {
   const { tab, portal } = await chatting();
@@ -104,12 +104,7 @@ test("a browser that is killed at any moment of sending goes on where it was", a
   let own = await launch(profile);
   let tab = await own.tab({ context: PROFILE });
   try {
-    await tab.goto(`${bridge.base}#${token}`);
-    await tab.screen("landing");
-    await tab.focus("#name");
-    await tab.type("Maya");
-    await tab.press("Enter");
-    await tab.screen("chat");
+    await begin(tab, token);
     const heard = () => new Promise((resolve) => (portal.hears = ({ type }) => type === "send" && resolve()));
     const allDelivered = () => tab.until(`document.querySelectorAll("[data-from=me]").length === document.querySelectorAll("[data-state=delivered]").length`);
     const moments = [

@@ -10,13 +10,17 @@ export async function chatting(options = {}, prepare = () => undefined) {
   const portal = bridge.portalOf(token);
   prepare(portal);
   const tab = await browser.tab(options);
+  await begin(tab, token);
+  return { tab, portal, token };
+}
+
+export async function begin(tab, token) {
   await tab.goto(`${bridge.base}#${token}`);
   await tab.screen("landing");
   await tab.focus("#name");
   await tab.type("Maya");
   await tab.press("Enter");
   await tab.screen("chat");
-  return { tab, portal, token };
 }
 
 export async function say(tab, text) {
