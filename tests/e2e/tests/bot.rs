@@ -227,7 +227,9 @@ fn a_nio_host_goes_on_after_the_bots_device_was_replaced() {
         assert!(begun.elapsed() < PATIENCE, "{now:?}");
         std::thread::sleep(Duration::from_millis(100));
     };
-    // Her client may write before it has heard of the new device; then the bot asks once more.
+    // Of keys for the new device the homeserver may have lost some: while no bridge ran it may have
+    // failed to deliver something, and then it holds back for seconds, and what goes to devices
+    // meanwhile is dropped. Then the bot gets yet another device, and asks for the command once more.
     host.send(&room, "invite Ben").unwrap();
     let answer = |event: &HostEvent| match event {
         HostEvent::Message(message) if message.room_id == room && message.sender == Lab::BOT => {
@@ -238,12 +240,15 @@ fn a_nio_host_goes_on_after_the_bots_device_was_replaced() {
         _ => None,
     };
     let mut words = host.events().wait("an answer", PATIENCE, answer).unwrap();
-    if !words.contains("/#") {
+    let was_lost = !words.contains("/#");
+    if was_lost {
         words = ask(&mut host, &room, "invite Ben", "/#");
     }
     assert!(works(&lab, &link(&words)));
     assert_all_encrypted(&mut host, &room);
-    assert_eq!(bot_devices(&mut host), second, "and that is all");
+    let last = bot_devices(&mut host);
+    assert_eq!(last.len(), 1);
+    assert_eq!(last != second, was_lost, "another one only for a loss");
 }
 
 #[test]
