@@ -85,7 +85,7 @@ fn a_device_that_its_owner_has_not_signed_is_left_out_and_told_why() {
     let shown = [
         (
             "undecryptable",
-            "This message can't be read yet: its key has not arrived.",
+            "This message can't be read yet. Please wait a moment.",
         ),
         ("text", "from the signed one"),
     ];

@@ -193,7 +193,7 @@ export const catalogue: Catalogue = {
     typing: (host) => `${host} schreibt …`,
     more: "Optionen für diese Nachricht",
     takeBack: "Für beide entfernen",
-    noKey: "Diese Nachricht ist noch nicht lesbar: Ihr Schlüssel ist noch nicht angekommen.",
+    noKey: "Diese Nachricht ist noch nicht lesbar. Bitte warten Sie einen Moment.",
     noKeyStill: (host) => `Eine Nachricht war nicht lesbar: Ihr Schlüssel kam nicht, oder er kam von einem Gerät, das ${host} nicht bestätigt hat. Sie können ${host} bitten, sie noch einmal zu schicken.`,
     held: (host) => `Diese Nachricht wird zurückgehalten, bis Sie mit der neuen Sicherheitsidentität von ${host} fortfahren.`,
     unreadable: "Es kam eine Nachricht, die nicht lesbar ist. Zur Sicherheit wird sie nicht gezeigt.",

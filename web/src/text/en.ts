@@ -250,7 +250,7 @@ export const catalogue = {
     typing: (host: string) => `${host} is typing…`,
     more: "Options for this message",
     takeBack: "Remove for both",
-    noKey: "This message can't be read yet: its key has not arrived.",
+    noKey: "This message can't be read yet. Please wait a moment.",
     noKeyStill: (host: string) => `A message could not be read: its key has not come, or came from a device that ${host} has not verified. You can ask ${host} to send it again.`,
     held: (host: string) => `This message is held back until you go on with ${host}'s new security identity.`,
     unreadable: "A message arrived that can't be read. It is not shown, to be safe.",

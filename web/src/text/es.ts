@@ -193,7 +193,7 @@ export const catalogue: Catalogue = {
     typing: (host) => `${host} está escribiendo…`,
     more: "Opciones de este mensaje",
     takeBack: "Quitar para los dos",
-    noKey: "Este mensaje aún no se puede leer: su clave no ha llegado.",
+    noKey: "Este mensaje aún no se puede leer. Espere un momento, por favor.",
     noKeyStill: (host) => `No se ha podido leer un mensaje: su clave no ha llegado, o venía de un dispositivo que ${host} no ha verificado. Puede pedir a ${host} que lo envíe otra vez.`,
     held: (host) => `Este mensaje se retiene hasta que usted continúe con la nueva identidad de seguridad de ${host}.`,
     unreadable: "Ha llegado un mensaje que no se puede leer. Por seguridad no se muestra.",

@@ -193,7 +193,7 @@ export const catalogue: Catalogue = {
     typing: (host) => `${host} écrit…`,
     more: "Options de ce message",
     takeBack: "Supprimer pour les deux",
-    noKey: "Ce message n’est pas encore lisible : sa clé n’est pas arrivée.",
+    noKey: "Ce message n’est pas encore lisible. Veuillez patienter un instant.",
     noKeyStill: (host) => `Un message n’a pas pu être lu : sa clé n’est pas venue, ou elle venait d’un appareil que ${host} n’a pas vérifié. Vous pouvez demander à ${host} de le renvoyer.`,
     held: (host) => `Ce message est retenu jusqu’à ce que vous continuiez avec la nouvelle identité de sécurité de ${host}.`,
     unreadable: "Un message illisible est arrivé. Par sécurité, il n’est pas affiché.",

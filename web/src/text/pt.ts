@@ -193,7 +193,7 @@ export const catalogue: Catalogue = {
     typing: (host) => `${host} está a escrever…`,
     more: "Opções desta mensagem",
     takeBack: "Remover para os dois",
-    noKey: "Ainda não é possível ler esta mensagem: a chave dela não chegou.",
+    noKey: "Ainda não é possível ler esta mensagem. Espere um momento, por favor.",
     noKeyStill: (host) => `Não foi possível ler uma mensagem: a chave não chegou, ou veio de um aparelho que ${host} não verificou. Pode pedir a ${host} para a enviar de novo.`,
     held: (host) => `Esta mensagem fica retida até que continue com a nova identidade de segurança de ${host}.`,
     unreadable: "Chegou uma mensagem que não pode ser lida. Por segurança, não é mostrada.",

@@ -90,7 +90,7 @@ test("a message without its key is one honest line, in other words after a while
   const keys = [];
   portal.put = (frame) => (frame.type === "to_device" ? keys.push(frame) : put(frame));
   portal.say("at last");
-  await tab.until(`document.querySelector("[data-says=undecryptable]")?.innerText.includes("its key has not arrived")`);
+  await tab.until(`document.querySelector("[data-says=undecryptable]")?.innerText.includes("can't be read yet")`);
   // One that is a few minutes old.
   put({ type: "event", deadline: Date.now() + 1, event: { type: "m.room.encrypted", event_id: "$old", sender: "@alice:example.org", origin_server_ts: Date.now() - 300_000, content: portal.host.writes("lost").content } });
   await tab.until(`document.querySelector("[data-event-id='$old']")?.innerText.includes("could not be read")`);
