@@ -340,7 +340,10 @@ async fn tick(app: Arc<App>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = end_what_is_due(&app).await {
+        // That the store fails is said when it begins (`ops/problem.rs`), not with each beat.
+        if let Err(error) = end_what_is_due(&app).await
+            && app.store.trouble().is_none()
+        {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "deadlines could not be looked at"

@@ -19,20 +19,24 @@ fn may_write(pid: u32, may: bool) {
     prlimit(pid, Resource::Fsize, limit).unwrap();
 }
 
-async fn until_ready(world: &World, expected: bool) {
+/// Asks for nothing but the state of the bridge, until it names such a problem, or none.
+async fn until_problem(world: &World, words: &str, named: bool) {
+    let mut problems = String::new();
     let until = async {
         loop {
-            let ready = world.bridge.ready().await;
-            let problems = ready.json()["problems"].to_string();
-            if problems.contains("The store can't be written") != expected {
+            problems = world.bridge.ready().await.json()["problems"].to_string();
+            if problems.contains(words) == named {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, until)
-        .await
-        .unwrap_or_else(|_| panic!("ready: {expected}"));
+    let in_time = tokio::time::timeout(PATIENCE, until).await.is_ok();
+    assert!(in_time, "{words:?} ({named}): {problems}");
+}
+
+async fn until_ready(world: &World, expected: bool) {
+    until_problem(world, "The store can't be written", !expected).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,4 +132,34 @@ async fn an_encrypted_command_that_cant_be_stored_is_read_when_it_comes_again() 
     world.push_as(&id, &body).await;
     world.until_idle().await;
     assert_eq!(host.read(&world.homeserver, &room).len(), before + 1);
+}
+
+/// The old store is closed before it is opened anew; when that fails nothing can be read either, and
+/// whoever reads before they store something never comes to the driver.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_could_not_be_opened_anew_is_opened_when_it_can_be() {
+    let world = World::apart(&Setup::default()).await;
+    let mut host = world.host("Alice").await;
+    world.until_idle().await;
+    may_write(world.bridge.pid(), false);
+    let before = world.homeserver.with(|state| host.notices(state).len());
+    host.command(&world.homeserver, "help");
+    let body = world.homeserver.with(|state| state.take_transaction());
+    let id = world.transaction_id();
+    assert_eq!(world.bridge.push(&id, &body).await.status, 503);
+    until_ready(&world, false).await;
+    // RocksDB opens nothing that it can't lock.
+    let lock = world.bridge.store_path().join("LOCK");
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::create_dir(&lock).unwrap();
+    may_write(world.bridge.pid(), true);
+    until_problem(&world, "LOCK", true).await;
+    assert_eq!(world.bridge.push(&id, &body).await.status, 503);
+    std::fs::remove_dir(&lock).unwrap();
+    until_ready(&world, true).await;
+    world.push_as(&id, &body).await;
+    let said = world.homeserver.until("the bot answers", |state| {
+        host.notices(state).get(before).cloned()
+    });
+    assert!(said.await.contains("invite"));
 }
