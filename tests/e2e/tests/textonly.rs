@@ -50,7 +50,10 @@ fn what_a_matrix_sdk_host_sends_beside_text() {
     shows(&meeting, &lines);
     take_pictures(&meeting, "named");
 
-    // A burst has one notice, and nothing is told again by a page that is loaded anew.
+    // A burst has one notice, and nothing is told again by a page that is loaded anew. How far was read
+    // is stored a little later (`web/src/domain/memo.ts`): a page that goes before that shows what came
+    // last as new, under a line that parts the calls.
+    std::thread::sleep(Duration::from_secs(3));
     meeting.guest.reload().unwrap();
     shows(&meeting, &lines);
     meeting.guest.say("I only see text here").unwrap();
