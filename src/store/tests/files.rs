@@ -434,3 +434,25 @@ fn a_rescue_that_is_killed_on_the_way_is_ended_or_begun_anew() {
     let store = RocksStore::open(folder.path()).unwrap();
     assert_same_rows(&dump(&store), &before);
 }
+
+/// Without `CURRENT` a folder might be taken for that of a new store, and its files for leftovers.
+#[test]
+fn a_store_that_lost_its_head_is_refused_and_left_as_it_is() {
+    for in_tables in [false, true] {
+        let (folder, store) = chats();
+        if in_tables {
+            let slot = store.shared();
+            let db = slot.as_ref().unwrap();
+            for family in Family::ALL {
+                db.flush_cf(db.cf_handle(family.name()).unwrap()).unwrap();
+            }
+        }
+        drop(store);
+        let (head, aside) = (folder.path().join("CURRENT"), folder.path().join("aside"));
+        std::fs::rename(&head, &aside).unwrap();
+        assert!(RocksStore::open(folder.path()).is_err());
+        std::fs::rename(&aside, &head).unwrap();
+        let store = RocksStore::open(folder.path()).unwrap();
+        assert!(chats_of(&store).values().all(|state| *state == "there"));
+    }
+}
