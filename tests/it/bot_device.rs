@@ -5,6 +5,7 @@ use vestibule_bridge::host::ManagementRoom;
 use vestibule_bridge::id::{RoomId, UserId};
 use vestibule_bridge::store::{Change, Changes, Facts as _, Store as _};
 
+use crate::encrypted::bot_device;
 use crate::homeserver::fault::Fault;
 use crate::homeserver::state::BOT;
 use crate::homeserver::until;
@@ -51,15 +52,11 @@ async fn a_store_that_lost_anything_gets_another_device() {
     let mut host = world.encrypted_host("Alice").await;
     world.ask(&mut host, "help").await;
     world.until_idle().await;
-    let before = devices(&world);
+    let before = world.homeserver.with(bot_device);
     world.bridge.stop().await;
     name_of_store(&world, Some(&name));
     world.start_bridge().await;
-    until("there is another device", || {
-        let now = devices(&world);
-        (now.len() == 1 && now != before).then_some(())
-    })
-    .await;
+    world.until_other_device(&before).await;
     world.ask(&mut host, "help").await;
 }
 
@@ -70,7 +67,7 @@ async fn a_damaged_device_is_given_up_for_another_and_nothing_else_is_lost() {
     let mut host = world.encrypted_host("Alice").await;
     world.ask(&mut host, "invite Maya").await;
     world.until_idle().await;
-    let before = devices(&world);
+    let before = world.homeserver.with(bot_device);
     world.bridge.stop().await;
     {
         let store = on_disk(&world);
@@ -85,11 +82,7 @@ async fn a_damaged_device_is_given_up_for_another_and_nothing_else_is_lost() {
         store.put_cf(family, key, row).unwrap();
     }
     world.start_bridge().await;
-    until("there is another device", || {
-        let now = devices(&world);
-        (now.len() == 1 && now != before).then_some(())
-    })
-    .await;
+    world.until_other_device(&before).await;
     // The same identity, so nobody has to accept anything.
     let list = world.ask(&mut host, "list").await;
     assert!(list.contains("Maya"), "{list}");

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::bridge::Setup;
 use crate::homeserver::fault::Fault;
@@ -52,6 +53,11 @@ impl World {
         std::fs::remove_dir_all(self.bridge.store_path()).unwrap();
         copy(backup, &self.bridge.store_path());
         self.start_bridge().await;
+        self.until_other_device(first).await;
+    }
+
+    /// Waits until the bot has one device, and not that one.
+    pub async fn until_other_device(&self, first: &str) {
         until("there is another device", || {
             self.homeserver.with(|state| {
                 let devices = &state.users[BOT].devices;
@@ -59,6 +65,17 @@ impl World {
             })
         })
         .await;
+    }
+
+    /// A copy of the store, taken while no bridge runs; then the bridge has gone on.
+    async fn backed_up(&mut self, host: &mut Host) -> TempDir {
+        self.bridge.stop().await;
+        let backup = tempfile::tempdir().unwrap();
+        copy(&self.bridge.store_path(), backup.path());
+        self.start_bridge().await;
+        self.ask(host, "help").await;
+        self.until_idle().await;
+        backup
     }
 
     /// What the bot said after so many.
@@ -217,12 +234,7 @@ async fn a_room_key_that_is_lost_after_a_restore_costs_one_more_try() {
     let mut world = World::start().await;
     let mut host = world.encrypted_host("Alice").await;
     let first = world.homeserver.with(bot_device);
-    world.bridge.stop().await;
-    let backup = tempfile::tempdir().unwrap();
-    copy(&world.bridge.store_path(), backup.path());
-    world.start_bridge().await;
-    world.ask(&mut host, "help").await;
-    world.until_idle().await;
+    let backup = world.backed_up(&mut host).await;
     world.set_back(backup.path(), &first).await;
     let said = world.ask_in_vain(&mut host, "invite Maya").await;
     assert!(said.contains("please write it again"), "{said}");
@@ -328,7 +340,7 @@ async fn one_time_keys_are_made_anew() {
     .await;
 }
 
-fn bot_device(state: &mut State) -> String {
+pub fn bot_device(state: &mut State) -> String {
     let devices = &state.users[BOT].devices;
     assert_eq!(devices.len(), 1, "{:?}", devices.keys());
     devices.keys().next().unwrap().clone()
@@ -343,12 +355,7 @@ async fn a_store_that_was_set_back_gets_another_device() {
     world.until_idle().await;
     let first = world.homeserver.with(bot_device);
     // A store that is only stopped goes on with its device.
-    world.bridge.stop().await;
-    let backup = tempfile::tempdir().unwrap();
-    copy(&world.bridge.store_path(), backup.path());
-    world.start_bridge().await;
-    world.ask(&mut host, "help").await;
-    world.until_idle().await;
+    let backup = world.backed_up(&mut host).await;
     assert_eq!(world.homeserver.with(bot_device), first);
     world.set_back(backup.path(), &first).await;
     let words = world.ask(&mut host, "invite Maya").await;
