@@ -317,3 +317,81 @@ test("a database that doesn't open is a fault after a while, and it may open lat
   await shelf.add("a", chat, records);
   assert.equal((await shelf.list()).length, 1);
 });
+
+/** A factory whose first attempts to open fail as a browser's disk does. */
+function stumbling(times: number, name: string): { factory: IDBFactory; opened: () => number } {
+  const factory = new IDBFactory();
+  const open = factory.open.bind(factory);
+  let tries = 0;
+  factory.open = (...of) => {
+    tries += 1;
+    if (tries > times) return open(...of);
+    const request = { error: new DOMException("Internal error", name) } as unknown as ReturnType<typeof open>;
+    setImmediate(() => request.onerror?.(new Event("error") as never));
+    return request;
+  };
+  return { factory, opened: () => tries };
+}
+
+/** Moves the clock until it is done; gives how long that was for the clock, in ms. */
+async function waited(work: Promise<unknown>): Promise<number> {
+  const began = clock.now();
+  let isDone = false;
+  work.then(() => (isDone = true), () => (isDone = true));
+  for (let i = 0; i < 1000 && !isDone; i += 1) await clock.advance(10);
+  assert.ok(isDone);
+  return clock.now() - began;
+}
+
+test("a database that can't be opened just now is tried again, and a refusal is said at once", async () => {
+  const { factory } = stumbling(3, "UnknownError");
+  const shelf = indexedShelf(factory, clock, "test");
+  const adding = shelf.add("a", chat, records);
+  assert.ok((await waited(adding)) >= 2600);
+  await adding;
+  assert.equal((await shelf.list()).length, 1);
+
+  const never = stumbling(Infinity, "UnknownError");
+  const failed = assert.rejects(indexedShelf(never.factory, clock, "test").add("a", chat, records), { name: "StoreError", message: "failed: UnknownError" });
+  await waited(failed);
+  await failed;
+  assert.equal(never.opened(), 4);
+
+  const refusing = stumbling(1, "SecurityError");
+  await assert.rejects(indexedShelf(refusing.factory, clock, "test").add("a", chat, records), StoreError);
+  assert.equal(refusing.opened(), 1);
+});
+
+test("chats that can't be read just now are read anew, with another connection", async () => {
+  const factory = new IDBFactory();
+  await (await indexedShelf(factory, clock, "test").add("a", chat, records)).commit({ entries: [entry] });
+  const prototype = FDBObjectStore.prototype as { getAll: (...of: unknown[]) => IDBRequest };
+  const original = prototype.getAll;
+  let broken = 0;
+  const open = factory.open.bind(factory);
+  let opened = 0;
+  factory.open = (...of) => {
+    opened += 1;
+    return open(...of);
+  };
+  prototype.getAll = function (this: IDBObjectStore, ...of) {
+    if (broken < 1) {
+      broken += 1;
+      throw new DOMException("", "UnknownError");
+    }
+    return original.apply(this, of);
+  };
+  try {
+    const shelf = indexedShelf(factory, clock, "test");
+    const listing = shelf.list();
+    await waited(listing);
+    assert.equal((await listing).length, 1);
+    assert.equal(opened, 2);
+    broken = 0;
+    const taking = shelf.take("a");
+    await waited(taking);
+    assert.deepEqual((await taking)?.snapshot.entries, [entry]);
+  } finally {
+    prototype.getAll = original;
+  }
+});

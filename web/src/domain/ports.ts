@@ -74,7 +74,8 @@ export type StoreFault = "superseded" | "failed";
 export class StoreError extends Error {
   override readonly name = "StoreError";
   constructor(readonly fault: StoreFault, options?: ErrorOptions) {
-    super(fault, options);
+    // The name says what the browser had; a message could quote what it could not read.
+    super(options?.cause instanceof Error ? `${fault}: ${options.cause.name}` : fault, options);
   }
 }
 

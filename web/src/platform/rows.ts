@@ -51,6 +51,30 @@ export function inTime<T>(clock: Timer, work: Promise<T>): Promise<T> {
   });
 }
 
+/**
+ * What browsers call a failure of which they say that it may pass: a disk that couldn't be read, a
+ * connection that they broke off themselves. A browser that has just been killed gives them seldom.
+ */
+const PASSING: readonly string[] = ["UnknownError", "AbortError"];
+const PAUSES_MS = [100, 500, 2000] as const;
+
+/**
+ * Looks again for as long as what it failed for may pass, after `before` each time. `look` may only read, or
+ * do what is the same when done twice.
+ */
+export async function patiently<T>(clock: Timer, look: () => Promise<T>, before: () => void): Promise<T> {
+  for (const pause of PAUSES_MS) {
+    try {
+      return await look();
+    } catch (error) {
+      if (!(error instanceof DOMException && PASSING.includes(error.name))) throw error;
+    }
+    await new Promise<void>((resolve) => void clock.after(pause, resolve));
+    before();
+  }
+  return look();
+}
+
 /** How long another tab may take to let go of the database; one in the background is given less to run. */
 const LETTING_GO_MS = 3000;
 

@@ -3,7 +3,7 @@
 import { StoreError } from "../domain/ports.ts";
 import type { ChatStore, ChatSummary, Clock, Remnant, Shelf } from "../domain/ports.ts";
 import type { Batch, Chat, Entry, Snapshot, Staged } from "../domain/records.ts";
-import { STORES, answer, dropDatabase, finished, hasDatabase, inTime, ofChat, openDatabase, strictly } from "./rows.ts";
+import { STORES, answer, dropDatabase, finished, hasDatabase, inTime, ofChat, openDatabase, patiently, strictly } from "./rows.ts";
 import type { ChatRow, EntryRow, RecordRow, SentRow, StagedRow } from "./rows.ts";
 import { newWrappingKey, unwrap, wrap } from "./wrapping.ts";
 
@@ -38,23 +38,26 @@ export function indexedShelf(factory: IDBFactory, clock: Pick<Clock, "after">, n
         throw error;
       }),
     );
+  const patient = <T>(look: () => Promise<T>): Promise<T> => patiently(clock, look, forget);
   return {
     list: () =>
-      found(async () => {
-        const open = await existing();
-        return open === null ? [] : list(open);
-      }),
+      found(() =>
+        patient(async () => {
+          const open = await existing();
+          return open === null ? [] : list(open);
+        }),
+      ),
     add: (id, chat, records) =>
       found(async () => {
         const key = await newWrappingKey();
-        const store = new IndexedChat(await db(), id, key, 1);
+        const store = new IndexedChat(await patient(db), id, key, 1);
         await store.create({ chat, records });
         return store;
       }),
-    take: (id) => found(async () => take(await db(), id)),
+    take: (id) => found(() => patient(async () => take(await db(), id))),
     erase: (id) =>
       orFailed(async () => {
-        const open = await existing();
+        const open = await patient(existing);
         if (open === null) return [];
         await erase(open, id);
         const left = await remnants(open, id);
