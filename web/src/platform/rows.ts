@@ -52,8 +52,8 @@ export function inTime<T>(clock: Timer, work: Promise<T>): Promise<T> {
 }
 
 /**
- * What browsers call a failure of which they say that it may pass: a disk that couldn't be read, a
- * connection that they broke off themselves. A browser that has just been killed gives them seldom.
+ * What browsers call a failure that may pass: a disk that couldn't be read, a connection that they broke off
+ * themselves, a database that a browser before them, killed but not quite ended, still holds.
  */
 const PASSING: readonly string[] = ["UnknownError", "AbortError"];
 const PAUSES_MS = [100, 500, 2000] as const;

@@ -1,7 +1,7 @@
 // Drives a headless Chromium over its own protocol; needs `node --experimental-websocket`.
 
 import { spawn } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -39,12 +39,32 @@ export async function launch(own = undefined) {
       await gone;
       if (own === undefined) await rm(profile, { recursive: true, force: true });
     },
-    /** All its processes at once, without a word to them. */
+    /** All its processes at once, without a word to them; one that dies late could still hold what the next one opens. */
     async kill() {
       process.kill(-chromium.pid, "SIGKILL");
       await gone;
+      await dissolved(chromium.pid);
     },
   };
+}
+
+/** When nothing of this process group holds a file any more. */
+async function dissolved(group) {
+  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 10))) {
+    const pids = (await readdir("/proc")).filter((name) => /^[0-9]+$/.test(name));
+    if (!(await Promise.all(pids.map((pid) => holdsFiles(pid, group)))).includes(true)) return;
+  }
+  throw new Error("a killed browser's processes are still there");
+}
+
+/** One that only waits to be collected (`Z`) has let go of its files, unless other threads of it still end. proc_pid_stat(5) */
+async function holdsFiles(pid, group) {
+  try {
+    const [state, , of] = (await readFile(`/proc/${pid}/stat`, "utf8")).replace(/^.*\) /s, "").split(" ");
+    return Number(of) === group && !(state === "Z" && (await readdir(`/proc/${pid}/task`)).length === 1);
+  } catch {
+    return false;
+  }
 }
 
 async function connect(endpoint) {

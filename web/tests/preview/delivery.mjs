@@ -2,8 +2,10 @@
 // real storage and machine, against the played bridge. Part of `npm run try`.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { test } from "node:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PROFILE, launch } from "./browser.mjs";
@@ -201,3 +203,50 @@ test("what stands in the field is there again after a reload, encrypted, and gon
   assert.equal(await tab.evaluate(`document.querySelector("#message").value`), "");
   assert.deepEqual(tab.problems, []);
 });
+
+test("a chat whose database somebody else still holds is opened when they let go", async () => {
+  const profile = await mkdtemp(join(tmpdir(), "vestibule-profile-"));
+  const token = newToken();
+  let own = await launch(profile);
+  let release = () => undefined;
+  try {
+    let tab = await own.tab({ context: PROFILE });
+    await begin(tab, token);
+    await say(tab, "first");
+    await settled(tab, 1);
+    await own.kill();
+    release = await holding(join(profile, "Default", "IndexedDB"));
+    own = await launch(profile);
+    tab = await own.tab({ context: PROFILE });
+    await tab.early(`{
+      const { databases } = IDBFactory.prototype;
+      IDBFactory.prototype.databases = function () {
+        const listing = databases.call(this);
+        listing.catch(({ name }) => (globalThis.refusal = name));
+        return listing;
+      };
+    }`);
+    await tab.goto(bridge.base);
+    // Chromium itself waits two seconds before it says so.
+    assert.equal(await tab.until("globalThis.refusal"), "UnknownError");
+    release();
+    await tab.screen("chat");
+    assert.deepEqual(await mine(tab), ["first"]);
+    await say(tab, "second");
+    await settled(tab, 2);
+  } finally {
+    release();
+    await own.close();
+    await rm(profile, { recursive: true, force: true });
+  }
+});
+
+/** Locks every database under `folder` as another browser does that has not quite ended; gives what lets go of them. */
+async function holding(folder) {
+  const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith("LOCK")).map((name) => join(folder, name));
+  assert.notDeepEqual(files, []);
+  const source = "import fcntl, sys\nheld = [open(name, 'r+') for name in sys.argv[1:]]\nfor file in held: fcntl.lockf(file, fcntl.LOCK_EX)\nprint('held', flush=True)\nsys.stdin.read()";
+  const holder = spawn("python3", ["-c", source, ...files], { stdio: ["pipe", "pipe", "inherit"] });
+  await once(holder.stdout, "data");
+  return () => holder.stdin.end();
+}
