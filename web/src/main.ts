@@ -3,6 +3,7 @@
 import { App } from "./domain/app.ts";
 import type { Screen } from "./domain/app.ts";
 import { Value } from "./domain/observe.ts";
+import { pause } from "./domain/ports.ts";
 import type { World } from "./domain/ports.ts";
 import { shownName } from "./domain/text.ts";
 import { readFragment } from "./domain/token.ts";
@@ -56,7 +57,7 @@ if (missing === null) void oneByOne(() => machines.warmUp(), () => numbers.span(
 async function speak(): Promise<Catalogue> {
   const troubled = (): void => void root.classList.add("troubled");
   const words = await loadWords((attempt) => fetchWords(language, attempt), systemClock, troubled);
-  await Promise.race([asked, new Promise<void>((resolve) => systemClock.after(COURTESY_MS, resolve))]);
+  await Promise.race([asked, pause(systemClock, COURTESY_MS)]);
   spoken = inTheirWords(words, organisation.get() ?? NOBODY);
   return spoken;
 }

@@ -395,3 +395,30 @@ test("chats that can't be read just now are read anew, with another connection",
     prototype.getAll = original;
   }
 });
+
+test("a batch that can't be written just now is written when it can be, before the next one", async () => {
+  const factory = new IDBFactory();
+  const shelf = indexedShelf(factory, clock, "test");
+  const store = await shelf.add("a", chat, records);
+  const prototype = FDBObjectStore.prototype as { put: (...of: unknown[]) => IDBRequest };
+  const original = prototype.put;
+  const failures = ["UnknownError", "AbortError"];
+  prototype.put = function (this: IDBObjectStore, ...of) {
+    const name = this.name === "entries" ? failures.shift() : undefined;
+    if (name !== undefined) throw new DOMException("", name);
+    return original.apply(this, of);
+  };
+  const order: string[] = [];
+  try {
+    const first = store.commit({ entries: [entry], records: new Map([["olm", "first"]]) }).then(() => order.push("first"));
+    const second = store.commit({ records: new Map([["olm", "second"]]) }).then(() => order.push("second"));
+    await waited(Promise.all([first, second]));
+    assert.deepEqual(order, ["first", "second"]);
+    failures.push("QuotaExceededError");
+    await assert.rejects(store.commit({ entries: [{ ...entry, pos: 2 }] }), { message: "failed: QuotaExceededError" });
+  } finally {
+    prototype.put = original;
+  }
+  const { snapshot } = (await shelf.take("a")) ?? assert.fail();
+  assert.deepEqual([snapshot.entries, snapshot.records.get("olm")], [[entry], "second"]);
+});

@@ -12,6 +12,10 @@ export interface Clock {
   after(ms: number, action: () => void): Cancel;
 }
 
+export function pause(clock: Pick<Clock, "after">, ms: number): Promise<void> {
+  return new Promise((resolve) => void clock.after(ms, resolve));
+}
+
 export interface Random {
   /** From 0 up to, but not including, 1; for jitter, not for secrets. */
   fraction(): number;

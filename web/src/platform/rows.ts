@@ -1,5 +1,6 @@
 /** The database: its stores, the shapes of their rows, and promises over its requests. */
 
+import { pause } from "../domain/ports.ts";
 import type { Clock } from "../domain/ports.ts";
 import type { Wrapped } from "./wrapping.ts";
 
@@ -35,7 +36,7 @@ export const STORES = ["chats", "records", "entries", "staged", "sent"] as const
 /** 2 added "sent". */
 const VERSION = 2;
 
-type Timer = Pick<Clock, "after">;
+export type Timer = Pick<Clock, "after">;
 
 /**
  * How long the browser may take to find what is stored. WebKit may never open a database again, until it
@@ -56,23 +57,23 @@ export function inTime<T>(clock: Timer, work: Promise<T>): Promise<T> {
  * themselves, a database that a browser before them, killed but not quite ended, still holds.
  */
 const PASSING: readonly string[] = ["UnknownError", "AbortError"];
-const PAUSES_MS = [100, 500, 2000] as const;
+const DELAYS_MS = [100, 500, 2000] as const;
 
 /**
- * Looks again for as long as what it failed for may pass, after `before` each time. `look` may only read, or
- * do what is the same when done twice.
+ * Does it again for as long as what it failed for may pass, after `before` each time. `work` must leave nothing when
+ * it fails, or do what is the same when done twice.
  */
-export async function patiently<T>(clock: Timer, look: () => Promise<T>, before: () => void): Promise<T> {
-  for (const pause of PAUSES_MS) {
+export async function patiently<T>(clock: Timer, work: () => Promise<T>, before?: () => void): Promise<T> {
+  for (const delay of DELAYS_MS) {
     try {
-      return await look();
+      return await work();
     } catch (error) {
-      if (!(error instanceof DOMException && PASSING.includes(error.name))) throw error;
+      if (!(error instanceof Error && PASSING.includes(error.name))) throw error;
     }
-    await new Promise<void>((resolve) => void clock.after(pause, resolve));
-    before();
+    await pause(clock, delay);
+    before?.();
   }
-  return look();
+  return work();
 }
 
 /** How long another tab may take to let go of the database; one in the background is given less to run. */

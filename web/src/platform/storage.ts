@@ -1,10 +1,10 @@
 /** The chats of this browser, in IndexedDB, each wrapped with its own key. */
 
 import { StoreError } from "../domain/ports.ts";
-import type { ChatStore, ChatSummary, Clock, Remnant, Shelf } from "../domain/ports.ts";
+import type { ChatStore, ChatSummary, Remnant, Shelf } from "../domain/ports.ts";
 import type { Batch, Chat, Entry, Snapshot, Staged } from "../domain/records.ts";
 import { STORES, answer, dropDatabase, finished, hasDatabase, inTime, ofChat, openDatabase, patiently, strictly } from "./rows.ts";
-import type { ChatRow, EntryRow, RecordRow, SentRow, StagedRow } from "./rows.ts";
+import type { ChatRow, EntryRow, RecordRow, SentRow, StagedRow, Timer } from "./rows.ts";
 import { newWrappingKey, unwrap, wrap } from "./wrapping.ts";
 
 /** What is authenticated with each row. */
@@ -17,7 +17,7 @@ const place = {
 };
 
 /** `name` keeps several bridges on one origin apart. Makes the database with the first chat. */
-export function indexedShelf(factory: IDBFactory, clock: Pick<Clock, "after">, name: string): Shelf {
+export function indexedShelf(factory: IDBFactory, clock: Timer, name: string): Shelf {
   let opening: Promise<IDBDatabase> | null = null;
   const forget = (): void => {
     opening = null;
@@ -50,11 +50,11 @@ export function indexedShelf(factory: IDBFactory, clock: Pick<Clock, "after">, n
     add: (id, chat, records) =>
       found(async () => {
         const key = await newWrappingKey();
-        const store = new IndexedChat(await patient(db), id, key, 1);
+        const store = new IndexedChat(clock, await patient(db), id, key, 1);
         await store.create({ chat, records });
         return store;
       }),
-    take: (id) => found(() => patient(async () => take(await db(), id))),
+    take: (id) => found(() => patient(async () => take(clock, await db(), id))),
     erase: (id) =>
       orFailed(async () => {
         const open = await patient(existing);
@@ -74,7 +74,7 @@ async function list(db: IDBDatabase): Promise<readonly ChatSummary[]> {
   return Promise.all(rows.map(async (row) => ({ id: row.id, chat: (await unwrap(row.key, place.chat(row.id), row)) as Chat })));
 }
 
-async function take(db: IDBDatabase, id: string): Promise<{ store: ChatStore; snapshot: Snapshot } | null> {
+async function take(clock: Timer, db: IDBDatabase, id: string): Promise<{ store: ChatStore; snapshot: Snapshot } | null> {
   const transaction = strictly(db);
   const done = finished(transaction);
   const chats = transaction.objectStore("chats");
@@ -102,7 +102,7 @@ async function take(db: IDBDatabase, id: string): Promise<{ store: ChatStore; sn
     staged: staged === undefined ? null : ((await unwrap(key, place.staged(id), staged)) as Staged),
     sent: await Promise.all(sent.map(async (s) => (await unwrap(key, place.sent(id, s.n), s)) as Staged)),
   };
-  return { store: new IndexedChat(db, id, key, epoch), snapshot };
+  return { store: new IndexedChat(clock, db, id, key, epoch), snapshot };
 }
 
 async function erase(db: IDBDatabase, id: string): Promise<void> {
@@ -150,6 +150,7 @@ class IndexedChat implements ChatStore {
   private tail: Promise<unknown> = Promise.resolve();
 
   constructor(
+    private readonly clock: Timer,
     private readonly db: IDBDatabase,
     private readonly id: string,
     private readonly key: CryptoKey,
@@ -157,8 +158,9 @@ class IndexedChat implements ChatStore {
   ) {}
 
   commit(batch: Batch): Promise<void> {
-    // Encrypting takes differently long; batches still reach the disk in their order.
-    const run = this.tail.then(() => orFailed(() => this.write(batch, false)));
+    // Encrypting takes differently long; batches still reach the disk in their order. One that fails was aborted, so
+    // it can be written again.
+    const run = this.tail.then(() => orFailed(() => patiently(this.clock, () => this.write(batch, false))));
     this.tail = run.catch(() => undefined);
     return run;
   }

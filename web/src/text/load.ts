@@ -1,3 +1,4 @@
+import { pause } from "../domain/ports.ts";
 import type { Clock } from "../domain/ports.ts";
 import type { Catalogue } from "./en.ts";
 
@@ -19,6 +20,6 @@ export async function loadWords(
     } catch {
       if (attempt === 0) troubled();
     }
-    await new Promise<void>((resolve) => clock.after(delay, resolve));
+    await pause(clock, delay);
   }
 }
