@@ -1,5 +1,6 @@
 //! The browsers that a guest may come with, and how each is started.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
@@ -67,15 +68,25 @@ impl Engine {
         self != Self::WebKit
     }
 
-    /// Starts the driver, and what it needs; the address at which it listens, and what runs, in the
-    /// order in which it has to end. All of it writes into `log`.
+    /// Starts the driver, and what it needs; the address at which it listens, and what runs, the driver
+    /// first. All of it writes into `log`, and into the folder of that.
     pub(crate) fn start(self, log: &Path) -> Result<(String, Vec<Process>)> {
         let port = free_port()?;
         let argument = format!("--port={port}");
         let mut running = Vec::new();
+        // What a browser that is killed leaves behind lies where the rest of it does, and goes with that.
+        let folder = log.parent().and_then(Path::to_str);
+        let folder = [("TMPDIR", folder.context("the log is in no folder")?)];
         let mut start = |name, program: &Path, more: &[&str], environment: &[(&str, &str)]| {
             let arguments = [&[argument.as_str()], more].concat();
-            running.push(Process::start(name, program, &arguments, environment, log)?);
+            let environment = [&folder, environment].concat();
+            running.push(Process::start(
+                name,
+                program,
+                &arguments,
+                &environment,
+                log,
+            )?);
             anyhow::Ok(())
         };
         match self {
@@ -159,33 +170,23 @@ impl Engine {
     }
 }
 
-/// A screen that nobody sees: its name, and the program that draws it.
+/// A screen that nobody sees: its name, and the program that draws it. The program chooses the name, because it
+/// knows best what others left behind.
 fn display(log: &Path) -> Result<(String, Process)> {
-    for number in 90..200 {
-        let name = format!(":{number}");
-        let is_taken = Path::new(&format!("/tmp/.X11-unix/X{number}")).exists();
-        if is_taken {
-            continue;
-        }
-        let arguments = [
-            name.as_str(),
-            "-screen",
-            "0",
-            "1400x1000x24",
-            "-nolisten",
-            "tcp",
-        ];
-        let mut display = Process::start("Xvfb", Path::new("Xvfb"), &arguments, &[], log)?;
-        let socket = format!("/tmp/.X11-unix/X{number}");
-        let came = wait_for("Xvfb", Duration::from_secs(20), || {
-            Ok(Path::new(&socket).exists() || !display.is_running())
-        });
-        came?;
-        // Somebody else may have taken the number meanwhile.
-        std::thread::sleep(Duration::from_millis(100));
-        if display.is_running() {
-            return Ok((name, display));
-        }
-    }
-    anyhow::bail!("no display is free")
+    let arguments = [
+        "-displayfd",
+        "1",
+        "-screen",
+        "0",
+        "1400x1000x24",
+        "-nolisten",
+        "tcp",
+    ];
+    let mut display = Process::start_piped("Xvfb", Path::new("Xvfb"), &arguments, log)?;
+    let (_, said) = display.pipes().context("Xvfb has no pipes")?;
+    let mut number = String::new();
+    // Nothing comes when it ends instead.
+    BufReader::new(said).read_line(&mut number)?;
+    let number: u32 = number.trim().parse().context("Xvfb found no display")?;
+    Ok((format!(":{number}"), display))
 }

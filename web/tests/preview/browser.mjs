@@ -15,7 +15,10 @@ export async function launch(own = undefined) {
   const profile = own ?? (await mkdtemp(join(tmpdir(), "vestibule-chromium-")));
   // Left behind by a browser that was killed; its number may belong to somebody else by now.
   for (const name of ["SingletonLock", "SingletonCookie", "SingletonSocket"]) await rm(join(profile, name), { force: true });
-  const chromium = spawn(process.env.CHROMIUM ?? "chromium", [...FLAGS, `--user-data-dir=${profile}`, "about:blank"], { stdio: ["ignore", "ignore", "pipe"], detached: true });
+  const chromium = spawn(process.env.CHROMIUM ?? "chromium", [...FLAGS, `--user-data-dir=${profile}`, "about:blank"], {
+    // What one that is killed leaves behind goes with its profile.
+    env: { ...process.env, TMPDIR: profile }, stdio: ["ignore", "ignore", "pipe"], detached: true,
+  });
   const isAlive = () => chromium.exitCode === null && chromium.signalCode === null;
   const gone = new Promise((resolve) => chromium.once("exit", resolve));
   // It has a process group of its own, which nobody else would end.
