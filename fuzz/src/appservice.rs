@@ -81,7 +81,9 @@ fn loaded(text: &str) -> Option<Registration> {
     });
     let mut file = std::fs::File::create(path).expect("a temporary file");
     file.write_all(text.as_bytes()).expect("written");
-    match Registration::load(path) {
+    let loaded = Registration::load(path);
+    std::fs::remove_file(path).expect("removed");
+    match loaded {
         Ok(read) => Some(read),
         Err(error) => {
             assert!(!format!("{error} {error:?}").contains("token-0123456789"));
