@@ -232,13 +232,9 @@ async fn many_ends_are_counted_and_outlive_a_restart() {
     assert_eq!(world.bridge.metric("chats_being_ended_seconds").await, 0);
 }
 
-/// A page may take ten seconds to acknowledge its end. Cut off by a block it gets a moment; what more there is here
-/// is left to a machine that has much else to do.
-const CUT_OFF: Duration = Duration::from_secs(5);
-
 /// Whether the page takes what it is told or not, it is cut off a moment after the block is stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_blocked_page_is_cut_off_at_once_and_loses_nothing() {
+async fn a_blocked_page_is_cut_off_within_a_second_and_loses_nothing() {
     let world = World::start().await;
     let mut chat = world.open_chat("Alice").await;
     world.host_says(&mut chat, "last words").await;
@@ -253,7 +249,7 @@ async fn a_blocked_page_is_cut_off_at_once_and_loses_nothing() {
         told.push(frame);
     }
     let took = began.elapsed();
-    assert!(took < CUT_OFF, "{took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
     let ended = told.iter().find(|frame| frame["type"] == "ended").unwrap();
     assert_eq!(ended["reason"], "host");
     world
@@ -287,7 +283,7 @@ async fn a_blocked_page_that_reads_nothing_is_cut_off_too() {
     let began = monotonic();
     world.deliver().await;
     while world.bridge.app().metrics.sockets.get() > 0 {
-        assert!(began.elapsed() < CUT_OFF, "still connected");
+        assert!(began.elapsed() < Duration::from_secs(2), "still connected");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(world.bridge.app().store.trouble().is_none());

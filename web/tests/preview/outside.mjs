@@ -8,7 +8,6 @@ import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { PATIENCE_MS } from "./browser.mjs";
 import { MENU, arrives, chatting } from "./scenes.mjs";
 import { newToken } from "./serve.mjs";
 import { bridge, browser } from "./stage.mjs";
@@ -232,7 +231,7 @@ test("the chat is saved as a text file, each message where it belongs", async ()
 
 /** The name of the one file in it, once it is complete. */
 async function saved(folder) {
-  const end = Date.now() + PATIENCE_MS;
+  const end = Date.now() + 10_000;
   while (Date.now() < end) {
     const names = await readdir(folder);
     if (names.length === 1 && !names[0].endsWith(".crdownload")) return names[0];

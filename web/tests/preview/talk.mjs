@@ -1,7 +1,6 @@
 // What the tests in a browser do and look at in a chat.
 
 import assert from "node:assert/strict";
-import { PATIENCE_MS } from "./browser.mjs";
 import { newToken } from "./serve.mjs";
 import { bridge, browser } from "./stage.mjs";
 
@@ -37,7 +36,7 @@ export const settled = (tab, count) => tab.until(`document.querySelectorAll("[da
 
 /** Until the played bridge has heard it. */
 export async function heardBy(is) {
-  const end = Date.now() + PATIENCE_MS;
+  const end = Date.now() + 5_000;
   while (!is()) {
     assert.ok(Date.now() < end, "not heard");
     await new Promise((resolve) => setTimeout(resolve, 20));
