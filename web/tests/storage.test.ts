@@ -319,8 +319,7 @@ test("a database that doesn't open is a fault after a while, and it may open lat
 });
 
 /** A factory whose first attempts to open fail as a browser's disk does. */
-function stumbling(times: number, name: string): { factory: IDBFactory; opened: () => number } {
-  const factory = new IDBFactory();
+function stumbling(times: number, name: string, factory = new IDBFactory()): { factory: IDBFactory; opened: () => number } {
   const open = factory.open.bind(factory);
   let tries = 0;
   factory.open = (...of) => {
@@ -350,6 +349,9 @@ test("a database that can't be opened just now is tried again, and a refusal is 
   assert.ok((await waited(adding)) >= 2600);
   await adding;
   assert.equal((await shelf.list()).length, 1);
+  const erasing = indexedShelf(stumbling(3, "AbortError", factory).factory, clock, "test").erase("a");
+  await waited(erasing);
+  assert.deepEqual(await erasing, []);
 
   const never = stumbling(Infinity, "UnknownError");
   const failed = assert.rejects(indexedShelf(never.factory, clock, "test").add("a", chat, records), { name: "StoreError", message: "failed: UnknownError" });

@@ -12,6 +12,7 @@ export interface Clock {
   after(ms: number, action: () => void): Cancel;
 }
 
+/** Resolves after so many milliseconds. */
 export function pause(clock: Pick<Clock, "after">, ms: number): Promise<void> {
   return new Promise((resolve) => void clock.after(ms, resolve));
 }

@@ -2,12 +2,18 @@
 
 use super::*;
 
-#[test]
-fn a_log_that_was_cut_opens_and_costs_only_what_was_behind_the_cut() {
+/// The store of [`chats`], closed: its folder, its log, and what is in that.
+fn closed() -> (TempDir, PathBuf, Vec<u8>) {
     let (folder, store) = chats();
     drop(store);
     let log = file_with(&folder, "log");
-    let whole = std::fs::read(&log).unwrap();
+    let bytes = std::fs::read(&log).unwrap();
+    (folder, log, bytes)
+}
+
+#[test]
+fn a_log_that_was_cut_opens_and_costs_only_what_was_behind_the_cut() {
+    let (_folder, log, whole) = closed();
     let mut last = CHATS;
     for cut in (0..whole.len()).rev().step_by(whole.len() / 40) {
         let folder = tempfile::tempdir().unwrap();
@@ -36,10 +42,7 @@ fn a_log_that_was_cut_opens_and_costs_only_what_was_behind_the_cut() {
 
 #[test]
 fn a_last_page_that_never_reached_the_disk_is_a_torn_end() {
-    let (folder, store) = chats();
-    drop(store);
-    let log = file_with(&folder, "log");
-    let mut file = std::fs::read(&log).unwrap();
+    let (folder, log, mut file) = closed();
     let last = log::read(&file).records.pop().unwrap().at;
     let hole = (last + 8).next_multiple_of(512);
     assert!(file.len() > hole + 32);
@@ -56,10 +59,7 @@ fn a_last_page_that_never_reached_the_disk_is_a_torn_end() {
 
 #[test]
 fn a_flipped_bit_anywhere_in_the_log_costs_one_chat_and_names_it() {
-    let (folder, store) = chats();
-    drop(store);
-    let log = file_with(&folder, "log");
-    let whole = std::fs::read(&log).unwrap();
+    let (_folder, log, whole) = closed();
     let opened = log::read(&whole);
     // The first commits are of the layout and of nobody.
     let first = opened.records.len() - usize::try_from(CHATS).unwrap();
@@ -118,10 +118,7 @@ fn a_repair_of_the_log_that_is_killed_loses_nothing_of_what_it_found() {
 
 #[test]
 fn a_hole_in_the_log_of_which_nothing_is_left_is_refused_with_words_on_what_to_do() {
-    let (folder, store) = chats();
-    drop(store);
-    let log = file_with(&folder, "log");
-    let mut file = std::fs::read(&log).unwrap();
+    let (folder, log, mut file) = closed();
     let read = log::read(&file);
     let (from, to) = (read.records[20].at, read.records[22].at);
     file[from..to].fill(0xa5);
