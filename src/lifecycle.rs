@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use rand::Rng as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -30,6 +31,7 @@ use crate::http::visitor::{Peer, Proxies};
 use crate::hub::Hub;
 use crate::inbound::Inbound;
 use crate::limits;
+use crate::listener::unread::thrown_away;
 use crate::listener::{Admission, Listener};
 use crate::moments::Moments;
 use crate::outbox::Outbox;
@@ -320,6 +322,7 @@ fn serve(
         let stopped = async move {
             let _gone = stopping.wait_for(|stop| *stop).await;
         };
+        let router = router.layer(from_fn(thrown_away));
         let router = router.into_make_service_with_connect_info::<Peer>();
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
             tracing::error!(error = &error as &dyn std::error::Error, %address, "a listener failed");

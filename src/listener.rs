@@ -1,6 +1,8 @@
 //! A port that nobody can close by taking all connections: at most so many at once, silent ones are
 //! closed, and when the operating system has no more files it is tried again until it has.
 
+pub mod unread;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;

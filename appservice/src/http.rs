@@ -73,7 +73,7 @@ pub fn router(hs_token: &str, handler: Arc<dyn TransactionHandler>) -> Router {
         .with_state(listener)
 }
 
-/// Refuses everybody but the homeserver, before anything of a body is read.
+/// Refuses everybody but the homeserver, whatever the body may be.
 async fn guard(State(listener): State<Listener>, request: Request, next: Next) -> Response {
     match authorize(&request, &listener.hs_token) {
         Ok(()) => next.run(request).await,

@@ -50,6 +50,7 @@ mod routes;
 mod slow;
 mod stop;
 mod truth;
+mod unread;
 mod upkeep;
 mod verify;
 mod verify_page;
