@@ -178,7 +178,7 @@ fn from(parts: &Parts, app: &App) -> IpAddr {
     app.proxies.visitor(peer, &parts.headers)
 }
 
-/// A visitor who may try once more; whoever may not is turned away before anything is read.
+/// A visitor who may try once more; whoever may not is turned away, whatever they sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Trying(pub Place);
 

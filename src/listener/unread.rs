@@ -2,6 +2,7 @@
 //! gone and not why: so what nobody wanted of a body is read and thrown away before the answer, as far
 //! as there is an end to it soon. hyper itself reads one piece only (hyperium/hyper#3241).
 
+use std::mem::take;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub async fn thrown_away(request: Request, next: Next) -> Response {
     let (give_back, mut given_back) = oneshot::channel();
     let request = request.map(|body| {
         Body::new(Lent {
-            body: Some(body),
+            body,
             give_back: Some(give_back),
         })
     });
@@ -46,7 +47,7 @@ async fn all_of(mut body: Limited<Body>) {
 
 /// A body that goes back when it is dropped before its end.
 struct Lent {
-    body: Option<Body>,
+    body: Body,
     give_back: Option<oneshot::Sender<Body>>,
 }
 
@@ -58,32 +59,27 @@ impl HttpBody for Lent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Some(body) = &mut self.body else {
-            return Poll::Ready(None);
-        };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if !matches!(frame, Some(Ok(_))) {
-            self.body = None;
+            self.body = Body::empty();
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let empty = || SizeHint::with_exact(0);
-        self.body.as_ref().map_or_else(empty, HttpBody::size_hint)
+        self.body.size_hint()
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let rest = self.body.take().filter(|body| !body.is_end_stream());
-        if let (Some(rest), Some(give_back)) = (rest, self.give_back.take()) {
+        if let (false, Some(give_back)) = (self.body.is_end_stream(), self.give_back.take()) {
             // Whoever lent it is gone when the connection is.
-            let _gone = give_back.send(rest);
+            let _gone = give_back.send(take(&mut self.body));
         }
     }
 }
